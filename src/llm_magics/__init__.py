@@ -1,0 +1,1 @@
+"""Run, load-test and compare LLM inference engines without leaving the notebook."""

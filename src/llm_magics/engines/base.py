@@ -1,0 +1,248 @@
+"""What an engine adapter is: facts about one engine, and the few rules that turn a spec into its command line.
+
+An adapter is one small file, mostly declarative, found through the entry-point group `llm_magics.engines`. It starts
+nothing and shows nothing. The supervisor loads it for `stages`, `failures` and `ready`, so this module and every
+adapter import only the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from llm_magics.errors import SpecError
+
+if TYPE_CHECKING:
+    from llm_magics.spec.server import ServerSpec
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`--name VALUE`; `values` maps portable words to the engine's own."""
+
+    name: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def argv(self, value: Any) -> list[str]:
+        """The option as arguments."""
+        text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        return [self.name, self.values.get(text, text)]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """`--on` or `--off` for a boolean; an empty string where the engine needs no flag to be so."""
+
+    on: str
+    off: str
+
+    def argv(self, value: Any) -> list[str]:
+        """The option as arguments."""
+        return [flag] if (flag := self.on if value else self.off) else []
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A line of the engine's log that says how far its start is. `word` may use the pattern's groups as {0}, {1}."""
+
+    pattern: str
+    word: str
+
+    def match(self, line: str) -> str | None:
+        """The stage that a log line announces."""
+        found = re.search(self.pattern, line)
+        return self.word.format(*found.groups()) if found else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure's signature in the log: why it failed and what to do. Texts may use the pattern's groups as {0}, {1}."""
+
+    pattern: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A failure recognized in a log: the cause, the engine's own line, the remedy."""
+
+    cause: str
+    line: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Where the engine publishes metrics and under which names.
+
+    `names` maps portable names (`running`, `waiting`, `kv_usage`, `prompt_tokens`, `output_tokens`, `cached_tokens`,
+    `prefix_queries`, `preemptions`) to the engine's, newest first: the first one that is exported counts.
+    """
+
+    path: str
+    names: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Install:
+    """How the engine is found and installed.
+
+    `module` is imported by its Python to see whether it is there; `distributions` are asked for the version;
+    `binary` is looked for on PATH; `gpu` and `cpu` are pip's arguments for a machine with and without a GPU, each step
+    a list: a step that starts with `-` is `pip` with those arguments taken literally, e.g. `("uninstall", "-y", …)`.
+    """
+
+    module: str | None = None
+    distributions: Sequence[str] = ()
+    binary: str | None = None
+    gpu: Sequence[Sequence[str]] = ()
+    cpu: Sequence[Sequence[str]] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Executable:
+    """An engine found on this machine: a Python that imports it, or a binary; `origin` says where it was found."""
+
+    version: str
+    python: str | None = None
+    binary: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is about to run: what `Engine.command` needs beside the spec."""
+
+    executable: Executable
+    host: str
+    port: int
+    model: str  # the model as this engine wants it: a directory, a file or a hub id
+    gpus: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to start: arguments and what its environment needs beyond the allow-list; never a secret in argv."""
+
+    argv: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+
+
+class Engine:
+    """Base of all adapters. Subclasses set the class attributes and, where declaring is not enough, override a method."""
+
+    key: str
+    title: str
+    url: str = ""
+    install: Install = Install()
+
+    model_format: Literal["safetensors", "gguf"] = "safetensors"
+    needs_gpu: bool = False
+
+    # Command line. `options` maps each portable option the engine has to how it is said.
+    options: Mapping[str, Flag | Switch] = {}
+    key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
+
+    # Life.
+    ready_path: str = "/health"
+    stages: Sequence[Stage] = ()
+    failures: Sequence[Failure] = ()
+    grace: float = 10.0  # s between TERM and KILL
+
+    # Protocol.
+    metrics: Metrics | None = None
+    tokenize_path: str | None = None
+    usage: Literal["asked", "always", "never"] = "asked"
+
+    def program(self, place: Place, spec: ServerSpec) -> list[str]:
+        """The command without options: program, subcommand, model, host and port."""
+        raise NotImplementedError
+
+    def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
+        """Environment variables this engine needs."""
+        return {}
+
+    def fixed_length(self, tokens: int) -> dict[str, Any]:
+        """Fields of a request body that make the answer exactly `tokens` long, as far as the engine can."""
+        return {"max_tokens": tokens}
+
+    def body(self) -> dict[str, Any]:
+        """Fields every request of a measurement needs; by default a usage chunk is asked for."""
+        return {"stream_options": {"include_usage": True}} if self.usage == "asked" else {}
+
+    def command(self, place: Place, spec: ServerSpec) -> Command:
+        """The exact process to start for a spec.
+
+        Raises
+        ------
+        SpecError
+            For an option that this engine lacks.
+        """
+        argv = self.program(place, spec)
+        for name, value in self.translated(spec).items():
+            argv += self.options[name].argv(value)
+        return Command([*argv, *spec.args], {**self.environment(place, spec), **spec.env})
+
+    def translated(self, spec: ServerSpec) -> dict[str, Any]:
+        """The spec's portable options that become flags; overridden where an engine combines some."""
+        options = {key: value for key, value in spec.options.items() if key != "model"}
+        for name in options:
+            if name not in self.options:
+                raise SpecError(
+                    f"{self.title} has no option for {name}.",
+                    then=f"leave {name} out, or pass an option of {self.title}'s own through args: [...]",
+                )
+        return options
+
+    def served_name(self, spec: ServerSpec) -> str:
+        """The name a client must put in `model`."""
+        return spec.served_model_name or spec.model
+
+    def stage(self, line: str) -> str | None:
+        """What a log line says about the start's progress."""
+        return next((word for stage in self.stages if (word := stage.match(line))), None)
+
+    def diagnose(self, log: Sequence[str]) -> Diagnosis | None:
+        """The first signature (in the adapter's order: most specific first) that the log shows."""
+        for failure in (*self.failures, *COMMON_FAILURES):
+            for line in log:
+                if found := re.search(failure.pattern, line):
+                    groups = found.groups()
+                    return Diagnosis(failure.cause.format(*groups), line.strip(), failure.remedy.format(*groups))
+        return None
+
+
+# What any engine built on PyTorch or the hub may say; tried after the engine's own (facts: docs/engines.md).
+COMMON_FAILURES: tuple[Failure, ...] = (
+    Failure(
+        r"CUDA out of memory",
+        "the GPU's memory is too small for this model and these settings",
+        "lower max_model_len or max_num_seqs, use a quantized checkpoint, or free the GPU (`%llm gpus`)",
+    ),
+    Failure(
+        r"gated repo|401 Client Error|403 Client Error",
+        "the model is gated and no accepted token was found",
+        "accept the licence on the model's page and set HF_TOKEN before the kernel starts",
+    ),
+    Failure(
+        r"Repository Not Found|LocalEntryNotFoundError|couldn't connect to|Cannot find an appropriate cached snapshot",
+        "the model is not in the local cache and could not be fetched",
+        "check the model's name, or give the path of a local directory as model:",
+    ),
+    Failure(
+        r"[Aa]ddress already in use|couldn't bind HTTP server socket",
+        "the port is taken",
+        "leave port: out so that a free one is chosen",
+    ),
+    Failure(
+        r"unrecognized arguments?: (.+)|unknown argument: (.+)|No such option: (.+)",
+        "this version of the engine does not know an option it was given",
+        "see what the installed version takes: run its own --help",
+    ),
+    Failure(r"No space left on device", "the disk is full", "free some space, or set HF_HOME to a larger disk"),
+)

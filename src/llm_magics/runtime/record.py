@@ -1,0 +1,117 @@
+"""The record of a server: the one JSON file that notebook, sidebar, terminal and VS Code share.
+
+It holds facts, no classes, no code and no secret. Unknown keys are kept out of the way, missing ones make the record
+invalid; a record is believed only after its identity was verified (see `identity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+SCHEMA = 1
+
+State = Literal["starting", "loading", "ready", "stopping", "stopped", "failed", "lost"]
+ALIVE: tuple[State, ...] = ("starting", "loading", "ready", "stopping")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One server. Times are seconds since the epoch.
+
+    Attributes
+    ----------
+    name, engine, engine_version, model, served_model
+        What runs; `served_model` is what a client puts in `model`.
+    state, stage
+        `stage` is the engine's own progress while loading ("loading weights 3/5").
+    url
+        Base URL without `/v1`; "" until a port is known.
+    supervisor, process
+        Identities (see `identity.Identity`) of the supervisor and of the engine, as mappings.
+    owners
+        Kernels (or scripts) this server belongs to: identity plus `kernel_id`, `notebook`.
+    keep, idle, grace
+        Lifetime: "kernel", "detached" or "cell"; s of idleness after which it stops; s an orphan waits for adoption.
+    stops_at, stops_why
+        When it will be stopped unless something happens, and why; None while nothing is planned.
+    reuse_key, spec
+        Digest and content of the spec's identity.
+    command
+        The exact shell line, secrets left out.
+    expected
+        s that this spec took to be ready the last time, or None.
+    exit, diagnosis
+        Exit status and {cause, line, remedy} of a failed server.
+    """
+
+    name: str
+    engine: str
+    model: str
+    state: State
+    created: float
+    host: str
+    reuse_key: str
+    spec: dict[str, Any]
+    supervisor: dict[str, Any]
+    id: str = ""
+    engine_version: str = ""
+    served_model: str = ""
+    stage: str = ""
+    url: str = ""
+    process: dict[str, Any] | None = None
+    ready_at: float | None = None
+    ended_at: float | None = None
+    gpus: list[int] = field(default_factory=list)
+    owners: list[dict[str, Any]] = field(default_factory=list)
+    keep: str = "kernel"
+    idle: float | None = None
+    grace: float = 600.0
+    stops_at: float | None = None
+    stops_why: str = ""
+    command: str = ""
+    log: str = ""
+    expected: float | None = None
+    exit: int | None = None
+    diagnosis: dict[str, str] | None = None
+    schema: int = SCHEMA
+
+    @property
+    def alive(self) -> bool:
+        """Whether the record claims a running server (readers verify identity first)."""
+        return self.state in ALIVE
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Record:
+        """A record from JSON values; unknown keys are ignored.
+
+        Raises
+        ------
+        ValueError
+            When it is no mapping, a required key is missing, a value has the wrong type, or its schema is newer.
+        """
+        if not isinstance(data, dict):
+            raise ValueError("a record is a mapping")
+        if not isinstance(data.get("schema"), int) or data["schema"] > SCHEMA:
+            raise ValueError(f"schema {data.get('schema')!r} is not one this version reads")
+        kinds: dict[str, type | tuple[type, ...]] = {
+            "str": str, "float": (int, float), "int": int, "State": str,
+            "float | None": (int, float, type(None)), "int | None": (int, type(None)),
+            "dict[str, Any]": dict, "dict[str, Any] | None": (dict, type(None)),
+            "dict[str, str] | None": (dict, type(None)), "list[int]": list, "list[dict[str, Any]]": list,
+        }  # fmt: skip
+        values = {}
+        for item in fields(cls):
+            if item.name not in data:
+                continue
+            if not isinstance(data[item.name], kinds[str(item.type)]):
+                raise ValueError(f"{item.name} has the wrong type")
+            values[item.name] = data[item.name]
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from None

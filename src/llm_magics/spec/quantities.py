@@ -1,0 +1,86 @@
+"""Times, token counts and names as people write them: `500ms`, `30s`, `8k`, `32K`.
+
+Each type here is a pydantic annotation: strict about what it takes, so that YAML's guesses (`12:30`, `1e3`, `no`)
+end in an error or in the number that was meant, never in another number.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(us|µs|ms|s|min|m|h)?\s*$")
+_TOKENS = re.compile(r"^\s*(\d+)\s*(k|K|Ki)?\s*$")
+_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")
+
+
+def seconds(value: Any) -> float:
+    """Seconds of a duration: a number of seconds, or text such as `500ms`, `30s`, `2m`, `1h`.
+
+    Raises
+    ------
+    ValueError
+        For anything else: booleans, `12:30`, negative or infinite times.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a time; write 500ms, 30s or 2m")
+    if isinstance(value, (int, float)):
+        if not math.isfinite(value) or value < 0:
+            raise ValueError(f"{value!r} is not a time; write 500ms, 30s or 2m")
+        return float(value)
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a time; write 500ms, 30s or 2m")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def tokens(value: Any) -> int:
+    """A number of tokens: `8192`, or vLLM's shorthands `8k` (8000) and `8K` or `8Ki` (8192)."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a number of tokens; write 8192 or 8K")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        return value
+    match = _TOKENS.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a number of tokens; write 8192 or 8K")
+    return int(match[1]) * {None: 1, "k": 1000, "K": 1024, "Ki": 1024}[match[2]]
+
+
+def whole(value: Any) -> Any:
+    """Lets `1e3` through as 1000; leaves every other value to the strict check that follows."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def flag(value: Any) -> Any:
+    """`yes`, `no`, `on`, `off` as people write them; YAML 1.2 keeps them text."""
+    words = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+    return words.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def text(value: Any) -> Any:
+    """Text that YAML read as a number or a boolean is refused: quoting it is the user's choice to make."""
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f"is read as {type(value).__name__} {value!r}; put it in quotes if text is meant")
+    return value
+
+
+def server_name(value: str) -> str:
+    """A server's name is bound in the notebook, so it is a Python name of at most 40 letters."""
+    if not _NAME.match(value):
+        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not starting with a digit")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0)]
+Count = Annotated[int, BeforeValidator(whole), Field(gt=0)]
+Whole = Annotated[int, BeforeValidator(whole)]
+Flag = Annotated[bool, BeforeValidator(flag)]
+Text = Annotated[str, BeforeValidator(text)]
+Name = Annotated[str, AfterValidator(server_name)]

@@ -1,0 +1,155 @@
+"""A workload: what is sent to a server, when, and what counts as good.
+
+The words are the field's: `rate` is open loop (requests arrive whatever the server does), `concurrency` closed loop
+(a fixed number of streams, each sends when its last request ended). A list of either is a sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from llm_magics.spec.quantities import Count, Flag, Seconds, Text, Whole
+
+Arrival = Literal["synchronous", "concurrent", "throughput", "constant", "poisson", "gamma"]
+
+
+def _rate(value: Any) -> Any:
+    if value in ("inf", "max", "throughput"):
+        return math.inf
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+Rate = Annotated[float, BeforeValidator(_rate), Field(gt=0)]
+
+
+class Slo(BaseModel):
+    """Limits that a good request meets, all of them; seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    ttft: Seconds | None = None
+    tpot: Seconds | None = None
+    e2e: Seconds | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that were set: metric -> seconds."""
+        return {key: value for key, value in self.model_dump().items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep: a rate (requests/s, may be infinite) or a concurrency (streams)."""
+
+    arrival: Arrival
+    rate: float | None = None
+    concurrency: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How a person names the point: `4 req/s`, `16 streams`, `all at once`."""
+        if self.concurrency is not None:
+            return f"{self.concurrency} stream{'s' if self.concurrency != 1 else ''}"
+        return "all at once" if self.rate is None or math.isinf(self.rate) else f"{self.rate:g} req/s"
+
+
+class Workload(BaseModel):
+    """Everything that decides what a server is sent. `requests` and `duration` hold for each point of a sweep."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+
+    workload: Literal["random", "prefix", "file", "dataframe"] = "random"
+    endpoint: Literal["chat", "completions"] = "chat"
+
+    # What is sent.
+    input_tokens: Count = 128
+    output_tokens: Count = 64
+    input_spread: float = Field(default=0.0, ge=0, lt=1)
+    output_spread: float = Field(default=0.0, ge=0, lt=1)
+    prefix_tokens: Count = 256
+    prefixes: Count = 4
+    path: Text | None = None
+    column: Text | None = None
+    data: Any = Field(default=None, exclude=True, repr=False)
+    ignore_eos: Flag = True
+    temperature: float | None = 0.0
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+    # When.
+    rate: Annotated[list[Rate], BeforeValidator(_listed)] | None = None
+    concurrency: Annotated[list[Count], BeforeValidator(_listed)] | None = None
+    arrival: Arrival | None = None
+    burstiness: float = Field(default=1.0, gt=0)
+    requests: Count | None = None
+    duration: Seconds | None = None
+    warmup: int = Field(default=2, ge=0)
+    repeats: Count = 1
+    timeout: Seconds = 600.0
+    seed: Whole = 0
+
+    # What counts as good.
+    slo: Slo = Slo()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_means_dataframe(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "workload" not in value:
+            if value.get("data") is not None:
+                return {**value, "workload": "dataframe"}
+            if value.get("path") is not None:
+                return {**value, "workload": "file"}
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Workload:
+        if self.rate is not None and self.concurrency is not None:
+            raise ValueError("rate and concurrency exclude each other: open loop or closed loop, one sweep at a time")
+        if self.requests is not None and self.duration is not None:
+            raise ValueError("requests and duration exclude each other: give the one that ends a point")
+        if self.duration is not None and self.duration <= 0:
+            raise ValueError("duration must be longer than zero")
+        if self.workload == "file" and self.path is None:
+            raise ValueError("workload: file needs path: a JSONL, CSV or ShareGPT JSON file")
+        if self.workload == "file" and not Path(str(self.path)).expanduser().is_file():
+            raise ValueError(f"there is no file {self.path}")
+        if self.workload == "dataframe" and self.data is None:
+            raise ValueError("workload: dataframe needs data: a DataFrame, from Python or as `--data NAME`")
+        if self.arrival in ("constant", "poisson", "gamma") and self.rate is None:
+            raise ValueError(f"arrival: {self.arrival} needs a rate")
+        if self.arrival == "concurrent" and self.concurrency is None:
+            raise ValueError("arrival: concurrent needs concurrency")
+        if self.arrival in ("synchronous", "throughput") and (self.rate or self.concurrency):
+            raise ValueError(f"arrival: {self.arrival} takes neither rate nor concurrency")
+        if (self.arrival == "concurrent" and self.rate) or (
+            self.arrival in ("constant", "poisson", "gamma") and self.concurrency
+        ):
+            raise ValueError(f"arrival: {self.arrival} does not go with {'rate' if self.rate else 'concurrency'}")
+        return self
+
+    @property
+    def points(self) -> list[Point]:
+        """The sweep, in the order written; without rate and concurrency: 1, 4 and 16 streams."""
+        if self.rate is not None:
+            return [
+                Point("throughput") if math.isinf(rate) else Point(self.arrival or "poisson", rate=rate)
+                for rate in self.rate
+            ]
+        if self.arrival == "throughput":
+            return [Point("throughput")]
+        if self.arrival == "synchronous":
+            return [Point("synchronous", concurrency=1)]
+        return [Point("concurrent", concurrency=streams) for streams in self.concurrency or [1, 4, 16]]
+
+    @property
+    def requests_per_point(self) -> int | None:
+        """Requests measured at each point, or None where `duration` ends it; 50 when neither was given."""
+        return None if self.duration is not None else self.requests or 50
