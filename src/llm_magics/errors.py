@@ -39,7 +39,7 @@ class LLMMagicsError(Exception):
 
 
 class SpecError(LLMMagicsError):
-    """Something a user wrote is not valid: an unknown key, a wrong type, a missing file. Raised before anything starts."""
+    """Something a user wrote is not valid: unknown key, wrong type, missing file. Raised before anything starts."""
 
 
 class TargetError(LLMMagicsError):

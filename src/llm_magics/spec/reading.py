@@ -63,8 +63,9 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
     """
     if len(body) > _MAX_BODY:
         raise SpecError(f"The cell's body has {len(body)} characters; a spec has at most {_MAX_BODY}.")
-    loader = _Loader(body)
+    loader = None
     try:
+        loader = _Loader(body)
         node = loader.get_single_node()
         if node is None:
             return {}, {}
@@ -84,12 +85,34 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"Line {mark.line + first_line}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise SpecError(
             f"{where}the body is not valid YAML.", why=str(problem), then="quote text that holds : # { or ["
         ) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
+
+
+def read_value(text: str) -> Any:
+    """One value by the same rules: what stands behind `key:` in a body or behind `--key` on a line.
+
+    Raises
+    ------
+    SpecError
+        When it is not a YAML value.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise SpecError(
+            f"{text!r} is not a value: {getattr(error, 'problem', error)}.", then="put it in quotes"
+        ) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] | None = None) -> Spec:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from llm_magics.spec.quantities import Count, Flag, Name, Seconds, Text, Tokens, Whole
 
 # What does not change the running server: two specs that differ only here are the same server.
 _NOT_IDENTITY = ("name", "keep", "idle", "timeout")
+
+
+def _one_gpu(value: Any) -> Any:
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class ServerSpec(BaseModel):
@@ -49,7 +53,7 @@ class ServerSpec(BaseModel):
     image: Text | None = None
 
     # Where it runs.
-    gpus: list[int] | Literal["auto", "none"] | None = None
+    gpus: Annotated[list[int] | Literal["auto", "none"] | None, BeforeValidator(_one_gpu)] = None
     host: Literal["127.0.0.1", "localhost", "::1"] = "127.0.0.1"
     port: int | None = Field(default=None, ge=1, le=65535)
     python: Text | None = None

@@ -1,0 +1,74 @@
+# The two commands of a fresh machine are `make demo` and `make test`; each does all of its own set-up.
+# What they make stands in .venv (this project), .cache/envs (engines, each in an environment of its own) and demo/.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/.cache
+export LLM_MAGICS_ENVS := $(CACHE)/envs
+
+.PHONY: demo test test-unit test-engines test-ui notebooks lint format bench wheel browser clean
+
+demo: $(VENV)/.demo            ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
+	$(BIN)/python tools/demo.py
+
+test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, notebooks, browser, built wheel
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider examples
+
+test-unit: $(VENV)/.test       ## the fast ones
+	$(BIN)/python -m pytest tests/unit tests/faults
+
+test-engines: $(VENV)/.test engines
+	$(BIN)/python -m pytest tests/engines
+
+test-ui: $(VENV)/.test browser
+	$(BIN)/python -m pytest tests/ui
+
+notebooks: $(VENV)/.test engines  ## run the tutorials again and save their outputs
+	$(BIN)/python tools/run_notebooks.py examples
+
+lint: $(VENV)/.lint            ## ruff (lint and format) and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.test           ## the load generator beside its peers, start-up and import times
+	$(BIN)/python benchmarks/load_generator.py
+	$(BIN)/python benchmarks/startup.py
+
+wheel: $(VENV)/.test
+	$(BIN)/python -m build --outdir dist
+
+engines: $(VENV)/.test         ## vLLM and Transformers in environments of their own, kept between runs
+	$(BIN)/llm-magics install transformers --if-missing
+	$(BIN)/llm-magics install vllm --if-missing
+
+browser:                       ## Chromium for the browser tests: Debian's package, where none is there
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
+clean:
+	rm -rf $(VENV) .cache build dist demo .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	$(PYTHON) tools/make_venv.py $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e . --group demo
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e . --group demo --group test
+	touch $@
+
+$(VENV)/.lint: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -e . --group lint
+	touch $@

@@ -1,0 +1,1 @@
+"""What fits, what is wrong, what to choose."""

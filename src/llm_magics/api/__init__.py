@@ -1,0 +1,12 @@
+"""One door for the magics, the terminal and scripts: serve, bench, compare, servers, runs.
+
+What must follow what (check, then launch; run, then store, then show) is said here, in one readable function each.
+"""
+
+from __future__ import annotations
+
+from llm_magics.api.benching import bench, runs
+from llm_magics.api.comparing import compare
+from llm_magics.api.serving import serve, servers, stop
+
+__all__ = ["bench", "compare", "runs", "serve", "servers", "stop"]

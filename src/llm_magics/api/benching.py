@@ -1,0 +1,146 @@
+"""From a workload to a stored Run: check, measure, store; what was measured is never lost on the way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.errors import SpecError, StoreError
+from llm_magics.spec import Workload
+from llm_magics.spec.reading import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_magics.api.targets import Target
+    from llm_magics.results.run import Run
+
+
+def bench(
+    target: Any,
+    *,
+    label: str | None = None,
+    model: str | None = None,
+    api_key: str | None = None,
+    lines: Mapping[str, int] | None = None,
+    **workload: Any,
+) -> Run:
+    """Load-test a target and return what was measured.
+
+    Interrupting keeps the part that was measured, labelled partial. The run is stored (`runs()` lists it).
+
+    Parameters
+    ----------
+    target
+        Name of a server, a `Server`, or the URL of an OpenAI-compatible endpoint.
+    label
+        What tables and comparisons call the run; the target's name when left out.
+    model, api_key
+        For a URL: which of its models, and its key (`OPENAI_API_KEY` when left out).
+    lines
+        Line of the cell on which each option stands, for error messages.
+    workload
+        Options of `Workload`: input_tokens, output_tokens, rate or concurrency, requests or duration, slo, …
+
+    Raises
+    ------
+    SpecError
+        For a wrong workload, before anything is sent.
+    TargetError
+        When the target does not answer.
+    """
+    work = build(Workload, workload, lines)
+    return measured(_target(target, model, api_key), work, label=label)
+
+
+def measured(target: Target, work: Workload, *, label: str | None = None, title: str = "") -> Run:
+    """Measure a checked workload against a checked target, store the run, return it ready to be shown."""
+    from llm_magics import paths, views  # noqa: F401 - views registers how a Run is drawn
+    from llm_magics.load.measure import measure
+    from llm_magics.results import spool
+    from llm_magics.results.run import new_id
+    from llm_magics.views.progress import BenchProgress, live
+
+    header = {"run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(), **target.provenance, **_machine(), "workload": work.model_dump(mode="json")}  # fmt: skip  # noqa: E501
+    directory = paths.data_dir() / "spool"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    path = directory / f"{header['run']}.jsonl"
+    with live() as show:
+        measure(
+            target.endpoint,
+            work,
+            path,
+            header=header,
+            on_progress=lambda progress: show(BenchProgress(target.name, progress, title=title)),
+        )
+    run = spool.read(path)
+    _store(run, path)
+    return run
+
+
+def runs(limit: int = 20) -> list[Any]:
+    """The newest stored runs as rows (id, name, engine, started, headline figures); recovers interrupted ones."""
+    from llm_magics.results.store import RunStore
+
+    store = RunStore()
+    store.recover()
+    return store.list(limit)
+
+
+def load_run(reference: str) -> Run:
+    """A run by its id (or the start of it), or from a file: our JSON, `vllm bench serve`'s or GuideLLM's.
+
+    Raises
+    ------
+    SpecError
+        When there is no such run or file.
+    """
+    from pathlib import Path
+
+    from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
+    from llm_magics.results import exchange
+    from llm_magics.results.store import RunStore
+
+    if Path(reference).suffix == ".json" and Path(reference).is_file():
+        return exchange.read(Path(reference))
+    try:
+        return RunStore().get(reference)
+    except KeyError:
+        raise SpecError(f"There is no run {reference!r}.", then="`%llm runs` lists them") from None
+
+
+def _store(run: Run, path: Any) -> None:
+    from llm_magics.results.store import RunStore
+
+    try:
+        RunStore().save(run)
+    except StoreError as error:
+        run.flags.append(f"not stored: {error.what} The measurement is in {path}.")
+        return
+    path.unlink(missing_ok=True)
+
+
+def _target(target: Any, model: str | None, api_key: str | None) -> Target:
+    from llm_magics.api.targets import resolve
+    from llm_magics.load.endpoint import probe
+
+    found = resolve(target, model=model, api_key=api_key)
+    probe(found.endpoint)
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    from llm_magics import __version__
+    from llm_magics.runtime.gpus import gpus
+
+    present = gpus()
+    return {
+        "llm_magics": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": ", ".join(gpu.name for gpu in present) or None,
+        "driver": present[0].driver if present else None,
+    }

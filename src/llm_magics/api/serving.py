@@ -1,0 +1,232 @@
+"""From a spec to a running server: check, find the engine, launch, and turn the outcome into a Server or an error."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.errors import LaunchError, SpecError
+from llm_magics.runtime import outcomes
+from llm_magics.spec import ServerSpec
+from llm_magics.spec.reading import build
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_magics.engines.base import Command, Engine, Executable
+    from llm_magics.runtime.server import Server
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that passed every check, with all that is needed to start it."""
+
+    spec: ServerSpec
+    engine: Engine
+    executable: Executable
+    model: str
+    gpus: tuple[int, ...]
+
+    def command(self, port: int) -> Command:
+        """The process to start on a port."""
+        from llm_magics.engines.base import Place
+
+        place = Place(self.executable, self.spec.host, port, self.model, self.gpus)
+        return self.engine.command(place, self.spec)
+
+    @property
+    def command_line(self) -> str:
+        """The command as one types it in a shell, without secrets; PORT where a free port will be chosen."""
+        command = self.command(self.spec.port or 0)
+        words = [f"{key}={shlex.quote(value)}" for key, value in command.env.items() if key not in self.spec.env]
+        argv = ["PORT" if word == "0" and before == "--port" else shlex.quote(word)
+                for before, word in zip(["", *command.argv], command.argv, strict=False)]  # fmt: skip
+        return " ".join([*words, *argv])
+
+
+def prepare(spec: ServerSpec) -> Prepared:
+    """Everything that can be found wrong before a process exists.
+
+    Raises
+    ------
+    SpecError
+        Unknown engine or option, a model that is not there, an engine that is not installed or needs a GPU.
+    """
+    from llm_magics import engines
+    from llm_magics.engines import environments, models
+
+    engine = engines.get(spec.engine)
+    engine.translated(spec)
+    model = models.resolve(engine, spec)
+    gpus = _gpus(spec, engine)
+    executable = environments.locate(engine, python=spec.python, bin=spec.bin)
+    if executable is None:
+        raise SpecError(
+            f"{engine.title} is not installed where this notebook can find it.",
+            why=engine.install.hint,
+            then=f"`%llm install {engine.key}` makes an environment for it; "
+            f"or name one that has it: --python PATH{' or --bin PATH' if engine.install.binary else ''}",
+        )
+    return Prepared(spec, engine, executable, model, gpus)
+
+
+def serve(
+    name: str,
+    *,
+    wait: bool = True,
+    replace: bool = False,
+    lines: Mapping[str, int] | None = None,
+    **options: Any,
+) -> Server:
+    """Start a server, or take the one that already runs under this name and spec.
+
+    Parameters
+    ----------
+    name
+        A Python name; other notebooks and the terminal find the server by it.
+    wait
+        Return when the server is ready; else at once.
+    replace
+        Stop a server of this name that has another spec, and start this one.
+    lines
+        Line of the cell on which each option stands, for error messages.
+    options
+        Options of `ServerSpec`: engine, model, max_model_len, …; `engine="llamacpp", model="tiny"` when left out.
+
+    Raises
+    ------
+    SpecError
+        When something is wrong before anything was started.
+    LaunchError
+        When the server did not become ready; its `outcome` says how. Nothing is left running then.
+    """
+    spec = build(ServerSpec, {"name": name, **options}, lines)
+    return launched(prepare(spec), wait=wait, replace=replace)
+
+
+def dry_run(name: str, *, lines: Mapping[str, int] | None = None, **options: Any) -> str:
+    """The exact command `serve` would start, as one types it in a shell; starts nothing (errors as in `serve`)."""
+    return prepare(build(ServerSpec, {"name": name, **options}, lines)).command_line
+
+
+def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:
+    """Launch what was prepared, with a card that follows it, and return the Server (see `serve` for the errors)."""
+    from llm_magics import engines
+    from llm_magics.runtime.launch import LaunchRequest, launch
+    from llm_magics.runtime.owner import current_owner
+    from llm_magics.runtime.server import Server
+    from llm_magics.views.cards import ServerCard
+    from llm_magics.views.progress import live
+
+    spec, engine = prepared.spec, prepared.engine
+    request = LaunchRequest(
+        spec=spec,
+        engine=engine,
+        reference=engines.reference(engine.key),
+        version=prepared.executable.version,
+        model=spec.model,
+        served_model=engine.served_name(spec),
+        gpus=list(prepared.gpus),
+        owner=current_owner(),
+    )
+    with live() as show:
+        outcome = launch(
+            request,
+            prepared.command,
+            wait=wait,
+            replace=replace,
+            on_progress=lambda record, line: show(ServerCard(record, line=line)),
+        )
+        match outcome:
+            case outcomes.Started(record) | outcomes.Reused(record):
+                show(ServerCard(record, reused=isinstance(outcome, outcomes.Reused)))
+                return Server(record.name)
+    raise failure(spec, engine, outcome)
+
+
+def failure(spec: ServerSpec, engine: Engine, outcome: outcomes.Outcome) -> LaunchError:
+    """An outcome that is no running server, as the error a person reads."""
+    name, title = spec.name, engine.title
+    what, why, then = f"{name} did not start.", "", f"%llm logs {name}"
+    match outcome:
+        case outcomes.Differs(_, differences):
+            what = f"{name} is running with another spec."
+            why = "\n".join(f"{key}: {theirs!r} runs, {ours!r} is asked" for key, (theirs, ours) in differences.items())
+            then = f"add --replace to stop it and start this one, choose another name, or `%llm stop {name}`"
+        case outcomes.Failed(exit_, log, diagnosis):
+            what = f"{title} ended before it was ready (exit status {exit_})."
+            why = "\n".join(log[-8:])
+            if diagnosis:
+                what = f"{title} did not start: {diagnosis['cause']}."
+                why, then = diagnosis["line"], f"{diagnosis['remedy']}; the whole log: %llm logs {name}"
+        case outcomes.TimedOut(seconds, stage, log):
+            what = f"{title} was not ready after {seconds:g} s (last seen: {stage or 'starting'}) and was stopped."
+            why, then = "\n".join(log[-4:]), f"give it longer with --timeout {2 * seconds:g}s; %llm logs {name}"
+        case outcomes.PortBusy(port, holder):
+            what, why = f"Port {port} is taken.", holder
+            then = "leave port out so that a free one is chosen"
+        case outcomes.Stopped(by):
+            what, why = f"{name} was stopped while it was starting.", by
+    return LaunchError(what, why=why, then=then, outcome=outcome)
+
+
+def servers() -> list[Server]:
+    """Every server the registry knows on this machine, running ones first."""
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.server import Server
+
+    records = sorted(Registry().list(), key=lambda record: (not record.alive, record.created))
+    return [Server(record.name) for record in records]
+
+
+def stop(name: str | None = None, *, every: bool = False) -> list[str]:
+    """Stop one server, or every one; returns the names of those that ran.
+
+    Raises
+    ------
+    SpecError
+        When no server has that name.
+    """
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.stop import stop as stop_one
+    from llm_magics.spec.reading import nearest
+
+    alive = [record.name for record in Registry().list() if record.alive or record.state == "lost"]
+    if not every:
+        if name is None:
+            raise SpecError("Which server is to be stopped?", then="`%llm stop NAME` or `%llm stop --all`")
+        if name not in alive:
+            running = f"running: {', '.join(alive)}" if alive else "no server is running"
+            raise SpecError(
+                f"There is no server {name!r} to stop{nearest(name, alive)}.", why=running, then="%llm list"
+            )
+        alive = [name]
+    for each in alive:
+        stop_one(each)
+    return alive
+
+
+def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
+    from llm_magics.runtime import gpus
+
+    present = gpus.gpus()
+    if spec.gpus in (None, "none"):
+        if engine.needs_gpu and not present:
+            raise SpecError(
+                f"{engine.title} needs a GPU and this machine has none.", then="%llm engines shows what runs here"
+            )
+        return ()
+    if not present:
+        raise SpecError(
+            "GPUs were asked for, and this machine has none that can be seen.", then="leave gpus out; %llm doctor"
+        )
+    if spec.gpus == "auto":
+        wanted = (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1)
+        return tuple(gpu.index for gpu in gpus.free(wanted))
+    known = [gpu.index for gpu in present]
+    if missing := [index for index in spec.gpus if index not in known]:  # type: ignore[union-attr]
+        raise SpecError(
+            f"There is no GPU {missing[0]}.", why=f"GPUs here: {', '.join(map(str, known))}", then="%llm gpus"
+        )
+    return tuple(spec.gpus)  # type: ignore[arg-type]

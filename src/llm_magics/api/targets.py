@@ -1,0 +1,107 @@
+"""What may be benched or compared: a server's name, a Server, or the URL of any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llm_magics.errors import TargetError
+
+if TYPE_CHECKING:
+    from llm_magics.load.endpoint import Endpoint
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that takes load: its name in tables, how to reach it, and what is known of it for the run's record."""
+
+    name: str
+    endpoint: Endpoint
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def resolve(target: Any, *, model: str | None = None, api_key: str | None = None) -> Target:
+    """A target from whatever a user wrote.
+
+    Parameters
+    ----------
+    target
+        Name of a server, a `Server`, or a base URL with or without `/v1`.
+    model
+        For a URL that serves several models: which one.
+    api_key
+        For a URL: its key; `OPENAI_API_KEY` when left out.
+
+    Raises
+    ------
+    TargetError
+        When there is no such server, it is not ready, or the URL does not answer as an OpenAI-compatible server.
+    """
+    if isinstance(target, str) and "://" in target:
+        return _from_url(target, model, api_key)
+    return _from_server(target if isinstance(target, str) else target.name)
+
+
+def _from_server(name: str) -> Target:
+    from llm_magics import engines
+    from llm_magics.engines import metrics
+    from llm_magics.load.endpoint import Endpoint
+    from llm_magics.runtime.owner import adopt
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.spec.reading import nearest
+
+    registry = Registry()
+    record = registry.get(name)
+    if record is None or record.state != "ready":
+        names = [each.name for each in registry.list() if each.state == "ready"]
+        state = f"{name} is {record.state}." if record else f"There is no server {name!r}{nearest(name, names)}."
+        then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
+        raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
+    adopt(name)
+    engine, key = engines.get(record.engine), registry.key(name)
+    endpoint = Endpoint(
+        url=record.url,
+        model=record.served_model,
+        api_key=key,
+        body=engine.body(),
+        fixed_length=engine.fixed_length,
+        tokenize_path=engine.tokenize_path,
+        sample=(lambda: metrics.read(record.url, engine, key)) if engine.metrics else None,
+    )
+    return Target(
+        name,
+        endpoint,
+        {
+            "target": name,
+            "engine": record.engine,
+            "engine_version": record.engine_version,
+            "model": record.model,
+            "command": record.command,
+            "gpus": record.gpus,
+            "spec": record.spec,
+        },
+    )
+
+
+def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
+    from llm_magics.load.endpoint import Endpoint, models
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise TargetError(f"{url} is not a URL that can be benched.", then="write http://HOST:PORT")
+    base = url.rstrip("/").removesuffix("/v1")
+    key = api_key or os.environ.get("OPENAI_API_KEY")
+    if model is None:
+        served = models(base, key)
+        if len(served) != 1:
+            raise TargetError(
+                f"{base} serves {len(served)} models.",
+                why=", ".join(served[:20]),
+                then=f"choose one: --model {served[0] if served else 'NAME'}",
+            )
+        model = served[0]
+    name = parts.netloc.rpartition("@")[2]
+    endpoint = Endpoint(url=base, model=model, api_key=key, body={"stream_options": {"include_usage": True}})
+    return Target(name, endpoint, {"target": base, "engine": "unknown", "engine_version": "", "model": model})

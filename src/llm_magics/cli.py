@@ -1,0 +1,144 @@
+"""`llm-magics VERB` in a terminal: the same verbs as `%llm`, and serve, bench and compare without a notebook.
+
+Exit status: 0, 1 (failed, the reason on stderr), 2 (wrong usage). `--json` prints one JSON document on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from llm_magics import verbs
+from llm_magics.errors import LLMMagicsError, SpecError
+from llm_magics.spec.line import HelpShown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROG = "llm-magics"
+
+_USAGE = f"""usage: {PROG} VERB [options]      ({PROG} VERB --help explains one; --json prints one JSON document)
+
+serve      start a server that goes on when this command has ended
+bench      load-test a server or a URL
+compare    put servers, URLs, engines or finished runs side by side
+{verbs.summaries()}"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_USAGE)
+        return 0 if words else 2
+    if words[0] == "--version":
+        from llm_magics import __version__
+
+        print(__version__)
+        return 0
+    as_json = "--json" in words
+    try:
+        answer = _answer(words[0], [word for word in words[1:] if word != "--json"])
+        _say(answer, as_json=as_json)
+    except HelpShown as help_text:
+        print(help_text)
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except LLMMagicsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _answer(verb: str, words: list[str]) -> verbs.Answer:
+    if verb in _COMMANDS:
+        return _COMMANDS[verb](words)
+    return verbs.VERBS[verb].run(verbs.parser(verb, PROG).read(words)) if verb in verbs.VERBS else _unknown(verb)
+
+
+def _unknown(verb: str) -> verbs.Answer:
+    verbs.parser(verb, PROG)
+    raise AssertionError(verb)
+
+
+def _say(answer: verbs.Answer, *, as_json: bool) -> None:
+    if as_json and answer.data is not None:
+        print(json.dumps(_finite(answer.data), default=str, allow_nan=False))
+        return
+    for line in answer.lines:
+        print(line, flush=True)
+    if answer.shown is not None:
+        print(answer.shown)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: null, and the text `inf`."""
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _serve(words: list[str]) -> verbs.Answer:
+    from llm_magics import lines
+    from llm_magics.runtime.registry import Registry
+
+    asked = lines.serve(PROG).read(words)
+    options = lines.given(asked, "name", "no_wait", "replace", "dry_run")
+    if asked.dry_run:
+        from llm_magics.api.serving import dry_run
+
+        command = dry_run(asked.name, **options)
+        return verbs.Answer(command, {"command": command})
+    from llm_magics.api import serve
+
+    server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{"keep": "detached", **options})
+    key = Registry().key_path(server.name)
+    shown = f"{server.name} is {server.state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
+    return verbs.Answer(shown, server.record.to_json())
+
+
+def _bench(words: list[str]) -> verbs.Answer:
+    from llm_magics import lines
+    from llm_magics.api import bench
+
+    asked = lines.bench(PROG).read(words)
+    run = bench(asked.target, **lines.given(asked, "target", "out", "data"))
+    return verbs.Answer(run, {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)})
+
+
+def _compare(words: list[str]) -> verbs.Answer:
+    from llm_magics import lines
+    from llm_magics.api import compare
+
+    asked = lines.compare(PROG).read(words)
+    comparison = compare(asked.targets, **lines.comparison(asked))
+    if getattr(asked, "report", None):
+        comparison.report(asked.report)
+    return verbs.Answer(
+        comparison,
+        {
+            "verdict": str(comparison.verdict),
+            "flags": list(comparison.flags),
+            "table": comparison.table.to_dict("records"),
+        },
+    )
+
+
+_COMMANDS: dict[str, Callable[[list[str]], verbs.Answer]] = {"serve": _serve, "bench": _bench, "compare": _compare}
+
+if __name__ == "__main__":
+    sys.exit(main())

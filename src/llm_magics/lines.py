@@ -1,0 +1,106 @@
+"""What stands behind serve, bench and compare on one line; the magics and the terminal read the same.
+
+Beside `verbs`: these three take the whole of a spec as options, and in a notebook a body below the line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.errors import SpecError
+from llm_magics.spec.line import LineParser
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def serve(prog: str) -> LineParser:
+    """The parser of `serve NAME [options]`."""
+    from llm_magics.spec import ServerSpec
+
+    line = LineParser(
+        f"{prog} serve" if not prog.startswith("%") else "%serve", "Start an inference engine and bind it to NAME."
+    )
+    line.add_argument("name", help="a Python name; `%%serve tiny` alone starts llama.cpp with the model that ships")
+    line.add_argument("--dry-run", action="store_true", default=False, help="print the exact command, start nothing")
+    line.add_argument("--no-wait", action="store_true", default=False, help="return at once")
+    line.add_argument("--replace", action="store_true", default=False, help="stop a server of this name that differs")
+    line.options_of(ServerSpec, leave_out=("name",))
+    return line
+
+
+def bench(prog: str) -> LineParser:
+    """The parser of `bench TARGET [options]`."""
+    from llm_magics.spec import Workload
+
+    line = LineParser(
+        f"{prog} bench" if not prog.startswith("%") else "%bench", "Load-test a server; shows and returns a Run."
+    )
+    line.add_argument("target", help="a server's name, or the URL of an OpenAI-compatible endpoint")
+    line.add_argument("--out", metavar="NAME", help="bind the Run to NAME in the notebook")
+    line.add_argument("--label", help="what tables call the run")
+    line.add_argument("--model", help="for a URL: which of its models")
+    line.add_argument("--api-key", help="for a URL: its key (better: set OPENAI_API_KEY)")
+    line.add_argument("--data", metavar="NAME", help="a DataFrame of the notebook, with a column prompt or messages")
+    line.options_of(Workload)
+    return line
+
+
+def compare(prog: str) -> LineParser:
+    """The parser of `compare A B [options]`."""
+    from llm_magics.spec import ServerSpec, Workload
+
+    line = LineParser(
+        f"{prog} compare" if not prog.startswith("%") else "%compare",
+        "Put servers, URLs, engines or finished runs side by side.",
+    )
+    line.add_argument("targets", nargs="*", help="servers, URLs, run ids or result files")
+    line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
+    line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
+    line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")
+    line.add_argument("--rounds", type=int, help="interleaved rounds under load (default 3)")
+    line.add_argument("--max-tokens", type=int, help="longest answer to a prompt (default 128)")
+    line.add_argument("--out", metavar="NAME", help="bind the Comparison to NAME in the notebook")
+    line.add_argument("--report", metavar="FILE", help="write it as one HTML file too")
+    line.options_of(Workload)
+    line.options_of(ServerSpec, leave_out=("name", "engine", "seed", "timeout"))
+    return line
+
+
+def given(asked: argparse.Namespace, *without: str) -> dict[str, Any]:
+    """The options that stand on the line, by name."""
+    return {key: value for key, value in vars(asked).items() if key not in without and key != "help"}
+
+
+def comparison(asked: argparse.Namespace, body: str = "", first_line: int = 2) -> dict[str, Any]:
+    """Keywords for `api.compare` from a line and a cell's body.
+
+    Raises
+    ------
+    SpecError
+        When the line and the body do not go together.
+    """
+    from llm_magics.spec import ServerSpec, Workload
+    from llm_magics.spec.reading import read_mapping
+
+    options = given(asked, "targets", "load", "out", "report", "help")
+    found = {key: options.pop(key) for key in ("prompt", "engines", "rounds", "max_tokens", "model") if key in options}
+    workload = {key: options.pop(key) for key in list(options) if key in Workload.model_fields}
+    if not asked.load:
+        temperature = workload.pop("temperature", None)
+        if workload:
+            raise SpecError(f"{next(iter(workload))} belongs to a workload.", then="add --load to compare under load")
+        if body.strip() and "prompt" in found:
+            raise SpecError("The prompt stands on the line and in the body.", then="keep one")
+        prompt = found.pop("prompt", body.strip() or None)
+        extra = {} if temperature is None else {"temperature": temperature}
+        return {**found, **extra, **({"prompt": prompt} if prompt is not None else {}), **options}
+    values, lines = read_mapping(body, first_line=first_line)
+    server = {
+        key: values.pop(key)
+        for key in list(values)
+        if key in ServerSpec.model_fields and key not in Workload.model_fields
+    }
+    if "model" in server:
+        found.setdefault("model", server.pop("model"))
+    return {**found, "workload": {**values, **workload}, "lines": lines, **server, **options}

@@ -1,0 +1,196 @@
+"""`%%serve`, `%%bench`, `%%compare` and `%llm`: parse, call the api, display."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import (
+    Magics,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+    output_can_be_silenced,
+)
+
+from llm_magics.errors import SpecError
+
+
+@magics_class
+class LLMMagics(Magics):
+    """The magics of one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._until_end_of_cell: list[str] = []
+
+    @line_cell_magic
+    def serve(self, line: str, cell: str | None = None) -> None:
+        """Start an inference engine beside this kernel and bind it to NAME.
+
+        %serve tiny                          llama.cpp with the model that ships
+        %%serve qwen --engine vllm --gpus 0
+        model: Qwen/Qwen2.5-7B-Instruct
+        max_model_len: 8192
+
+        NAME is then a server: NAME.client (an openai.OpenAI), NAME.url, NAME.logs(), NAME.metrics(), NAME.stop().
+        `%serve --help` lists every option.
+        """
+        from llm_magics import lines
+        from llm_magics.spec.reading import read_mapping
+
+        with _help_as_text():
+            asked = lines.serve("%").read(line)
+            on_line = lines.given(asked, "name", "no_wait", "replace", "dry_run")
+            body, numbers = read_mapping(cell or "")
+            _no_option_twice(on_line, numbers)
+            options = {**body, **on_line}
+            if asked.dry_run:
+                from llm_magics.api.serving import dry_run
+
+                print(dry_run(asked.name, lines=numbers, **_without_name(options, numbers)))  # noqa: T201
+                return
+            from llm_magics.api import serve
+
+            server = serve(
+                asked.name,
+                wait=not asked.no_wait,
+                replace=asked.replace,
+                lines=numbers,
+                **_without_name(options, numbers),
+            )
+            if options.get("keep") == "cell":
+                self._until_end_of_cell.append(asked.name)
+            self._bind(asked.name, server)
+
+    @output_can_be_silenced
+    @line_cell_magic
+    def bench(self, line: str, cell: str | None = None) -> Any:
+        """Load-test a server, or the URL of any OpenAI-compatible endpoint, and show what it does.
+
+        %bench tiny                          1, 4 and 16 streams, 50 requests each
+        %%bench tiny --out r
+        input_tokens: 512
+        output_tokens: 128
+        rate: [1, 2, 4, 8]                   # requests/s; or concurrency: [1, 8, 64]
+        duration: 30s                        # or requests: 200
+        slo: {ttft: 500ms, tpot: 50ms}
+
+        Interrupting keeps what was measured. `%bench --help` lists every option.
+        """
+        from llm_magics import lines
+        from llm_magics.spec.reading import read_mapping
+
+        with _help_as_text():
+            asked = lines.bench("%").read(line)
+            on_line = lines.given(asked, "target", "out", "data")
+            body, numbers = read_mapping(cell or "")
+            _no_option_twice(on_line, numbers)
+            options = {**body, **on_line}
+            if hasattr(asked, "data"):
+                options["data"] = self._value(asked.data)
+            from llm_magics.api import bench
+
+            run = bench(asked.target, lines=numbers, **options)
+            if hasattr(asked, "out"):
+                self._bind(asked.out, run)
+            return run
+
+    @no_var_expand
+    @output_can_be_silenced
+    @line_cell_magic
+    def compare(self, line: str, cell: str | None = None) -> Any:
+        """Put servers, engines or finished runs side by side.
+
+        %%compare qwen tiny                  the body is a prompt: answers side by side, streaming
+        Explain PagedAttention in one sentence.
+
+        %%compare qwen tiny --load           the body is a workload, as in %%bench
+        concurrency: [1, 8]
+
+        %compare --engines vllm,llamacpp --model tiny --load
+        %compare RUN RUN                     two finished runs (`%llm runs`)
+
+        `%compare --help` lists every option.
+        """
+        from llm_magics import lines
+
+        with _help_as_text():
+            asked = lines.compare("%").read(line)
+            targets = [self.shell.user_ns.get(target, target) for target in asked.targets]
+            from llm_magics.api import compare
+
+            comparison = compare(targets, **lines.comparison(asked, cell or ""))
+            if hasattr(asked, "report"):
+                comparison.report(asked.report)
+            if hasattr(asked, "out"):
+                self._bind(asked.out, comparison)
+            return comparison
+
+    @output_can_be_silenced
+    @line_magic
+    def llm(self, line: str) -> Any:
+        """Everything else: list, stop, logs, gpus, engines, install, runs, doctor. `%llm VERB --help` explains one."""
+        from llm_magics import verbs
+
+        words = line.split(maxsplit=1)
+        if not words or words[0] in ("-h", "--help"):
+            print(f"%llm VERB [options]\n\n{verbs.summaries()}")  # noqa: T201
+            return None
+        with _help_as_text():
+            options = verbs.parser(words[0], "%llm").read(words[1] if len(words) > 1 else "")
+            answer = verbs.VERBS[words[0]].run(options)
+            try:
+                for each in answer.lines:
+                    print(each, flush=True)  # noqa: T201
+            except KeyboardInterrupt:
+                return None
+            if isinstance(answer.shown, str):
+                print(answer.shown)  # noqa: T201
+                return None
+            return answer.shown
+        return None
+
+    def end_of_cell(self, _: Any = None) -> None:
+        """Stops the servers that were to live as long as their cell (`--keep cell`)."""
+        while self._until_end_of_cell:
+            from llm_magics.api.serving import stop
+
+            stop(self._until_end_of_cell.pop())
+
+    def _bind(self, name: str, value: Any) -> None:
+        if not name.isidentifier():
+            raise SpecError(f"{name!r} is not a name that a notebook can bind.")
+        self.shell.user_ns[name] = value
+
+    def _value(self, name: str) -> Any:
+        if name not in self.shell.user_ns:
+            raise SpecError(f"There is no {name} in this notebook.", then="--data takes the name of a DataFrame")
+        return self.shell.user_ns[name]
+
+
+class _help_as_text:  # noqa: N801 - reads as a statement
+    """`--help` prints the help and ends the magic; it is no error."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: Any, _: Any) -> bool:
+        from llm_magics.spec.line import HelpShown
+
+        if kind is not None and issubclass(kind, HelpShown):
+            print(error)  # noqa: T201
+            return True
+        return False
+
+
+def _no_option_twice(on_line: dict[str, Any], numbers: dict[str, int]) -> None:
+    for key in on_line:
+        if key in numbers:
+            raise SpecError(f"Line {numbers[key]}: {key} stands on the magic's line too.", then="keep one")
+
+
+def _without_name(options: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+    if "name" in options:
+        raise SpecError(f"Line {numbers['name']}: the name stands on the magic's line.", then="leave name: out")
+    return options

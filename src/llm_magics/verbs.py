@@ -1,0 +1,226 @@
+"""The verbs of `%llm VERB` and `llm-magics VERB`: one definition each, shown as a table or printed as JSON.
+
+A verb reads its line, asks the floors below, and answers with something to show and the same as plain data. The
+notebook and the terminal add only how it is put on the screen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llm_magics.errors import SpecError
+from llm_magics.spec.line import LineParser
+from llm_magics.spec.reading import nearest
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb says: `shown` draws itself (mime bundle and `str`), `data` is JSON, `lines` stream as they come."""
+
+    shown: Any = None
+    data: Any = None
+    lines: Iterable[str] = ()
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: what it does in one line, its options, and the function that does it."""
+
+    summary: str
+    options: Callable[[LineParser], None]
+    run: Callable[[Any], Answer]
+
+
+def names() -> list[str]:
+    """Every verb, in the order of the help."""
+    return list(VERBS)
+
+
+def parser(name: str, prog: str) -> LineParser:
+    """The parser of one verb; `prog` is `%llm` or `llm-magics`.
+
+    Raises
+    ------
+    SpecError
+        When there is no such verb; names the nearest.
+    """
+    if name not in VERBS:
+        raise SpecError(
+            f"There is no verb {name!r}{nearest(name, names())}.", why=summaries(), then=f"{prog} VERB --help"
+        )
+    found = LineParser(f"{prog} {name}", VERBS[name].summary)
+    VERBS[name].options(found)
+    return found
+
+
+def summaries() -> str:
+    """A line for each verb."""
+    return "\n".join(f"{name:10} {verb.summary}" for name, verb in VERBS.items())
+
+
+def _no_options(_: LineParser) -> None:
+    pass
+
+
+def _list(_: Any) -> Answer:
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.views import tables
+
+    records = sorted(Registry().list(), key=lambda record: (not record.alive, record.created))
+    return Answer(tables.servers(records), [record.to_json() for record in records])
+
+
+def _stop_options(line: LineParser) -> None:
+    line.add_argument("name", nargs="?", default=None, help="the server to stop")
+    line.add_argument("--all", action="store_true", default=False, help="stop every server")
+
+
+def _stop(options: Any) -> Answer:
+    from llm_magics.api.serving import stop
+
+    stopped = stop(options.name, every=options.all)
+    return Answer("\n".join(f"{name} is stopped" for name in stopped) or "no server was running", {"stopped": stopped})
+
+
+def _dismiss_options(line: LineParser) -> None:
+    line.add_argument("name", help="a server that has stopped, failed or is lost")
+
+
+def _dismiss(options: Any) -> Answer:
+    from llm_magics.runtime.stop import dismiss
+
+    dismiss(options.name)
+    return Answer(f"{options.name} is forgotten", {"dismissed": [options.name]})
+
+
+def _logs_options(line: LineParser) -> None:
+    line.add_argument("name", help="whose log")
+    line.add_argument("-n", type=int, default=50, metavar="N", help="the last N lines (default 50)")
+    line.add_argument("-f", "--follow", action="store_true", default=False, help="go on as new lines come")
+
+
+def _logs(options: Any) -> Answer:
+    import threading
+
+    from llm_magics.runtime import logs
+    from llm_magics.runtime.registry import Registry
+
+    registry = Registry()
+    path = registry.log_path(options.name)
+    if registry.get(options.name) is None and not path.exists():
+        known = [record.name for record in registry.list()]
+        raise SpecError(
+            f"There is no server {options.name!r}{nearest(options.name, known)}.",
+            why=", ".join(known),
+            then="%llm list",
+        )
+    last = logs.tail(path, options.n)
+    if not options.follow:
+        return Answer("\n".join(last), {"name": options.name, "log": last})
+    return Answer(lines=(line for part in (last, logs.follow(path, threading.Event())) for line in part))
+
+
+def _gpus(_: Any) -> Answer:
+    from llm_magics.runtime.gpus import gpus
+    from llm_magics.views import tables
+
+    found = gpus()
+    return Answer(
+        tables.gpus(found) if found else "no GPU that this machine's driver shows", [asdict(gpu) for gpu in found]
+    )
+
+
+def _engines(_: Any) -> Answer:
+    from llm_magics.engines import environments
+    from llm_magics.views import tables
+
+    found = environments.inventory()
+    return Answer(tables.engines(found), [asdict(each) for each in found])
+
+
+def _install_options(line: LineParser) -> None:
+    line.add_argument("engine", help="the engine to install, in an environment of its own")
+    which = line.add_mutually_exclusive_group()
+    which.add_argument("--gpu", action="store_true", default=None, help="the build for a GPU, whatever is found here")
+    which.add_argument("--cpu", action="store_false", dest="gpu", default=None, help="the build for no GPU")
+
+
+def _install(options: Any) -> Answer:
+    import queue
+    import threading
+
+    from llm_magics.engines.install import install
+
+    lines: queue.Queue[str | None] = queue.Queue()
+    ended: list[BaseException | Any] = []
+
+    def work() -> None:
+        try:
+            ended.append(install(options.engine, gpu=options.gpu, on_line=lines.put))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
+            ended.append(error)
+        lines.put(None)
+
+    def stream() -> Iterable[str]:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while (line := lines.get()) is not None:
+            yield line
+        if isinstance(ended[0], BaseException):
+            raise ended[0]
+        yield f"{options.engine} {ended[0].version} is ready: {ended[0].python or ended[0].binary}"
+
+    return Answer(lines=stream())
+
+
+def _runs_options(line: LineParser) -> None:
+    line.add_argument("run", nargs="?", default=None, help="show this run (an id or the start of one)")
+    line.add_argument("-n", type=int, default=20, metavar="N", help="the newest N (default 20)")
+    line.add_argument("--save", default=None, metavar="FILE", help="with a run: write it as .json, .parquet or .csv")
+    line.add_argument("--delete", action="store_true", default=False, help="with a run: forget it")
+
+
+def _runs(options: Any) -> Answer:
+    from llm_magics.api.benching import load_run, runs
+    from llm_magics.views import tables
+
+    if options.run is None:
+        if options.save or options.delete:
+            raise SpecError("--save and --delete need a run.", then="%llm runs")
+        rows = runs(options.n)
+        return Answer(tables.runs(rows), [asdict(row) for row in rows])
+    run = load_run(options.run)
+    if options.delete:
+        from llm_magics.results.store import RunStore
+
+        RunStore().delete(run.id)
+        return Answer(f"{run.id} is deleted", {"deleted": run.id})
+    if options.save:
+        run.save(options.save)
+        return Answer(f"{run.id} is written to {options.save}", {"run": run.id, "file": options.save})
+    return Answer(run, {**run.header, "points": run.points, "flags": list(run.flags)})
+
+
+def _doctor(_: Any) -> Answer:
+    from llm_magics.advice.doctor import examine
+    from llm_magics.views import tables
+
+    found = examine()
+    return Answer(tables.doctor(found), [asdict(each) for each in found])
+
+
+VERBS: dict[str, Verb] = {
+    "list": Verb("the servers on this machine: state, engine, model, address, owner", _no_options, _list),
+    "stop": Verb("stop a server, or all of them", _stop_options, _stop),
+    "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
+    "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
+    "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),
+    "engines": Verb("the engines: what is installed, where, and how to install the rest", _no_options, _engines),
+    "install": Verb("install an engine into an environment of its own", _install_options, _install),
+    "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),
+    "doctor": Verb(
+        "what is installed, in which environment, what is missing and what installs it", _no_options, _doctor
+    ),
+}

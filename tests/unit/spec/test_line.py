@@ -1,0 +1,57 @@
+"""One line of options, in a notebook or a terminal, must be read alike and say what is wrong with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_magics import lines
+from llm_magics.errors import SpecError
+from llm_magics.spec.line import HelpShown
+
+
+def test_options_of_a_spec_in_both_spellings() -> None:
+    asked = lines.serve("%").read("tiny --max-num-seqs 8 --max_model_len 1K --gpus 0,1 --env A=b # comment")
+    assert lines.given(asked, "name", "no_wait", "replace", "dry_run") == {
+        "max_num_seqs": 8,
+        "max_model_len": "1K",
+        "gpus": [0, 1],
+        "env": {"A": "b"},
+    }
+
+
+def test_lists_and_json_survive_quotes() -> None:
+    asked = lines.bench("%").read("""tiny --rate 1,2,inf --slo '{"ttft": "500ms"}' --out r""")
+    assert asked.rate == [1, 2, "inf"]
+    assert asked.slo == {"ttft": "500ms"}
+    assert asked.out == "r"
+
+
+def test_unknown_option_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="did you mean '--max-num-seqs'"):
+        lines.serve("%").read("tiny --max-num-seq 8")
+
+
+@pytest.mark.parametrize("line", ["", "tiny --engine", "tiny 'open", "tiny more words"])
+def test_lines_that_cannot_be_read(line: str) -> None:
+    with pytest.raises(SpecError):
+        lines.serve("%").read(line)
+
+
+def test_help_names_every_option() -> None:
+    with pytest.raises(HelpShown, match="--max-model-len"):
+        lines.serve("llm-magics").read("--help")
+
+
+def test_a_prompt_takes_no_workload_options() -> None:
+    with pytest.raises(SpecError, match="--load"):
+        lines.comparison(lines.compare("%").read("a b --rate 3"), "prompt")
+
+
+def test_compare_under_load_splits_server_options_from_the_workload() -> None:
+    asked = lines.compare("%").read("--engines vllm,llamacpp --model tiny --load --rounds 2")
+    found = lines.comparison(asked, "concurrency: [1, 2]\nmax_num_seqs: 4\n")
+    assert found["engines"] == ["vllm", "llamacpp"]
+    assert found["workload"] == {"concurrency": [1, 2]}
+    assert found["max_num_seqs"] == 4
+    assert found["rounds"] == 2
+    assert found["model"] == "tiny"

@@ -1,0 +1,176 @@
+"""A wrong spec must say which line is wrong and what was meant; YAML's guesses must never become other values."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_magics.errors import SpecError
+from llm_magics.spec import ServerSpec, Workload
+from llm_magics.spec.reading import build, read_mapping
+
+
+def spec(body: str) -> ServerSpec:
+    values, lines = read_mapping("name: q\n" + body)
+    return build(ServerSpec, values, lines)
+
+
+def work(body: str) -> Workload:
+    return build(Workload, *read_mapping(body))
+
+
+def test_unknown_option_names_line_and_nearest() -> None:
+    with pytest.raises(SpecError) as caught:
+        spec("model: tiny\nmax_modellen: 8192")
+    assert "Line 4" in str(caught.value)
+    assert "'max_model_len'" in str(caught.value)
+
+
+def test_unknown_option_inside_a_mapping() -> None:
+    with pytest.raises(SpecError, match=r"slo has no 'tpt'; did you mean 'tpot'"):
+        work("slo: {ttft: 500ms, tpt: 1s}")
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("dtype: 1.10", "quotes"),
+        ("dtype: true", "quotes"),
+        ("max_num_seqs: 12:30", "12:30"),
+        ("idle: 12:30", "not a time"),
+        ("seed: 1.5", "seed"),
+        ("port: 08000", "port"),
+        ("port: 70000", "port"),
+        ("gpu_memory_utilization: 90", "less than or equal to 1"),
+        ("max_model_len: -1", "max_model_len"),
+        ("keep: forever", "keep"),
+        ("host: 0.0.0.0", "host"),
+        ("trust_remote_code: 1", "trust_remote_code"),
+        ("env: [a]", "env"),
+        ("args: --fast", "args"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_line(body: str, what: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec(body)
+    assert "Line 3" in str(caught.value)
+    assert what in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "option", "value"),
+    [
+        ("enable_prefix_caching: no", "enable_prefix_caching", False),
+        ("enable_prefix_caching: on", "enable_prefix_caching", True),
+        ("seed: 1e3", "seed", 1000),
+        ("max_model_len: 8K", "max_model_len", 8192),
+        ("max_model_len: 8k", "max_model_len", 8000),
+        ("max_model_len: auto", "max_model_len", "auto"),
+        ("idle: 2m", "idle", 120.0),
+        ("gpus: 1", "gpus", [1]),
+        ("dtype: 'no'", "dtype", "no"),
+        ("revision: '1.10'", "revision", "1.10"),
+    ],
+)
+def test_what_people_write_is_what_they_mean(body: str, option: str, value: object) -> None:
+    assert getattr(spec(body), option) == value
+
+
+@pytest.mark.parametrize("body", ["- a\n- b", "just words", "42", "[1, 2]"])
+def test_a_body_that_is_no_mapping(body: str) -> None:
+    with pytest.raises(SpecError, match="Line 2"):
+        read_mapping(body)
+
+
+def test_broken_yaml_names_its_line() -> None:
+    with pytest.raises(SpecError, match=r"Line \d+: the body is not valid YAML"):
+        read_mapping("a: {b\nc: d")
+
+
+def test_key_given_twice() -> None:
+    with pytest.raises(SpecError, match="Line 3: model was given already on line 2"):
+        read_mapping("model: a\nmodel: b")
+
+
+def test_aliases_and_huge_bodies_are_refused() -> None:
+    with pytest.raises(SpecError):
+        read_mapping("a: &x [1]\nb: *x")
+    with pytest.raises(SpecError, match="characters"):
+        read_mapping("a: " + "x" * 200_000)
+
+
+def test_tags_do_not_build_objects() -> None:
+    with pytest.raises(SpecError):
+        read_mapping("a: !!python/object/apply:os.system ['true']")
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "../x", "1a", "", "a" * 41, "<b>", "a-b"])
+def test_names_that_cannot_be_bound(name: str) -> None:
+    with pytest.raises(SpecError, match="not a name"):
+        build(ServerSpec, {"name": name})
+
+
+def test_empty_body_is_no_options() -> None:
+    assert read_mapping("") == ({}, {})
+    assert read_mapping("# only a comment\n") == ({}, {})
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused_but_never_crashes(body: str) -> None:
+    try:
+        values, lines = read_mapping(body)
+    except SpecError:
+        return
+    assert set(lines) >= set(values)
+
+
+def test_same_server_whatever_its_lifetime() -> None:
+    assert spec("keep: detached").reuse_key == spec("idle: 5m").reuse_key
+    assert spec("max_num_seqs: 4").reuse_key != spec("").reuse_key
+    assert spec("max_num_seqs: 4").differences(spec("").identity) == {"max_num_seqs": (None, 4)}
+
+
+def test_sweeps() -> None:
+    points = work("rate: [1, 2.5, inf]").points
+    assert [point.label for point in points] == ["1 req/s", "2.5 req/s", "all at once"]
+    assert points[0].arrival == "poisson"
+    assert [point.label for point in work("concurrency: [1, 8]").points] == ["1 stream", "8 streams"]
+    assert work("rate: 2\narrival: constant").points[0].arrival == "constant"
+    assert math.isinf(work("rate: inf").rate[0])  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "rate: 1\nconcurrency: 2",
+        "requests: 5\nduration: 3s",
+        "rate: 0",
+        "rate: -1",
+        "rate: fast",
+        "concurrency: 1.5",
+        "concurrency: 0",
+        "duration: 0s",
+        "duration: soon",
+        "arrival: poisson",
+        "arrival: gamma\nconcurrency: 2",
+        "arrival: concurrent",
+        "arrival: throughput\nrate: 4",
+        "workload: file",
+        "workload: file\npath: /nowhere/at/all.jsonl",
+        "workload: dataframe",
+        "warmup: -1",
+        "workload: rondom",
+    ],
+)
+def test_workloads_that_make_no_sense(body: str) -> None:
+    with pytest.raises(SpecError):
+        work(body)
+
+
+def test_a_path_means_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "hi"}\n')
+    assert build(Workload, {"path": str(file)}).workload == "file"
