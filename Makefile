@@ -14,7 +14,8 @@ demo: $(VENV)/.demo            ## serve, bench and compare on the embedded engin
 
 test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, notebooks, browser, built wheel
 	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider examples
+	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=300 -p no:cacheprovider examples
 
 test-unit: $(VENV)/.test       ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
@@ -56,7 +57,8 @@ clean:
 	rm -rf $(VENV) .cache build dist demo .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
-	$(PYTHON) tools/make_venv.py $(VENV)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV) || { apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --upgrade pip

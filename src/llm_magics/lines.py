@@ -19,7 +19,7 @@ def serve(prog: str) -> LineParser:
     from llm_magics.spec import ServerSpec
 
     line = LineParser(
-        f"{prog} serve" if not prog.startswith("%") else "%serve", "Start an inference engine and bind it to NAME."
+        _prog(prog, "serve"), takes="NAME [options]", description="Start an inference engine and bind it to NAME."
     )
     line.add_argument("name", help="a Python name; `%%serve tiny` alone starts llama.cpp with the model that ships")
     line.add_argument("--dry-run", action="store_true", default=False, help="print the exact command, start nothing")
@@ -34,7 +34,7 @@ def bench(prog: str) -> LineParser:
     from llm_magics.spec import Workload
 
     line = LineParser(
-        f"{prog} bench" if not prog.startswith("%") else "%bench", "Load-test a server; shows and returns a Run."
+        _prog(prog, "bench"), takes="TARGET [options]", description="Load-test a server; shows and returns a Run."
     )
     line.add_argument("target", help="a server's name, or the URL of an OpenAI-compatible endpoint")
     line.add_argument("--out", metavar="NAME", help="bind the Run to NAME in the notebook")
@@ -51,8 +51,9 @@ def compare(prog: str) -> LineParser:
     from llm_magics.spec import ServerSpec, Workload
 
     line = LineParser(
-        f"{prog} compare" if not prog.startswith("%") else "%compare",
-        "Put servers, URLs, engines or finished runs side by side.",
+        _prog(prog, "compare"),
+        takes="[A B …] [options]",
+        description="Put servers, URLs, engines or finished runs side by side.",
     )
     line.add_argument("targets", nargs="*", help="servers, URLs, run ids or result files")
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
@@ -65,6 +66,11 @@ def compare(prog: str) -> LineParser:
     line.options_of(Workload)
     line.options_of(ServerSpec, leave_out=("name", "engine", "seed", "timeout"))
     return line
+
+
+def _prog(prog: str, verb: str) -> str:
+    """`%serve` in a notebook, `llm-magics serve` in a terminal."""
+    return f"%{verb}" if prog.startswith("%") else f"{prog} {verb}"
 
 
 def given(asked: argparse.Namespace, *without: str) -> dict[str, Any]:
@@ -84,7 +90,9 @@ def comparison(asked: argparse.Namespace, body: str = "", first_line: int = 2) -
     from llm_magics.spec.reading import read_mapping
 
     options = given(asked, "targets", "load", "out", "report", "help")
-    found = {key: options.pop(key) for key in ("prompt", "engines", "rounds", "max_tokens", "model") if key in options}
+    found: dict[str, Any] = {
+        key: options.pop(key) for key in ("prompt", "engines", "rounds", "max_tokens", "model") if key in options
+    }
     workload = {key: options.pop(key) for key in list(options) if key in Workload.model_fields}
     if not asked.load:
         temperature = workload.pop("temperature", None)

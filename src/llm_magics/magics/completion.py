@@ -63,7 +63,7 @@ def _in_body(magic: str, line: str, text: str) -> list[str]:
 
 
 def _options(parser: Any) -> list[str]:
-    return [text for text in parser._option_string_actions if text.startswith("--") and "_" not in text]  # noqa: SLF001
+    return [text for text in parser._option_string_actions if text.startswith("--")]  # noqa: SLF001
 
 
 def _engines() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
     Magics,
@@ -15,12 +15,17 @@ from IPython.core.magic import (
 
 from llm_magics.errors import SpecError
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 
 @magics_class
 class LLMMagics(Magics):
     """The magics of one shell."""
 
-    def __init__(self, shell: Any) -> None:
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._until_end_of_cell: list[str] = []
 

@@ -27,15 +27,15 @@ class HelpShown(Exception):  # noqa: N818 - it is no error
 class LineParser(argparse.ArgumentParser):
     """An ArgumentParser that raises instead of leaving, and names the nearest option when one is unknown."""
 
-    def __init__(self, prog: str, description: str = "", **kwargs: Any) -> None:
+    def __init__(self, prog: str, description: str = "", takes: str = "[options]") -> None:
         super().__init__(
             prog=prog,
+            usage=f"{prog} {takes}",
             description=description,
             add_help=False,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=110),
             argument_default=argparse.SUPPRESS,
-            **kwargs,
         )
         self.add_argument("-h", "--help", action="store_true", help="show this")
 
@@ -45,8 +45,8 @@ class LineParser(argparse.ArgumentParser):
         for name, field in kind.model_fields.items():
             if name in leave_out or field.exclude:
                 continue
-            spellings = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))
-            group.add_argument(*spellings, dest=name, metavar=name.upper(), type=_value_of(name))
+            text = (field.description or "").replace("%", "%%")
+            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="…", type=_value_of(name), help=text)
 
     def read(self, line: str | list[str]) -> argparse.Namespace:
         """The options on a line.
@@ -62,6 +62,7 @@ class LineParser(argparse.ArgumentParser):
             words = shlex.split(line, comments=True) if isinstance(line, str) else line
         except ValueError as error:
             raise SpecError(f"{self.prog}: {error}.", why=str(line), then="close the quote") from None
+        words = [_hyphens(word) for word in words]
         if "-h" in words or "--help" in words:
             raise HelpShown(self.format_help())
         found, rest = self.parse_known_args(words)
@@ -78,6 +79,14 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """argparse's way of saying that the line is wrong."""
         raise SpecError(f"{self.prog}: {message}.", then=f"{self.prog} --help explains the options")
+
+
+def _hyphens(word: str) -> str:
+    """`--max_model_len=8K` as `--max-model-len=8K`: both spellings are typed, one is registered."""
+    if not word.startswith("--"):
+        return word
+    option, equals, value = word.partition("=")
+    return option.replace("_", "-") + equals + value
 
 
 def _value_of(name: str) -> Any:

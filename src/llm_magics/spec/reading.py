@@ -139,7 +139,9 @@ def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] 
             seen.setdefault(key, _say(kind, key, item, values, lines or {}))
         problems = list(seen.values())
         known = ", ".join(kind.model_fields)
-        unknown = any(item["type"] == "extra_forbidden" for item in error.errors())
+        unknown = (
+            any(item["type"] == "extra_forbidden" for item in error.errors()) and "did you mean" not in problems[0]
+        )
         raise SpecError(
             problems[0],
             why="\n".join(problems[1:]),

@@ -24,45 +24,78 @@ def _one_gpu(value: Any) -> Any:
 class ServerSpec(BaseModel):
     """One server as a user asked for it. Every option but the name has a default; None means "the engine's own"."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, protected_namespaces=(), use_attribute_docstrings=True
+    )
 
     name: Name
+    """A Python name; notebook, terminal and sidebar find the server by it."""
     engine: Text = "llamacpp"
+    """The software that serves (`%llm engines` lists them)."""
     model: Text = "tiny"
+    """`tiny` (ships with the package), a local path, or a hub id."""
     revision: Text | None = None
+    """Branch, tag or commit of a hub model."""
     tokenizer: Text | None = None
+    """Path or hub id of the tokenizer, where it is not the model's own."""
     served_model_name: Text | None = None
+    """The name clients put in `model`."""
     dtype: Text | None = None
+    """Type of weights and activations: `auto`, `bfloat16`, `float16`, `float32`."""
     quantization: Text | None = None
+    """Weight quantization, in the engine's words (`fp8`, `awq`, `gptq` …)."""
     kv_cache_dtype: Text | None = None
+    """Type of the KV cache (`auto`, `fp8`, `q8_0` …)."""
     max_model_len: Tokens | Literal["auto"] | None = None
+    """Longest prompt and answer together, tokens: 8192, 8k, 8K or auto."""
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    """Share of GPU memory the engine may use, 0 to 1."""
     tensor_parallel_size: Count | None = None
+    """GPUs that share each layer."""
     pipeline_parallel_size: Count | None = None
+    """GPUs (or nodes) that each hold some layers."""
     data_parallel_size: Count | None = None
+    """Whole copies of the model."""
     max_num_seqs: Count | None = None
+    """Requests served at the same time."""
     max_num_batched_tokens: Tokens | None = None
+    """Tokens processed in one step."""
     enable_prefix_caching: Flag | None = None
+    """Reuse the KV cache of prompts that begin alike."""
     enable_chunked_prefill: Flag | None = None
+    """Split long prompts between decode steps."""
     speculative: dict[str, Any] | None = None
+    """Speculative decoding, as a mapping in vLLM's words: {method: ngram, num_speculative_tokens: 4}."""
     load_format: Text | None = None
+    """How weights are read; `dummy` makes random ones."""
     seed: Whole | None = None
+    """Seed of the engine."""
     trust_remote_code: Flag | None = None
+    """Run Python code that comes with the model; off unless you know it."""
     env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables for the engine: {NAME: value}."""
     args: list[str] = Field(default_factory=list)
+    """Further arguments of the engine's own, as a list."""
     image: Text | None = None
+    """Container image, where the engine runs in one."""
 
-    # Where it runs.
     gpus: Annotated[list[int] | Literal["auto", "none"] | None, BeforeValidator(_one_gpu)] = None
+    """GPU numbers, `auto` (the freest), or `none`."""
     host: Literal["127.0.0.1", "localhost", "::1"] = "127.0.0.1"
+    """Loopback address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
+    """Port; a free one when left out."""
     python: Text | None = None
+    """Python interpreter that has the engine; remembered."""
     bin: Text | None = None
+    """The engine's binary; remembered."""
 
-    # How long it lives.
     keep: Literal["kernel", "detached", "cell"] = "kernel"
+    """`kernel`: stops when this notebook is gone for 10 minutes; `detached`: until stopped; `cell`: for tests."""
     idle: Seconds | None = None
+    """Stop after this long without a request (30m, 2h)."""
     timeout: Seconds = 900.0
+    """Longest wait until ready; then it is stopped."""
 
     @property
     def options(self) -> dict[str, Any]:

@@ -37,8 +37,11 @@ class Slo(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     ttft: Seconds | None = None
+    """Time to first token."""
     tpot: Seconds | None = None
+    """Time per output token after the first."""
     e2e: Seconds | None = None
+    """Whole request."""
 
     @property
     def limits(self) -> dict[str, float]:
@@ -65,39 +68,62 @@ class Point:
 class Workload(BaseModel):
     """Everything that decides what a server is sent. `requests` and `duration` hold for each point of a sweep."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
+    )
 
     workload: Literal["random", "prefix", "file", "dataframe"] = "random"
+    """`random` text, `prefix` (shared beginnings), a `file`, or a `dataframe`."""
     endpoint: Literal["chat", "completions"] = "chat"
+    """`chat` or `completions`."""
 
-    # What is sent.
     input_tokens: Count = 128
+    """Length of each prompt (random, prefix)."""
     output_tokens: Count = 64
+    """Length of each answer; held exactly where the engine can."""
     input_spread: float = Field(default=0.0, ge=0, lt=1)
+    """Prompts vary by this share: 0.2 means 80 % to 120 % of input_tokens."""
     output_spread: float = Field(default=0.0, ge=0, lt=1)
+    """Answers vary by this share."""
     prefix_tokens: Count = 256
+    """Length of the shared beginning (prefix)."""
     prefixes: Count = 4
+    """How many different beginnings there are (prefix)."""
     path: Text | None = None
+    """JSONL, CSV or ShareGPT JSON with prompts."""
     column: Text | None = None
+    """Column or key that holds the prompt; `prompt` or `messages` when left out."""
     data: Any = Field(default=None, exclude=True, repr=False)
     ignore_eos: Flag = True
+    """Ask for answers of the full length, where the engine can."""
     temperature: float | None = 0.0
+    """Sampling temperature; 0 picks the likeliest token; null leaves the server its default."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of every request."""
 
-    # When.
     rate: Annotated[list[Rate], BeforeValidator(_listed)] | None = None
+    """Requests a second, open loop: a number, a list (a sweep), or inf for all at once."""
     concurrency: Annotated[list[Count], BeforeValidator(_listed)] | None = None
+    """Requests kept in flight, closed loop: a number or a list."""
     arrival: Arrival | None = None
+    """How requests arrive: constant, poisson (default for rates), gamma, throughput, synchronous, concurrent."""
     burstiness: float = Field(default=1.0, gt=0)
+    """For gamma arrivals: 1 is poisson, below 1 burstier, above 1 steadier."""
     requests: Count | None = None
+    """Requests at each point (50 when neither this nor duration is given)."""
     duration: Seconds | None = None
+    """How long each point sends: 30s, 2m."""
     warmup: int = Field(default=2, ge=0)
+    """Requests sent before each point and not counted."""
     repeats: Count = 1
+    """How often the whole sweep is measured."""
     timeout: Seconds = 600.0
+    """A request that takes longer is an error."""
     seed: Whole = 0
+    """Seed of prompts and arrivals: the same seed sends the same bytes."""
 
-    # What counts as good.
     slo: Slo = Slo()
+    """What a good request keeps: {ttft: 500ms, tpot: 50ms, e2e: 10s}."""
 
     @model_validator(mode="before")
     @classmethod
