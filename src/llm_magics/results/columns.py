@@ -1,0 +1,204 @@
+"""The records of a run, held as columns: 100,000 requests are a few arrays, not a million Python objects.
+
+Everything in `results` computes on these. A missing time is NaN, a missing count -1. The gaps between chunks of all
+requests lie end to end in one array; `gap_start[i]:gap_start[i + 1]` are those of request i.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_magics.results.records import RequestRecord
+
+STATUSES = ("ok", "error", "cancelled")
+OK, ERROR, CANCELLED = range(3)
+
+_TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
+_COUNTS = ("prompt_tokens", "output_tokens", "cached_tokens", "asked_tokens", "http_status")
+_NUMBERS = ("point", "index", "repeat", "chunks")
+_WORDS = ("finish", "error")
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Requests as arrays of one length (see `records.RequestRecord` for what each means).
+
+    `finish` and `error` hold indices into `words`, -1 for none.
+    """
+
+    point: Ints
+    index: Ints
+    repeat: Ints
+    chunks: Ints
+    warmup: NDArray[np.bool_]
+    status: NDArray[np.int8]
+    intended: Floats
+    sent: Floats
+    first_byte: Floats
+    first_token: Floats
+    last_token: Floats
+    done: Floats
+    prompt_tokens: Ints
+    output_tokens: Ints
+    cached_tokens: Ints
+    asked_tokens: Ints
+    http_status: Ints
+    finish: Ints
+    error: Ints
+    gap_start: Ints
+    gaps: NDArray[np.int32]
+    words: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+    @property
+    def ttft(self) -> Floats:
+        """Time to first token, s: `first_token - intended`."""
+        return self.first_token - self.intended
+
+    @property
+    def e2e(self) -> Floats:
+        """End-to-end latency, s: `last_token - intended`."""
+        return self.last_token - self.intended
+
+    @property
+    def lag(self) -> Floats:
+        """Send lateness, s: `sent - intended`."""
+        return self.sent - self.intended
+
+    @property
+    def tokens_per_chunk(self) -> Floats:
+        """`output_tokens / chunks`; 1 where the server gave no usage, NaN without chunks."""
+        known = np.where(self.output_tokens > 0, self.output_tokens, self.chunks)
+        return known / np.where(self.chunks > 0, self.chunks, np.nan)
+
+    @property
+    def tpot(self) -> Floats:
+        """Time per output token after the first chunk, s (see `RequestRecord.tpot`); NaN below two chunks."""
+        after_first = self.output_tokens - self.tokens_per_chunk
+        usable = (self.output_tokens > 0) & (self.chunks >= 2) & (after_first > 0)
+        return (self.last_token - self.first_token) / np.where(usable, after_first, np.nan)
+
+    def text(self, column: str) -> NDArray[np.object_]:
+        """`finish` or `error` as words, None where there is none."""
+        table = np.array([*self.words, None], dtype=object)
+        return table[getattr(self, column)]
+
+    def take(self, chosen: NDArray[Any]) -> Columns:
+        """The chosen requests (a boolean mask or indices), their gaps with them."""
+        rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        lengths = np.diff(self.gap_start)[rows]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # positions of the kept gaps: each request's first position repeated, plus 0..length-1
+        positions = np.repeat(self.gap_start[:-1][rows] - start[:-1], lengths) + np.arange(start[-1])
+        plain = {
+            item.name: getattr(self, item.name)[rows]
+            for item in fields(self)
+            if item.name not in ("gap_start", "gaps", "words")
+        }
+        return Columns(**plain, gap_start=start, gaps=self.gaps[positions], words=self.words)
+
+    @classmethod
+    def of_records(cls, records: Iterable[RequestRecord]) -> Columns:
+        """Columns of records, in their order."""
+        builder = Builder()
+        for record in records:
+            builder.add(record.to_json())
+        return builder.columns()
+
+    def to_bytes(self) -> bytes:
+        """The columns as one compressed block (numpy's npz, deflated); read with `from_bytes`."""
+        buffer = io.BytesIO()
+        arrays = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "words"}
+        np.savez(buffer, **arrays, words=np.frombuffer("\0".join(self.words).encode(), dtype=np.uint8))
+        return zlib.compress(buffer.getvalue(), level=1)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Columns:
+        """Columns from `to_bytes`.
+
+        Raises
+        ------
+        ValueError
+            When the block is damaged.
+        """
+        try:
+            with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as arrays:
+                words = bytes(arrays["words"]).decode()
+                plain = {item.name: arrays[item.name] for item in fields(cls) if item.name != "words"}
+        except (zlib.error, KeyError, OSError) as error:
+            raise ValueError(f"the block of requests is damaged: {error}") from error
+        return cls(**plain, words=tuple(words.split("\0")) if words else ())
+
+
+class Builder:
+    """Collects spool rows and turns them into `Columns`; the order is that of adding."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[Any]] = {name: [] for name in (*_NUMBERS, *_COUNTS, *_TIMES)}
+        self._warmup: list[bool] = []
+        self._status: list[int] = []
+        self._words: dict[str, int] = {}
+        self._texts: dict[str, list[int]] = {name: [] for name in _WORDS}
+        self._gaps: list[NDArray[np.int32]] = []
+        self._gap_counts: list[int] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add one request as its spool row; unknown keys are ignored.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When the row lacks `point`, `index` or `intended`, or a value has the wrong type; nothing was added then.
+        """
+        numbers = {name: int(row[name]) for name in ("point", "index")}
+        numbers |= {name: int(row.get(name, 0)) for name in ("repeat", "chunks")}
+        counts = {name: _count(row.get(name)) for name in _COUNTS}
+        times = {name: _time(row.get(name)) for name in _TIMES}
+        times["intended"] = float(row["intended"])
+        status = STATUSES.index(row.get("status", "ok"))
+        gaps = np.asarray(row.get("gaps") or [], dtype=np.int32)
+        for name, value in (numbers | counts | times).items():
+            self._numbers[name].append(value)
+        for name in _WORDS:
+            word = row.get(name)
+            self._texts[name].append(-1 if word is None else self._words.setdefault(str(word), len(self._words)))
+        self._warmup.append(bool(row.get("warmup", False)))
+        self._status.append(status)
+        self._gaps.append(gaps)
+        self._gap_counts.append(len(gaps))
+
+    def columns(self) -> Columns:
+        """What was added so far."""
+        whole = {name: np.array(self._numbers[name], dtype=np.int64) for name in (*_NUMBERS, *_COUNTS)}
+        times = {name: np.array(self._numbers[name], dtype=np.float64) for name in _TIMES}
+        texts = {name: np.array(self._texts[name], dtype=np.int64) for name in _WORDS}
+        return Columns(
+            **whole,
+            **times,
+            **texts,
+            warmup=np.array(self._warmup, dtype=np.bool_),
+            status=np.array(self._status, dtype=np.int8),
+            gap_start=np.concatenate([[0], np.cumsum(self._gap_counts)]).astype(np.int64),
+            gaps=np.concatenate(self._gaps) if self._gaps else np.zeros(0, dtype=np.int32),
+            words=tuple(self._words),
+        )
+
+
+def _count(value: Any) -> int:
+    return -1 if value is None else int(value)
+
+
+def _time(value: Any) -> float:
+    return np.nan if value is None else float(value)

@@ -1,0 +1,109 @@
+"""What a reader must know before believing a run: each rule one sentence, in words, with its figures.
+
+A run that deserves none of them has an empty list. The thresholds are those of docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llm_magics.results import timeline
+from llm_magics.results.columns import OK, Columns
+
+if TYPE_CHECKING:
+    from llm_magics.results.run import Run
+
+CORE = 0.70  # share of one core above which the client may blur what it measures
+LOOP_LAG = 1e-3  # s, p99
+LOAD = 0.98  # share of the asked load that must have been sent or held
+LENGTH = 0.01  # share by which lengths may differ from those asked for
+CACHED = 0.20  # share of prompt tokens from a cache that random prompts should not exceed
+
+
+def flags(run: Run) -> list[str]:
+    """The flags of a run, most serious first."""
+    found: list[str] = []
+    if run.partial:
+        ended = "was cancelled" if run.status == "cancelled" else "did not reach its end"
+        found.append(f"partial: the run {ended}; what was measured until then is shown")
+    for summary in run.points:
+        found += [f"at {summary.get('label') or 'the only point'}: {each}" for each in _of_summary(summary)]
+        if run.given is None:
+            found += [f"at {summary['label']}: {each}" for each in _of_requests(run, summary["point"], summary)]
+    if run.given is None and not len(run.measured):
+        found.append("nothing was measured")
+    return found
+
+
+def overloaded(run: Run) -> bool:
+    """Whether the client itself was too busy at some point to be believed."""
+    return any(audit.core > CORE or audit.loop_lag_p99 > LOOP_LAG for audit in run.audits)
+
+
+def _of_summary(summary: Mapping[str, Any]) -> Iterator[str]:
+    ended = (summary.get("completed") or 0) + (summary.get("failed") or 0)
+    if summary.get("failed"):
+        words = summary.get("errors") or {}
+        most = next(iter(words), "")
+        why = f', most often "{most[:120]}"' if most else ""
+        yield f"{summary['failed']} of {ended} requests failed{why}"
+    if (core := summary.get("client_core")) is not None and core > CORE:
+        yield f"the load generator used {core:.0%} of a core: latencies may be its own"
+    if (lag := summary.get("client_loop_lag_ms")) is not None and lag > LOOP_LAG * 1e3:
+        yield f"the load generator woke {lag:.1f} ms late (p99): latencies may be its own"
+
+
+def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[str]:
+    columns = run.at(point)
+    yield from _load(columns, summary)
+    answered = columns.take(columns.status == OK)
+    if not len(answered):
+        return
+    silent = int(np.sum(answered.output_tokens < 0))
+    if silent:
+        yield (
+            f"the server gave no token counts for {silent} of {len(answered)} answers: "
+            "their tokens are missing from every token figure"
+        )
+    yield from _lengths(run, answered)
+
+
+def _load(columns: Columns, summary: Mapping[str, Any]) -> Iterator[str]:
+    streams = summary["max_concurrency"]
+    if streams is not None and len(columns) < streams * summary["repeats"]:
+        yield f"{len(columns)} requests cannot fill {streams} streams"
+    elif streams is not None and summary["achieved_concurrency"] < LOAD * streams:
+        # only where a steady part exists: else the mean holds the ramp and the drain, which are nobody's fault
+        if any(timeline.steady(columns.take(columns.repeat == each), streams) for each in np.unique(columns.repeat)):
+            yield f"{summary['achieved_concurrency']:.1f} streams were held of the {streams} asked for"
+    asked, sent = summary["scheduled_rate"], summary["achieved_rate"]
+    if asked and sent and sent < LOAD * asked:
+        yield f"{sent:.2f} requests/s were sent of the {asked:.2f} the schedule asked for"
+
+
+def _lengths(run: Run, answered: Columns) -> Iterator[str]:
+    fixed = (answered.asked_tokens > 0) & (answered.output_tokens >= 0)
+    if run.workload.get("ignore_eos", True) and fixed.any():
+        asked, given = answered.asked_tokens[fixed], answered.output_tokens[fixed]
+        wrong = int(np.sum(asked != given))
+        if wrong > LENGTH * len(asked):
+            yield (
+                f"{wrong} of {len(asked)} answers do not have the length asked for "
+                f"(mean {given.mean():.1f} of {asked.mean():.1f} tokens): the engine did not honour it"
+            )
+    if run.workload.get("workload") != "random":
+        return
+    counted = answered.prompt_tokens >= 0
+    asked_prompt = run.header.get("asked_prompt_tokens") or run.workload.get("input_tokens")
+    if counted.any() and asked_prompt:
+        given = answered.prompt_tokens[counted]
+        mean, doubt = float(given.mean()), 3 * float(given.std()) / np.sqrt(len(given))
+        if abs(mean - asked_prompt) > max(LENGTH * asked_prompt, doubt):
+            yield f"prompts had {mean:.1f} tokens on average by the server's count, {asked_prompt} were asked for"
+    cached = answered.cached_tokens[counted & (answered.cached_tokens >= 0)].sum()
+    total = answered.prompt_tokens[counted].sum()
+    if total and cached > CACHED * total:
+        yield f"{cached / total:.0%} of the prompt tokens came from the server's cache, though the prompts are random"

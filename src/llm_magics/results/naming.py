@@ -1,0 +1,54 @@
+"""Short names of runs: ids that sort by time, and labels that tell the sides of a comparison apart."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_magics.results.run import Run
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID = re.compile(r"r(?=[a-z]*\d)[0-9a-z]{3,15}")
+
+
+def new_id(now: float | None = None) -> str:
+    """An id such as `rtm2k9x7q4`: `r`, the second in base 36 (so that ids sort by time), a digit and two more at random.
+
+    Parameters
+    ----------
+    now
+        Seconds since the epoch; the present moment when left out.
+    """
+    tail = secrets.choice(_DIGITS[:10]) + secrets.choice(_DIGITS) + secrets.choice(_DIGITS)
+    return f"r{_base36(int(time.time() if now is None else now))}{tail}"
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be a run's id or the start of one: `r`, letters and digits, at least one digit."""
+    return _ID.fullmatch(text) is not None
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A short unique label for each run: its own label, else with the engine, the model, or last its id."""
+    ways = (
+        lambda run: run.label,
+        lambda run: f"{run.label} ({run.header.get('engine') or '?'})",
+        lambda run: f"{run.label} ({str(run.header.get('model') or '?').rsplit('/', 1)[-1]})",
+    )
+    for way in ways:
+        found = [way(run) for run in runs]
+        if len(set(found)) == len(found):
+            return found
+    return [f"{run.label} ({run.id})" for run in runs]
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, rest = divmod(number, 36)
+        digits = _DIGITS[rest] + digits
+    return digits or "0"

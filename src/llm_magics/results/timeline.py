@@ -1,0 +1,92 @@
+"""What happened when: arrivals of tokens and requests in flight over the time of a run.
+
+Throughput over time, peaks, the steady part of a point and the load that was really held all come from here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_magics.results.columns import Columns, Floats
+
+# A steady part shorter than this share of the measured time says too little to be used.
+_LEAST_STEADY = 0.2
+
+
+def ends(columns: Columns) -> Floats:
+    """When each request ended, s: end of the answer, else the last chunk, else (an error before any) when it was sent."""
+    found = np.where(np.isnan(columns.done), columns.last_token, columns.done)
+    return np.where(np.isnan(found), columns.sent, found)
+
+
+def arrivals(columns: Columns) -> tuple[Floats, Floats]:
+    """Every chunk with content: when it came (s since the run began) and how many tokens it is taken to carry.
+
+    A request's tokens are spread evenly over its chunks, since servers do not say what each carries. Requests in their
+    order, the chunks of each in time order.
+    """
+    came = np.flatnonzero(~np.isnan(columns.first_token))
+    kept = columns.take(came) if len(came) < len(columns) else columns
+    lengths = np.diff(kept.gap_start)
+    first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]]).astype(np.int64) if len(kept) else lengths
+    steps = np.zeros(len(kept.gaps) + len(kept))
+    is_gap = np.ones(len(steps), dtype=bool)
+    is_gap[first] = False
+    steps[is_gap] = kept.gaps * 1e-6
+    total = np.cumsum(steps)
+    times = total - np.repeat(total[first], lengths + 1) + np.repeat(kept.first_token, lengths + 1)
+    # a recorder that kept no gaps leaves one "chunk" that stands for all tokens
+    weight = np.where(lengths + 1 >= kept.chunks, kept.tokens_per_chunk, np.maximum(kept.output_tokens, 1))
+    return times, np.repeat(np.nan_to_num(weight, nan=1.0), lengths + 1)
+
+
+def in_flight(columns: Columns) -> tuple[Floats, NDArray[np.int64]]:
+    """Requests in flight as a step function: moments (s, sorted) and the number from each moment on."""
+    was_sent = ~np.isnan(columns.sent)
+    starts, stops = columns.sent[was_sent], ends(columns)[was_sent]
+    times = np.concatenate([starts, stops])
+    change = np.concatenate([np.ones(len(starts), dtype=np.int64), -np.ones(len(stops), dtype=np.int64)])
+    order = np.lexsort((change, times))  # at one moment ends come first: a stream's next request replaces its last
+    return times[order], np.cumsum(change[order])
+
+
+def mean_in_flight(columns: Columns, start: float, end: float) -> float:
+    """Mean number of requests in flight between two moments (s)."""
+    overlap = np.minimum(ends(columns), end) - np.maximum(columns.sent, start)
+    return float(np.nansum(np.maximum(overlap, 0.0)) / (end - start)) if end > start else 0.0
+
+
+def steady(columns: Columns, streams: int | None) -> tuple[float, float] | None:
+    """The part of one repetition in which the load was full, as (start, end) in s; None where it is too short to use.
+
+    Closed loop: from the moment `streams` requests are in flight (or as many as ever were) to the last send, after
+    which streams run dry. Open loop: from one median request after the first send to the last send.
+    """
+    was_sent = ~np.isnan(columns.sent)
+    if not was_sent.any():
+        return None
+    first, last = float(columns.sent[was_sent].min()), float(columns.sent[was_sent].max())
+    if streams is None:
+        times = (ends(columns) - columns.sent)[was_sent & (columns.status == 0)]
+        start = first + (float(np.median(times)) if len(times) else 0.0)
+    else:
+        moments, running = in_flight(columns)
+        start = float(moments[int(np.argmax(running >= min(streams, int(running.max()))))])
+    whole = float(np.nanmax(ends(columns))) - first
+    return (start, last) if whole > 0 and last - start >= _LEAST_STEADY * whole else None
+
+
+def per_slice(columns: Columns, start: float, end: float, slices: int) -> Floats:
+    """Tokens that arrived in each of `slices` equal parts of [start, end)."""
+    times, weights = arrivals(columns)
+    return np.histogram(times, bins=slices, range=(start, max(end, start + 1e-9)), weights=weights)[0]
+
+
+def peak_per_second(columns: Columns) -> float:
+    """Most tokens that arrived within one second, seconds counted from the first send."""
+    times, weights = arrivals(columns)
+    if not len(times):
+        return 0.0
+    origin = np.nanmin(columns.sent) if not np.isnan(columns.sent).all() else times.min()
+    return float(np.bincount(np.maximum(times - origin, 0.0).astype(np.int64), weights=weights).max())
