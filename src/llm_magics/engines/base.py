@@ -21,15 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Flag:
-    """`--name VALUE`; `values` maps portable words to the engine's own."""
+    """`--name VALUE`, for each name where one portable option is said twice.
 
-    name: str
+    `values` maps portable words to the engine's own; `choices` are the engine's own words where it takes no others
+    and would say so only after a long start.
+    """
+
+    name: str | tuple[str, ...]
     values: Mapping[str, str] = field(default_factory=dict)
+    choices: Sequence[str] = ()
 
     def argv(self, value: Any) -> list[str]:
-        """The option as arguments."""
+        """The option as arguments.
+
+        Raises
+        ------
+        ValueError
+            For a value that the engine does not take; the message lists those it takes.
+        """
         text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-        return [self.name, self.values.get(text, text)]
+        text = self.values.get(text, text)
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(dict.fromkeys([*self.values, *self.choices]))}")
+        return [word for name in ([self.name] if isinstance(self.name, str) else self.name) for word in (name, text)]
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,8 @@ class Metrics:
     """Where the engine publishes metrics and under which names.
 
     `names` maps portable names (`running`, `waiting`, `kv_usage`, `prompt_tokens`, `output_tokens`, `cached_tokens`,
-    `prefix_queries`, `preemptions`) to the engine's, newest first: the first one that is exported counts.
+    `prefix_queries`, `preemptions`) to the engine's, newest first: the first one that is exported counts. A name
+    `a + b` is the sum of both. `prompt_tokens` are all of them, found in the cache or not, as a client counts them.
     """
 
     path: str
@@ -92,8 +107,9 @@ class Install:
     """How the engine is found and installed.
 
     `module` is imported by its Python to see whether it is there; `distributions` are asked for the version;
-    `binary` is looked for on PATH; `gpu` and `cpu` are pip's arguments for a machine with and without a GPU, each step
-    a list: a step that starts with `-` is `pip` with those arguments taken literally, e.g. `("uninstall", "-y", …)`.
+    `binary` is looked for on PATH; `gpu` and `cpu` are pip's arguments for a machine with and without a GPU, one
+    step after the other: requirements to install, or `("uninstall", …)`, names to uninstall. `python` is the first
+    version of Python the engine runs on and the first it does not.
     """
 
     module: str | None = None
@@ -102,6 +118,7 @@ class Install:
     gpu: Sequence[Sequence[str]] = ()
     cpu: Sequence[Sequence[str]] = ()
     hint: str = ""
+    python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 14))
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,29 @@ class Engine:
         """Environment variables this engine needs."""
         return {}
 
+    def devices(self, place: Place, spec: ServerSpec) -> dict[str, str]:
+        """Environment variables that give the server its GPUs, and only these; empty while the spec says nothing.
+
+        PCI order, because the driver library counts in it and CUDA by itself does not.
+        """
+        if spec.gpus == "none":
+            return {"CUDA_VISIBLE_DEVICES": ""}
+        if not place.gpus:
+            return {}
+        return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, place.gpus))}
+
+    def check(self, place: Place, spec: ServerSpec) -> None:
+        """Refuse what this engine would refuse after a long start, or accept and silently change.
+
+        Raises
+        ------
+        SpecError
+            Before anything was started.
+        """
+        from llm_magics.engines.models import check_context
+
+        check_context(self, place.model, spec)
+
     def fixed_length(self, tokens: int) -> dict[str, Any]:
         """Fields of a request body that make the answer exactly `tokens` long, as far as the engine can."""
         return {"max_tokens": tokens}
@@ -181,26 +221,34 @@ class Engine:
         Raises
         ------
         SpecError
-            For an option that this engine lacks.
+            For an option or a value that this engine lacks, or for what `check` refuses.
         """
         argv = self.program(place, spec)
         for name, value in self.translated(spec).items():
-            argv += self.options[name].argv(value)
-        return Command([*argv, *spec.args], {**self.environment(place, spec), **spec.env})
+            try:
+                argv += self.options[name].argv(value)
+            except ValueError as error:
+                raise SpecError(f"{self.title} does not take this {name}: {error}.", then=f"change {name}") from None
+        self.check(place, spec)
+        env = {**self.devices(place, spec), **self.environment(place, spec), **spec.env}
+        return Command([*argv, *spec.args], env)
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """The spec's portable options that become flags; overridden where an engine combines some."""
+        """The spec's portable options that become flags; overridden where an engine combines some.
+
+        Raises
+        ------
+        SpecError
+            For an option that this engine lacks; it names the engines that have it.
+        """
         options = {key: value for key, value in spec.options.items() if key != "model"}
         for name in options:
             if name not in self.options:
-                raise SpecError(
-                    f"{self.title} has no option for {name}.",
-                    then=f"leave {name} out, or pass an option of {self.title}'s own through args: [...]",
-                )
+                raise self._lacks(name)
         return options
 
-    def served_name(self, spec: ServerSpec) -> str:
-        """The name a client must put in `model`."""
+    def served_name(self, spec: ServerSpec, model: str) -> str:
+        """The name a client must put in `model`; `model` is the resolved one, as in `Place`."""
         return spec.served_model_name or spec.model
 
     def stage(self, line: str) -> str | None:
@@ -215,6 +263,16 @@ class Engine:
                     groups = found.groups()
                     return Diagnosis(failure.cause.format(*groups), line.strip(), failure.remedy.format(*groups))
         return None
+
+    def _lacks(self, option: str) -> SpecError:
+        from llm_magics import engines
+
+        having = [engine.title for key in engines.names() if option in (engine := engines.get(key)).options]
+        return SpecError(
+            f"{self.title} has no option for {option}.",
+            why=f"engines that have it: {', '.join(having)}" if having else "no engine here has it",
+            then=f"leave {option} out, or pass an option of {self.title}'s own through args: [...]",
+        )
 
 
 # What any engine built on PyTorch or the hub may say; tried after the engine's own (facts: docs/engines.md).

@@ -1,0 +1,162 @@
+"""llama.cpp: the embedded default, for CPUs and every GPU; by the `xllamacpp` wheel or a `llama-server` binary.
+
+Flags and messages: llama.cpp common/arg.cpp and tools/server, and the servers themselves (docs/engines.md).
+"""
+
+from __future__ import annotations
+
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.engines import hardware
+from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Place, Stage, Switch
+from llm_magics.engines.models import context_length
+from llm_magics.errors import SpecError
+
+if TYPE_CHECKING:
+    from llm_magics.spec.server import ServerSpec
+
+LAUNCHER = Path(__file__).parent / "launchers" / "xllamacpp_server.py"
+SLOTS = 4  # llama-server's own choice
+USUAL_CONTEXT = 8192  # tokens a request may have when nothing is said: the model's own, but no more memory than this
+
+
+class LlamaCpp(Engine):
+    """Context is per request in our words and shared by all slots in llama.cpp's: this adapter multiplies."""
+
+    key = "llamacpp"
+    title = "llama.cpp"
+    url = "https://github.com/ggml-org/llama.cpp"
+    install = Install(
+        module="xllamacpp",
+        distributions=("xllamacpp",),
+        binary="llama-server",
+        gpu=(("xllamacpp>=2026.10",),),
+        cpu=(("xllamacpp>=2026.10",),),
+        hint="pip install xllamacpp, or put a llama-server binary on PATH",
+        python=((3, 10), (3, 15)),
+    )
+    model_format = "gguf"
+    key_env = "LLAMA_API_KEY"
+    grace = 5.0
+
+    options = {
+        "served_model_name": Flag("--alias"),
+        "max_model_len": Flag("--ctx-size"),
+        "max_num_seqs": Flag("--parallel"),
+        "max_num_batched_tokens": Flag("--batch-size"),
+        "kv_cache_dtype": Flag(
+            ("--cache-type-k", "--cache-type-v"),
+            {"auto": "f16", "float16": "f16", "bfloat16": "bf16", "float32": "f32"},
+            ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
+        ),
+        "enable_prefix_caching": Switch("--cache-prompt", "--no-cache-prompt"),
+        "seed": Flag("--seed"),
+    }
+    metrics = Metrics(
+        "/metrics",
+        {
+            "running": ("llamacpp:requests_processing",),
+            "waiting": ("llamacpp:requests_deferred",),
+            "prompt_tokens": (
+                "llamacpp:prompt_tokens_total + llamacpp:prompt_tokens_cached_total",
+                "llamacpp:prompt_tokens_total",
+            ),
+            "output_tokens": ("llamacpp:tokens_predicted_total",),
+            "cached_tokens": ("llamacpp:prompt_tokens_cached_total",),
+            "kv_usage": ("llamacpp:kv_cache_usage_ratio",),
+        },
+    )
+    tokenize_path = "/tokenize"
+    stages = (
+        Stage(r"load_model: loading model", "loading weights"),
+        Stage(r"n_slots = (\d+), n_ctx_slot = (\d+)", "warming up {0} slots of {1} tokens"),
+        Stage(r"listening on http", "answering"),
+    )
+    failures = (
+        Failure(
+            r"invalid magic characters|failed to read magic",
+            "the file is no GGUF model",
+            "give the path of a .gguf file; download or convert it again if it should be one",
+        ),
+        Failure(
+            r"not within the file bounds|model is corrupted or incomplete|failed to read key-value pairs",
+            "the GGUF file is cut off or corrupt",
+            "download or convert it again",
+        ),
+        Failure(
+            r"failed to open GGUF file '(.*)' \((.*)\)",
+            "the model's file cannot be opened: {1}",
+            "check the path {0} and who may read it",
+        ),
+        Failure(
+            r"unknown model architecture: '(.+)'|unknown pre-tokenizer type: '(.+)'",
+            "this version of llama.cpp does not know the model",
+            "upgrade it: pip install -U xllamacpp",
+        ),
+        Failure(
+            r"has wrong shape; expected|missing tensor",
+            "the GGUF file contradicts itself",
+            "convert it again, with the newest conversion script",
+        ),
+        Failure(
+            r"cudaMalloc failed: out of memory|unable to allocate .* buffer|failed to allocate .*buffer",
+            "there is not enough memory for the model and this context",
+            "lower max_model_len or max_num_seqs, set kv_cache_dtype: q8_0, or take a smaller quantization",
+        ),
+        Failure(
+            r"couldn't bind HTTP server socket.*port: (\d+)",
+            "port {0} is taken",
+            "leave port: out so that a free one is chosen",
+        ),
+        Failure(r"failed to load model", "the model could not be loaded", "read the log: %llm logs NAME"),
+    )
+
+    def program(self, place: Place, spec: ServerSpec) -> list[str]:
+        """The binary or our launcher, the model, and what every server of ours has."""
+        found = place.executable
+        start = [found.binary] if found.binary else [str(found.python), str(LAUNCHER)]
+        source = "--model" if Path(place.model).is_file() else "--hf-repo"
+        threads = str(hardware.threads())
+        return [
+            *start, source, place.model, "--alias", self.served_name(spec, place.model),
+            "--host", place.host, "--port", str(place.port), *self._context(place.model, spec), "--metrics",
+            "--threads", threads, "--threads-batch", threads,
+            *(["--n-gpu-layers", "0"] if spec.gpus == "none" else []),
+        ]  # fmt: skip
+
+    def translated(self, spec: ServerSpec) -> dict[str, Any]:
+        """Name, context and slots stand in `program`: they need the model."""
+        options = super().translated(spec)
+        return {
+            name: value
+            for name, value in options.items()
+            if name not in ("served_model_name", "max_model_len", "max_num_seqs")
+        }
+
+    def check(self, place: Place, spec: ServerSpec) -> None:
+        """Beside the context: the wheel's server cannot fetch a model from a hub, the binary can."""
+        if not place.executable.binary and not Path(place.model).is_file():
+            raise SpecError(
+                f"The xllamacpp wheel serves local files, and {spec.model} is none.",
+                then=f"fetch it (`hf download {spec.model.partition(':')[0]} --include '*.gguf' --local-dir .`) "
+                "and give the file's path, or put a llama-server binary on PATH",
+            )
+        super().check(place, spec)
+
+    def fixed_length(self, tokens: int) -> dict[str, Any]:
+        """Exactly `tokens`: the end-of-text token is given no chance."""
+        return {"max_tokens": tokens, "ignore_eos": True}
+
+    @staticmethod
+    def _context(model: str, spec: ServerSpec) -> list[str]:
+        slots = spec.max_num_seqs or SLOTS
+        own = context_length(model)
+        if spec.max_model_len == "auto" or (spec.max_model_len is None and own is None):
+            return ["--ctx-size", "0", "--kv-unified", "--parallel", str(slots)]  # the model's, shared by the slots
+        length = spec.max_model_len or min(int(own or 0), USUAL_CONTEXT)
+        return ["--ctx-size", str(int(length) * slots), "--parallel", str(slots)]
+
+
+engine = LlamaCpp()

