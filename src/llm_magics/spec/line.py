@@ -30,7 +30,7 @@ class LineParser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str = "", takes: str = "[options]") -> None:
         super().__init__(
             prog=prog,
-            usage=f"{prog} {takes}",
+            usage=f"{prog} {takes}".replace("%", "%%"),
             description=description,
             add_help=False,
             allow_abbrev=False,

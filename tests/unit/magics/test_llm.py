@@ -1,0 +1,115 @@
+"""The magics parse, refuse and explain without starting anything; loading and unloading leave a shell as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from IPython.core.completer import CompletionContext
+from IPython.core.interactiveshell import InteractiveShell
+
+import llm_magics
+from llm_magics.errors import SpecError, TargetError
+from llm_magics.magics.completion import complete
+
+
+@pytest.fixture
+def shell() -> Iterator[InteractiveShell]:
+    shell = InteractiveShell()
+    llm_magics.load_ipython_extension(shell)
+    yield shell
+    llm_magics.unload_ipython_extension(shell)
+
+
+def completions(text: str) -> set[str]:
+    """What is offered at the end of a cell's text."""
+    lines = text.split("\n")
+    context = CompletionContext(
+        token="",
+        full_text=text,
+        cursor_position=len(lines[-1]),
+        cursor_line=len(lines) - 1,
+        limit=None,
+    )
+    return {item.text for item in complete(context)["completions"]}
+
+
+def test_unloading_takes_out_what_loading_put_in() -> None:
+    shell = InteractiveShell()
+    before = {kind: set(names) for kind, names in shell.magics_manager.magics.items()}
+    llm_magics.load_ipython_extension(shell)
+    assert {"serve", "bench", "compare"} <= set(shell.magics_manager.magics["cell"])
+    assert "llm" in shell.magics_manager.magics["line"]
+    llm_magics.unload_ipython_extension(shell)
+    assert {kind: set(names) for kind, names in shell.magics_manager.magics.items()} == before
+    assert complete not in shell.Completer.custom_matchers
+
+
+def test_loading_twice_registers_once(shell: InteractiveShell) -> None:
+    llm_magics.load_ipython_extension(shell)
+    assert shell.Completer.custom_matchers.count(complete) == 1
+
+
+def test_help_explains_and_starts_nothing(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run_line_magic("serve", "--help")
+    shell.run_line_magic("llm", "logs --help")
+    shell.run_line_magic("llm", "")
+    shown = capsys.readouterr().out
+    for word in ("--max-num-seqs", "--follow", "doctor"):
+        assert word in shown
+
+
+def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
+    with pytest.raises(SpecError, match="Line 3: there is no option 'max_modellen'; did you mean 'max_model_len'"):
+        shell.run_cell_magic("serve", "tiny", "model: tiny\nmax_modellen: 3")
+    with pytest.raises(SpecError, match="stands on the magic's line too"):
+        shell.run_cell_magic("serve", "tiny --model tiny", "model: tiny")
+    with pytest.raises(SpecError, match="did you mean 'llamacpp'"):
+        shell.run_line_magic("serve", "tiny --engine llamacp")
+    with pytest.raises(SpecError, match="is not a name"):
+        shell.run_line_magic("serve", "'a b'")
+    with pytest.raises(SpecError, match="is not a name"):
+        shell.run_line_magic("serve", "a/b")
+    with pytest.raises(SpecError, match="there is no verb 'lst'|no verb 'lst'; did you mean 'list'"):
+        shell.run_line_magic("llm", "lst")
+    with pytest.raises(TargetError, match="no server 'nobody'"):
+        shell.run_line_magic("bench", "nobody")
+    with pytest.raises(SpecError, match="two sides"):
+        shell.run_line_magic("compare", "one --prompt hi")
+    with pytest.raises(SpecError, match="no nothing in this notebook"):
+        shell.run_line_magic("bench", "tiny --data nothing")
+
+
+def test_errors_are_short_and_fail_the_cell(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    result = shell.run_cell("%%serve tiny\nfoo: 1")
+    assert isinstance(result.error_in_exec, SpecError)
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.out + printed.err
+    assert "there is no option 'foo'" in printed.out + printed.err
+
+
+def test_dry_run_prints_the_command_and_starts_nothing(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell.run_cell_magic("serve", "tiny --dry-run", "max_num_seqs: 3\nmax_model_len: 1K")
+    command = capsys.readouterr().out
+    assert "--parallel 3" in command or "-np 3" in command
+    assert "3072" in command  # the context of all slots together
+    assert "key" not in command.lower().replace("--api-key-file", "")
+    assert llm_magics.servers() == []
+
+
+def test_completion_of_names_options_and_engines() -> None:
+    assert "llamacpp" in completions("%serve tiny --engine ll")
+    assert "--max-num-seqs" in completions("%serve tiny --max-n")
+    assert "doctor" in completions("%llm do")
+    assert "--follow" in completions("%llm logs --fo")
+
+
+def test_completion_in_the_body() -> None:
+    assert "max_model_len: " in completions("%%serve q --engine vllm\nmax_mo")
+    assert "input_tokens: " in completions("%%bench q\ninput_")
+    assert "llamacpp" in completions("%%serve q\nengine: lla")
+    assert "concurrency: " in completions("%%compare a b --load\nconc")
+    assert completions("%%compare a b\nconc") == set()
+    assert completions("x = max_mo") == set()
