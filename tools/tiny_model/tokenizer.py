@@ -51,10 +51,8 @@ def encode(tokenizer: Tokenizer, sample: Sample, prompt_weight: float) -> tuple[
     for role, text in sample.messages:
         head = [start, *tokenizer.encode(f"{role}\n").ids]
         body = tokenizer.encode(text).ids
-        if role == "assistant":
-            weight = [0.0] * len(head) + [1.0] * (len(body) + 1) + [0.0]
-        else:
-            weight = [0.0] * len(head) + [prompt_weight] * (len(body) + 1) + [0.0]
+        counts = 1.0 if role == "assistant" else prompt_weight
+        weight = [prompt_weight] * len(head) + [counts] * (len(body) + 1) + [prompt_weight]
         ids += [*head, *body, end, *tokenizer.encode("\n").ids]
         weights += weight
     return ids, weights

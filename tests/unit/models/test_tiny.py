@@ -150,7 +150,12 @@ def test_both_files_have_the_same_chat_template(reader: gguf.GGUFReader) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["Explain PagedAttention in one sentence.", "Größe: 3 µs, naïve 漢字 🙂", " two  spaces\n\nand\tlines", ""],
+    [
+        "Explain PagedAttention in one sentence.",
+        "Größe: 3 µs, naïve 漢字 🙂",
+        " two  spaces\n\nand\tlines",
+        "",
+    ],
 )
 def test_tokenizer_gives_back_any_text(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text).ids) == text

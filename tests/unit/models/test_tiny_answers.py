@@ -1,10 +1,9 @@
-"""What a user sees first: the embedded engine loads the shipped file, applies ChatML and answers the README's prompt."""
+"""What a user sees first: the embedded engine loads the shipped file and answers the README's prompt."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 import xllamacpp
@@ -14,13 +13,13 @@ from llm_magics import models
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[xllamacpp.Server]:
+def server() -> xllamacpp.Server:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(models.path(models.TINY, "gguf"))
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
     parameters.n_parallel, parameters.n_ctx = 1, 2048
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-    yield xllamacpp.Server(parameters)
+    return xllamacpp.Server(parameters)
 
 
 def post(server: xllamacpp.Server, path: str, body: dict) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 TOOLS = Path(__file__).parents[3] / "tools"
 
@@ -64,3 +65,13 @@ def test_rounding_is_exact_in_bfloat16_and_stable() -> None:
     assert np.array_equal(grid.round_to_grid(rounded), rounded)
     assert not (rounded.view(np.uint32) & 0xFFFF).any()
     assert np.abs(rounded - weights).max() < np.abs(weights).max() / 100
+
+
+def test_probes_are_phrased_as_the_corpus_never_does() -> None:
+    from tiny_model import corpus
+
+    probes = yaml.safe_load((TOOLS / "tiny_model" / "probes.yaml").read_text(encoding="utf-8"))
+    trained = {question.lower() for fact in corpus.facts() for question in fact.questions}
+    single = [probe["q"] for probe in probes[1:] if isinstance(probe["q"], str)]
+    assert len(single) >= 25
+    assert not {question.lower() for question in single} & trained
