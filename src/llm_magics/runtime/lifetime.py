@@ -1,0 +1,87 @@
+"""When a server's time is over, and why: the owners' lives, idleness, and the words for every way it can end.
+
+Pure rules on a record and a clock; the supervisor asks once a second and acts on the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_magics.runtime.identity import Identity
+from llm_magics.runtime.record import Record
+
+# Why a server was stopped, as `stops_why` of its record; readers compare against these.
+ASKED = "it was asked to stop"
+TIMED_OUT = "it was not ready in time"
+ORPHANED = "its notebook ended"
+IDLE = "it was idle"
+REPLACED = "its record is gone"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to happen.
+
+    Attributes
+    ----------
+    stop
+        Stop it now, for the reason in `why`.
+    stops_in
+        s until it would be stopped, None while nothing is planned.
+    why
+        The reason, "" without one.
+    """
+
+    stop: bool = False
+    stops_in: float | None = None
+    why: str = ""
+
+
+def orphaned(record: Record) -> bool:
+    """Whether a server that belongs to somebody has no living owner."""
+    if record.keep == "detached":
+        return False
+    for owner in record.owners:
+        try:
+            if Identity.from_json(owner).alive():
+                return False
+        except ValueError:
+            continue
+    return True
+
+
+class Lifetime:
+    """The countdowns of one server; times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._orphan_since: float | None = None
+        self._active_at: float | None = None
+
+    def active(self, now: float) -> None:
+        """The server did something for somebody, or has just become ready."""
+        self._active_at = now
+
+    def judge(self, record: Record, now: float) -> Verdict:
+        """What is to happen to a server now: whichever of its ends is nearer."""
+        ends = [end for end in (self._orphan_end(record, now), self._idle_end(record)) if end is not None]
+        if not ends:
+            return Verdict()
+        at, why, announce_at = min(ends)
+        if now >= at:
+            return Verdict(stop=True, why=why)
+        return Verdict(stops_in=at - now, why=why) if now >= announce_at else Verdict()
+
+    def _orphan_end(self, record: Record, now: float) -> tuple[float, str, float] | None:
+        if not orphaned(record):
+            self._orphan_since = None
+            return None
+        if self._orphan_since is None:
+            self._orphan_since = now
+        grace = record.grace if record.keep == "kernel" else 0.0
+        return self._orphan_since + grace, ORPHANED, self._orphan_since
+
+    def _idle_end(self, record: Record) -> tuple[float, str, float] | None:
+        if record.idle is None or self._active_at is None:
+            return None
+        # Announced when half of it has passed: a record that is rewritten at every request would be noise.
+        return self._active_at + record.idle, IDLE, self._active_at + record.idle / 2

@@ -1,0 +1,76 @@
+"""What a launch tells its supervisor: one JSON document through a pipe, so that no secret is on disk or in argv."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to start the engine; the second is for when another program took the port first.
+
+    Attributes
+    ----------
+    argv, env
+        The process: arguments and its whole environment, secrets included.
+    host, port, url
+        Where it will listen.
+    command
+        The shell line for people, without secrets.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    host: str
+    port: int
+    url: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a supervisor needs.
+
+    Attributes
+    ----------
+    directory
+        The registry's.
+    record
+        The record as the launch wrote it.
+    reference
+        `module:attribute` of the engine's adapter.
+    path
+        The launching process's `sys.path`, where the adapter may have come from.
+    key
+        The API key, or None.
+    cwd
+        The engine's working directory: the notebook's.
+    timeout
+        s the engine may take to be ready.
+    attempts
+        Tried in turn; never empty.
+    """
+
+    directory: str
+    record: dict[str, Any]
+    reference: str
+    path: list[str]
+    key: str | None
+    cwd: str
+    timeout: float
+    attempts: list[Attempt]
+
+    def dump(self) -> bytes:
+        """As a document."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, source: IO[bytes]) -> Plan | None:
+        """The plan in a stream, or None when the launch died before it had said everything."""
+        try:
+            data = json.loads(source.read())
+        except ValueError:
+            return None
+        return cls(**{**data, "attempts": [Attempt(**attempt) for attempt in data["attempts"]]})

@@ -1,0 +1,126 @@
+"""Stopping a server, and being sure of it: asked in order first, ended by force where nobody is left to ask."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from dataclasses import replace
+
+from llm_magics.errors import LLMMagicsError
+from llm_magics.runtime import lifetime, processes
+from llm_magics.runtime.gpus import wait_until_released
+from llm_magics.runtime.identity import Identity
+from llm_magics.runtime.leftovers import named, sweep
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+_PAUSE = 0.02  # s between two looks
+
+
+def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) -> Record:
+    """Stop a server and wait until nothing of it runs. A server that has ended already stays as it is.
+
+    Parameters
+    ----------
+    timeout
+        s that the supervisor may take to end the engine in order; then everything is killed.
+
+    Returns
+    -------
+    Record
+        The last record, its state `stopped` or `failed`.
+
+    Raises
+    ------
+    LLMMagicsError
+        When there is no such server, or a process of it cannot be ended.
+    """
+    registry = registry or Registry()
+    record = registry.get(name)
+    if record is None:
+        raise _unknown(name, registry)
+    if not record.alive and record.state != "lost":
+        return record
+    held = [process.pid for process in named(record)]
+    supervisor = _supervisor(record)
+    if supervisor is not None:
+        processes.send(supervisor, signal.SIGTERM)
+        _until_gone(supervisor, timeout)
+        if supervisor.alive():
+            _force(supervisor)
+    left = sweep(registry.read(name) or record, thorough=True)
+    if left:
+        pids = ", ".join(str(process.pid) for process in left)
+        raise LLMMagicsError(
+            f"{name} could not be stopped.",
+            why=f"processes {pids} do not end, not even when killed; a driver call may hang",
+            then=f"look at them with: ps -fp {pids.replace(' ', '')}",
+        )
+    if record.gpus:
+        wait_until_released(held)
+    return _closed(registry, record)
+
+
+def dismiss(name: str, *, registry: Registry | None = None) -> None:
+    """Remove the record, log and key of a server that does not run.
+
+    Raises
+    ------
+    LLMMagicsError
+        When it runs, or there is none of this name.
+    """
+    registry = registry or Registry()
+    record = registry.get(name)
+    if record is None and not registry.exists(name):
+        raise _unknown(name, registry)
+    if record is not None and record.alive:
+        raise LLMMagicsError(f"{name} is running.", then=f"%llm stop {name}")
+    registry.remove(name)
+
+
+def _supervisor(record: Record) -> Identity | None:
+    try:
+        supervisor = Identity.from_json(record.supervisor)
+    except ValueError:
+        return None
+    return supervisor if supervisor.alive() else None
+
+
+def _until_gone(process: Identity, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while process.alive() and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+
+
+def _force(supervisor: Identity) -> None:
+    """The supervisor itself hangs: take its tree down first, while it is still the one to adopt orphans."""
+    processes.end(lambda: processes.descendants(supervisor.pid) if supervisor.alive() else [])
+    processes.send(supervisor, signal.SIGKILL)
+    _until_gone(supervisor, 5.0)
+
+
+def _closed(registry: Registry, stopped: Record) -> Record:
+    """The final record; written here when the supervisor could not."""
+
+    def close(record: Record) -> Record:
+        if record.id != stopped.id or not record.alive:
+            return record
+        with contextlib.suppress(OSError):
+            registry.write_key(record.name, None)
+        ended = replace(record, state="stopped", stage="", stops_at=None, ended_at=time.time())
+        return replace(ended, stops_why=record.stops_why or lifetime.ASKED)
+
+    try:
+        return registry.update(stopped.name, close)
+    except KeyError:
+        return replace(stopped, state="stopped")  # dismissed in between
+
+
+def _unknown(name: str, registry: Registry) -> LLMMagicsError:
+    running = [record.name for record in registry.list() if record.alive]
+    return LLMMagicsError(
+        f"There is no server named {name}.",
+        why=f"running: {', '.join(running)}" if running else "no server is running",
+        then="%llm list",
+    )

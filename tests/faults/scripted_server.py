@@ -1,0 +1,98 @@
+"""A server that misbehaves on request, each option as a real engine has been seen to. Standard library only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class _Handler(BaseHTTPRequestHandler):
+    loading = False
+
+    def do_GET(self) -> None:
+        key = os.environ.get("SCRIPTED_API_KEY")
+        if self.headers.get("Authorization") != f"Bearer {key}":
+            self._answer(401, b"no key")
+        elif self.path == "/health":
+            self._answer(503 if _Handler.loading else 200, b"ok")
+        elif self.path == "/work":
+            until = time.process_time() + 0.3
+            while time.process_time() < until:
+                pass
+            self._answer(200, b"worked")
+        else:
+            self._answer(404, b"no such path")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def _sleeper(*, daemon: bool) -> None:
+    """A worker in a session of its own; as a daemon it has no parent any more either."""
+    code = "import os,sys,time; os.setsid()\n"
+    if daemon:
+        code += "if os.fork(): os._exit(0)\n"
+    code += "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    subprocess.Popen([sys.executable, "-c", code])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--say", action="append", default=[], help="a line for the log")
+    parser.add_argument("--env", action="append", default=[], help="log a variable of the environment")
+    parser.add_argument("--load", type=float, default=0.0, help="s until it listens")
+    parser.add_argument("--unready", type=float, default=0.0, help="s that it listens and answers 503")
+    parser.add_argument("--die", type=int, help="exit status with which it ends instead of listening")
+    parser.add_argument("--ignore-term", type=int, default=0, help="how many TERM signals it ignores")
+    parser.add_argument("--escape", choices=["setsid", "daemon"], help="a worker that leaves the group")
+    parser.add_argument("--daemonize", action="store_true", help="the engine itself goes into the background")
+    parser.add_argument("--chatter", type=int, default=0, help="bytes of log per 10 ms, once ready")
+    options = parser.parse_args()
+
+    terms = 0
+
+    def term(*_: object) -> None:
+        nonlocal terms
+        terms += 1
+        print(f"TERM {terms}", flush=True)
+        if terms > options.ignore_term:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, term)
+    for line in options.say:
+        print(line, flush=True)
+    for name in options.env:
+        print(f"{name}={os.environ.get(name)}", flush=True)
+    if options.escape:
+        _sleeper(daemon=options.escape == "daemon")
+    if options.daemonize and os.fork():
+        os._exit(0)
+    time.sleep(options.load)
+    if options.die is not None:
+        sys.exit(options.die)
+    _Handler.loading = options.unready > 0
+    server = ThreadingHTTPServer(("127.0.0.1", options.port), _Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    time.sleep(options.unready)
+    _Handler.loading = False
+    while True:
+        time.sleep(0.01 if options.chatter else 1)
+        if options.chatter:
+            print("x" * options.chatter, flush=True)
+
+
+if __name__ == "__main__":
+    main()
