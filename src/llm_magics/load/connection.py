@@ -1,0 +1,172 @@
+"""The hot path: one keep-alive connection, which writes a request prepared beforehand and stamps what comes back.
+
+The first thing done with every read is to look at the clock. A read that is one HTTP chunk holding one event of the
+shape already seen costs a few byte comparisons and no more; everything else goes to `Reply.feed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any, Protocol
+
+from llm_magics.load.reply import Reply
+
+_clock = time.monotonic_ns  # CLOCK_MONOTONIC, the same for every process of a machine
+_QUOTE = 0x22
+
+
+class Exchange:
+    """One request and what became of it. Times are ns on the monotonic clock, 0 where it never happened."""
+
+    __slots__ = ("asked", "index", "intended", "payload", "reply", "retried", "sent", "warmup")
+
+    def __init__(self, index: int, intended: int, payload: bytes, asked: int | None, *, warmup: bool = False) -> None:
+        self.index = index
+        self.intended = intended
+        self.payload = payload
+        self.asked = asked
+        self.warmup = warmup
+        self.sent = 0
+        self.retried = False
+        self.reply = Reply()
+
+
+class Owner(Protocol):
+    """Who is told what happens on a connection."""
+
+    def ended(self, connection: Connection, exchange: Exchange) -> None:
+        """The exchange is over; its reply says how."""
+
+    def unused(self, connection: Connection, exchange: Exchange) -> None:
+        """The server closed a waiting connection just as the request was written; nothing came back."""
+
+    def lost(self, connection: Connection) -> None:
+        """An idle connection was closed by the server."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection to the server; carries one exchange at a time."""
+
+    __slots__ = ("alive", "exchange", "owner", "reply", "since", "sock", "transport", "used")
+
+    def __init__(self, owner: Owner, sock: socket.socket | None) -> None:
+        self.owner = owner
+        self.sock = sock  # plain TCP: written to directly, so that the stamp is taken at the system call
+        self.transport: Any = None
+        self.exchange: Exchange | None = None
+        self.reply: Reply | None = None
+        self.alive = False
+        self.used = False
+        self.since = 0  # when it became idle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: the connection stands."""
+        self.transport = transport
+        self.alive = True
+        self.since = _clock()
+
+    def send(self, exchange: Exchange) -> None:
+        """Write the request; `exchange.sent` is the moment of the system call."""
+        self.exchange = exchange
+        self.reply = exchange.reply
+        payload = exchange.payload
+        if self.sock is None:
+            exchange.sent = _clock()
+            self.transport.write(payload)
+            return
+        exchange.sent = _clock()
+        try:
+            written = self.sock.send(payload)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self.transport.abort()  # connection_lost follows and reports it
+            return
+        if written < len(payload):
+            self.transport.write(payload[written:])
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio: bytes have come."""
+        now = _clock()
+        reply = self.reply
+        if reply is None:
+            self.close()  # nothing was asked: the server is saying goodbye or out of step
+            return
+        tail = reply.tail
+        if tail is not None and data.endswith(tail):
+            size = data.find(b"\r\n", 1, 12)
+            text = size + 2 + reply.hole
+            end = len(data) - len(tail)
+            if (
+                text < end
+                and data.startswith(reply.head, size + 2)
+                and data[text] != _QUOTE
+                and data.find(b"\n", text, end) < 0
+                and int(data[:size], 16) + size + 4 == len(data)
+            ):
+                reply.stamps.append(now)
+                return
+        if reply.feed(data, now):
+            self._over()
+
+    def eof_received(self) -> bool | None:
+        """asyncio: the server has closed its side; connection_lost follows."""
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """asyncio: the connection is gone."""
+        self.alive = False
+        exchange, reply = self.exchange, self.reply
+        if exchange is None or reply is None:
+            self.owner.lost(self)
+            return
+        now = _clock()
+        stale = self.used or exchange.sent - self.since > 1_000_000_000
+        if stale and not reply.first_byte and not exchange.retried:
+            self.exchange = self.reply = None
+            self.owner.unused(self, exchange)
+            return
+        reply.closed(now, str(exc) if exc else None)
+        self._over()
+
+    def abandon(self, error: str) -> None:
+        """End the exchange from our side (a time-out); the connection is closed."""
+        exchange, reply = self.exchange, self.reply
+        if exchange is None or reply is None:
+            return
+        reply.fail(error, _clock())
+        self._over()
+
+    def close(self) -> None:
+        """Close without waiting."""
+        self.alive = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _over(self) -> None:
+        exchange, reply = self.exchange, self.reply
+        if exchange is None or reply is None:
+            return
+        self.exchange = self.reply = None
+        self.used = True
+        self.since = reply.done
+        if not reply.reusable:
+            self.close()
+        self.owner.ended(self, exchange)
+
+
+class BufferedConnection(Connection, asyncio.BufferedProtocol):
+    """The same on the standard library's loop, which else makes a 256 KiB buffer for every read."""
+
+    __slots__ = ()
+    _view = memoryview(bytearray(65_536))  # one for all: it is emptied before the next read
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """asyncio: where to put what comes."""
+        return self._view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio: so many bytes have come."""
+        self.data_received(bytes(self._view[:nbytes]))

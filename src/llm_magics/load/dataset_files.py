@@ -1,0 +1,198 @@
+"""Prompts that a user brings: JSONL, CSV, ShareGPT JSON, DataFrames. Errors name the line and the nearest column."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from llm_magics.errors import SpecError
+from llm_magics.spec.reading import nearest
+
+Row = list[Any]  # [prompt text or list of messages, output tokens or None]
+
+_KEYS = ("messages", "conversations", "prompt", "text", "question", "instruction")
+_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_LENGTHS = ("output_tokens", "max_tokens", "max_completion_tokens")
+
+
+def read_file(path: str, column: str | None, *, chat: bool) -> list[Row]:
+    """The rows of a JSONL, CSV or JSON file.
+
+    Parameters
+    ----------
+    column
+        The key or column that holds the prompt; None finds `messages`, `conversations` or `prompt` by itself.
+    chat
+        Whether messages can be sent; else each row must be a text.
+
+    Raises
+    ------
+    SpecError
+        A line that is not valid, a missing column, no rows; says which line.
+    """
+    file = Path(path).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not UTF-8 text.", why=str(error), then="save it as UTF-8") from None
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read.", why=error.strerror or str(error)) from None
+    if file.suffix.lower() in (".csv", ".tsv"):
+        rows = _csv(path, text, column, chat=chat)
+    elif text.lstrip().startswith("[") and file.suffix.lower() != ".jsonl":
+        rows = _json_list(path, text, column, chat=chat)
+    else:
+        rows = _jsonl(path, text, column, chat=chat)
+    if not rows:
+        raise SpecError(f"{path} holds no prompts.")
+    return rows
+
+
+def read_frame(data: Any, column: str | None, *, chat: bool) -> list[Row]:
+    """The rows of a DataFrame with a column `prompt` or `messages` (or the one named)."""
+    columns = [str(name) for name in getattr(data, "columns", [])]
+    if not columns:
+        raise SpecError(
+            f"data is a {type(data).__name__}, not a DataFrame.",
+            then="pass a DataFrame with a column `prompt` or `messages`",
+        )
+    name = _column("The DataFrame", columns, column)
+    lengths = next((key for key in _LENGTHS if key in columns), None)
+    asked = data[lengths].tolist() if lengths else [None] * len(data)
+    rows = [
+        _row({name: value, **({lengths: length} if lengths else {})}, name, f"Row {number} of the DataFrame", chat=chat)
+        for number, (value, length) in enumerate(zip(data[name].tolist(), asked, strict=True))
+    ]
+    if not rows:
+        raise SpecError("The DataFrame has no rows.")
+    return rows
+
+
+def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"Line {number} of {path}"
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            raise SpecError(
+                f"{where} is not JSON.", why=f"{error}: {line[:80]}", then="JSONL has one JSON object a line"
+            ) from None
+        rows.append(_row(document, column, where, chat=chat))
+    return rows
+
+
+def _json_list(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
+    try:
+        documents = json.loads(text)
+    except ValueError as error:
+        raise SpecError(f"{path} is not JSON.", why=str(error)) from None
+    # ShareGPT dumps hold conversations without a human turn; they are passed over as every reader of them does.
+    rows = []
+    for number, document in enumerate(documents):
+        if isinstance(document, dict) and document.get("conversations") == []:
+            continue
+        rows.append(_row(document, column, f"Item {number} of {path}", chat=chat))
+    return rows
+
+
+def _csv(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.lower().endswith(".tsv") else ",")
+    name = _column(path, [str(key) for key in reader.fieldnames or []], column)
+    rows = []
+    try:
+        for record in reader:
+            rows.append(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat))
+    except csv.Error as error:
+        raise SpecError(f"Line {reader.line_num} of {path} is not CSV.", why=str(error)) from None
+    return rows
+
+
+def _column(where: str, columns: Sequence[str], column: str | None) -> str:
+    """The column to read, checked."""
+    if column is not None:
+        if column in columns:
+            return column
+        close = nearest(column, list(columns))
+        raise SpecError(f"{where} has no column {column!r}{close}.", then=f"columns: {', '.join(columns)}")
+    found = next((key for key in _KEYS if key in columns), None)
+    if found is None:
+        close = nearest("prompt", list(columns)) or nearest("messages", list(columns))
+        raise SpecError(
+            f"{where} has no column `prompt` or `messages`{close}.",
+            then=f"name the one to send: column: … (columns: {', '.join(columns)})",
+        )
+    return found
+
+
+def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row:
+    if isinstance(document, str):
+        document = {"prompt": document}
+    if not isinstance(document, dict):
+        raise SpecError(f"{where} is not an object with `prompt` or `messages`.", why=str(document)[:80])
+    if column is None and isinstance(document.get("body"), dict):  # a line of OpenAI's batch API
+        document = document["body"]
+    key = _column(where, [str(name) for name in document], column)
+    length = next((document[name] for name in _LENGTHS if document.get(name) not in (None, "")), None)
+    return [_content(document[key], where, chat=chat), None if length is None else _length(length, where)]
+
+
+def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]]:
+    if isinstance(value, str) and value[:1] == "[" and chat:
+        value = _maybe_messages(value)
+    if isinstance(value, str):
+        if not value.strip():
+            raise SpecError(f"{where}: the prompt is empty.")
+        return value
+    if not isinstance(value, Iterable) or isinstance(value, dict):
+        raise SpecError(f"{where}: the prompt is {value!r}, neither text nor a list of messages.")
+    messages = [_message(item, where) for item in value]
+    while messages and messages[-1]["role"] == "assistant":
+        messages.pop()  # the answer of the data set is the server's to give
+    if messages and _is_share(value):
+        messages = messages[: next(i for i, item in enumerate(messages) if item["role"] == "user") + 1]
+    if not messages:
+        raise SpecError(f"{where} holds no message of a user.")
+    if chat:
+        return messages
+    if len(messages) == 1 and isinstance(messages[0]["content"], str):
+        return str(messages[0]["content"])
+    raise SpecError(f"{where} holds messages; `endpoint: completions` sends text.", then="write endpoint: chat")
+
+
+def _message(item: Any, where: str) -> dict[str, Any]:
+    if isinstance(item, dict) and "role" in item and ("content" in item or "tool_calls" in item):
+        return dict(item)
+    if isinstance(item, dict) and "from" in item and "value" in item:
+        return {"role": _ROLES.get(str(item["from"]), "user"), "content": str(item["value"])}
+    raise SpecError(f"{where}: {str(item)[:80]} is not a message.", then='write {"role": "user", "content": "…"}')
+
+
+def _is_share(value: Any) -> bool:
+    return any(isinstance(item, dict) and "from" in item for item in value)
+
+
+def _maybe_messages(text: str) -> Any:
+    """A CSV cell may hold messages as JSON."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, list) and found and isinstance(found[0], dict) else text
+
+
+def _length(value: Any, where: str) -> int | None:
+    try:
+        length = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None if value != value else _no_length(value, where)
+    return length if length > 0 else _no_length(value, where)
+
+
+def _no_length(value: Any, where: str) -> int:
+    raise SpecError(f"{where}: {value!r} is not a number of output tokens.")

@@ -1,0 +1,238 @@
+"""Sends one step's requests when they are due: the two loops, on connections that stand already.
+
+Open loop: every request has its intended time from the schedule; a late client sends late and the lateness is in the
+record. Closed loop: a stream sends when its last request ended; that moment is the intended time of the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from functools import partial
+
+from llm_magics.load.alarm import Alarm
+from llm_magics.load.connection import Connection, Exchange
+from llm_magics.load.pool import Pool
+from llm_magics.load.prompts import Stock
+from llm_magics.load.recorder import Recorder
+
+_clock = time.monotonic_ns
+_BURST = 16  # sends between two looks at the network
+_SPARE = 8  # idle connections that an open loop keeps open ahead of need
+_PAUSE = 0.1  # s that a stream rests after an error, where a clock and not a count ends the point
+
+
+class Driver:
+    """Runs phases of load, one at a time; told by the connections what became of each request."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, recorder: Recorder, timeout: float) -> None:
+        self.loop = loop
+        self.recorder = recorder
+        self.timeout = timeout
+        self.pool: Pool | None = None
+        self.flying: dict[Exchange, Connection | None] = {}
+        self.stopped = False
+        self.errors = 0
+        self.done = 0
+        self.ttft_sum = 0
+        self.ttft_count = 0
+        self.send_lag = array("q")
+        self.held_area = 0
+        self._held_at = 0
+        self._held_since: tuple[int, int] | None = None
+        self.held = 0.0
+        self._alarm = Alarm(loop, self._due)
+        self._idle: asyncio.Future[None] | None = None
+
+    async def phase(
+        self,
+        stock: Stock,
+        *,
+        point: int,
+        repeat: int,
+        starts: list[int],
+        closed: bool,
+        count: int | None,
+        until: int | None,
+        warmup: bool,
+    ) -> None:
+        """Send and wait until all has come back.
+
+        Parameters
+        ----------
+        starts
+            Monotonic times (ns), ascending: arrivals of an open loop, starts of the streams of a closed one.
+        count, until
+            What ends a closed loop: requests in all, or the time (ns) after which no stream sends again.
+        """
+        self._stock, self._point, self._repeat, self._warmup = stock, point, repeat, warmup
+        self._starts, self._cursor, self._closed = starts, 0, closed
+        self._left = count if closed else len(starts)
+        self._until = until
+        self._resting = 0
+        self.held_area, self._held_at, self.held = 0, starts[0], 0.0
+        self._held_since = None if closed else (starts[0], 0)
+        self._idle = self.loop.create_future()
+        self._due()
+        await self._idle
+
+    def stop(self) -> None:
+        """End everything now; what is in flight is recorded as cancelled."""
+        self.stopped = True
+        self._alarm.close()
+        for exchange, connection in list(self.flying.items()):
+            if connection is not None:
+                connection.exchange = connection.reply = None
+                connection.close()
+            self.recorder.finished.append((exchange, self._point, self._repeat, True))
+        self.flying.clear()
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def expire(self) -> None:
+        """Give up on requests that took longer than the time-out."""
+        oldest = _clock() - int(self.timeout * 1e9)
+        for exchange, connection in list(self.flying.items()):
+            if connection is not None and exchange.sent and exchange.sent < oldest:
+                what = "the answer did not end" if exchange.reply.first_byte else "no answer"
+                connection.abandon(f"Time-out: {what} within {self.timeout:g} s.")
+
+    @property
+    def chunks_in_flight(self) -> int:
+        """Chunks with content that requests still running have received."""
+        return sum(len(exchange.reply.stamps) for exchange in self.flying)
+
+    # Owner of the connections.
+
+    def ended(self, connection: Connection, exchange: Exchange) -> None:
+        """The exchange is over; its reply says how."""
+        if connection.alive and self.pool is not None:
+            self.pool.give(connection)
+        self._settle(exchange)
+
+    def unused(self, connection: Connection, exchange: Exchange) -> None:
+        """The server dropped a kept connection as the request was written: once more, on a new one."""
+        exchange.retried = True
+        self._open_for(exchange)
+
+    def lost(self, connection: Connection) -> None:
+        """An idle connection was closed by the server."""
+        if self.pool is not None and connection in self.pool.idle:
+            self.pool.idle.remove(connection)
+
+    # Sending.
+
+    def _due(self) -> None:
+        if self.stopped:
+            return
+        starts, end = self._starts, len(self._starts)
+        for _ in range(_BURST):
+            if self._cursor >= end:
+                break
+            when = starts[self._cursor]
+            if when > _clock():
+                self._alarm.set(when)
+                return
+            self._cursor += 1
+            if self._more(when):
+                self._launch(when)
+        else:
+            self.loop.call_soon(self._due)  # let answers in between: their stamps are worth as much as our punctuality
+            return
+        if self._closed and self._held_since is None:
+            self._hold()
+            self._held_since = (self._held_at, self.held_area)
+        self._check()
+
+    def _more(self, now: int) -> bool:
+        return (self._left is None or self._left > 0) and (self._until is None or now < self._until)
+
+    def _launch(self, intended: int) -> None:
+        if self._left is not None:
+            self._left -= 1
+        index, payload, asked = self._stock.take()
+        exchange = Exchange(index, intended, payload, asked, warmup=self._warmup)
+        self._hold(sending=True)
+        pool = self.pool
+        if pool is None:
+            raise RuntimeError("no pool to send from")
+        connection = pool.take()
+        if connection is None:
+            self._open_for(exchange)
+            return
+        self.flying[exchange] = connection
+        connection.send(exchange)
+        if not self._closed and len(pool.idle) + pool.opening < _SPARE and self._cursor < len(self._starts):
+            pool.open_soon(self._spare)
+
+    def _open_for(self, exchange: Exchange) -> None:
+        self.flying[exchange] = None
+        if self.pool is not None:
+            self.pool.open_soon(partial(self._opened, exchange))
+
+    def _spare(self, connection: Connection | None, error: str | None) -> None:
+        if connection is not None and self.pool is not None:
+            self.pool.give(connection)
+
+    def _opened(self, exchange: Exchange, connection: Connection | None, error: str | None) -> None:
+        if exchange not in self.flying:  # stopped meanwhile
+            if connection is not None:
+                connection.close()
+            return
+        if connection is None:
+            exchange.reply.fail(f"No connection to the server: {error}.", _clock())
+            self._settle(exchange)
+            return
+        self.flying[exchange] = connection
+        connection.send(exchange)
+
+    def _settle(self, exchange: Exchange) -> None:
+        reply = exchange.reply
+        self._hold()
+        self.flying.pop(exchange, None)
+        exchange.payload = b""
+        self.recorder.finished.append((exchange, self._point, self._repeat, False))
+        self.done += 1
+        if reply.error:
+            self.errors += 1
+        elif reply.stamps:
+            self.ttft_sum += reply.stamps[0] - exchange.intended
+            self.ttft_count += 1
+        if not self._warmup and exchange.sent:
+            self.send_lag.append(exchange.sent - exchange.intended)
+        if self._closed and not self.stopped and self._more(reply.done):
+            if reply.error and self._until is not None:
+                self._resting += 1
+                self.loop.call_later(_PAUSE, self._rested)
+            else:
+                self._launch(reply.done)
+        self._check()
+
+    def _rested(self) -> None:
+        self._resting -= 1
+        now = _clock()
+        if not self.stopped and self._more(now):
+            self._launch(now)
+        self._check()
+
+    def _check(self) -> None:
+        if self.flying or self._resting or self._idle is None or self._idle.done():
+            return
+        if self._cursor >= len(self._starts) or not self._more(self._starts[self._cursor]):
+            self._idle.set_result(None)
+
+    def _hold(self, *, sending: bool = False) -> None:
+        """Integrate the requests in flight; `held` is their mean from the ramp's end to the last send."""
+        now = _clock()
+        self.held_area += len(self.flying) * (now - self._held_at)
+        self._held_at = now
+        if sending and self._held_since is not None:
+            since, area = self._held_since
+            if now > since:
+                self.held = (self.held_area - area) / (now - since)
+
+
+def ramp(start: int, streams: int, step: float) -> list[int]:
+    """Start times (ns) of a closed loop's streams."""
+    return [start + round(stream * step * 1e9) for stream in range(streams)]

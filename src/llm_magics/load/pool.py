@@ -1,0 +1,133 @@
+"""Connections opened before they are needed, so that no request pays for a handshake inside its own latency."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from llm_magics.load.connection import BufferedConnection, Connection, Owner
+
+_AT_ONCE = 64  # handshakes in flight: more overflow a server's listen queue
+_CONNECT_TIMEOUT = 10.0  # s
+
+
+class Pool:
+    """Idle keep-alive connections to one address; last used, first out."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, owner: Owner) -> None:
+        self.host = host
+        self.port = port
+        self.tls = tls
+        self.owner = owner
+        self.idle: list[Connection] = []
+        self.opening = 0
+        self.address: tuple[int, Any] | None = None
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self) -> Connection | None:
+        """An open connection, or None."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.alive:
+                return connection
+        return None
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for the next request."""
+        self.idle.append(connection)
+
+    async def connect(self) -> Connection:
+        """A new connection.
+
+        Raises
+        ------
+        OSError
+            The system's words: refused, unreachable, name not known, no descriptors left.
+        """
+        async with self._gate:
+            loop = asyncio.get_running_loop()
+            if self.address is None:
+                self.address = await self._resolve()
+            family, address = self.address
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                async with asyncio.timeout(_CONNECT_TIMEOUT):
+                    await loop.sock_connect(sock, address)
+                    plain = sock if self.tls is None else None
+                    kind = Connection if "uvloop" in type(loop).__module__ else BufferedConnection
+                    _, connection = await loop.create_connection(
+                        lambda: kind(self.owner, plain),
+                        sock=sock,
+                        ssl=self.tls,
+                        server_hostname=self.host if self.tls else None,
+                    )
+            except TimeoutError:
+                sock.close()
+                raise OSError(f"no connection within {_CONNECT_TIMEOUT:g} s") from None
+            except BaseException:
+                sock.close()
+                raise
+            return connection
+
+    async def fill(self, wanted: int) -> None:
+        """Open connections until `wanted` are idle; failures are left to the requests that will need them."""
+
+        async def one() -> None:
+            try:
+                self.idle.append(await self.connect())
+            except OSError:
+                return
+
+        await asyncio.gather(*(one() for _ in range(wanted - len(self.idle))))
+
+    def open_soon(self, done: Callable[[Connection | None, str | None], None]) -> None:
+        """Open one in the background and hand it, or the error, to `done`."""
+
+        async def opener() -> None:
+            self.opening += 1
+            try:
+                connection = await self.connect()
+            except OSError as error:
+                done(None, error.strerror or str(error))
+            else:
+                done(connection, None)
+            finally:
+                self.opening -= 1
+
+        task = asyncio.get_running_loop().create_task(opener())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Close what is idle and stop what is being opened."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
+
+    async def _resolve(self) -> tuple[int, Any]:
+        """The first of the name's addresses that accepts a connection (`localhost` may be ::1 or 127.0.0.1)."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        problem: OSError | None = None
+        for family, _, _, _, address in found:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                async with asyncio.timeout(_CONNECT_TIMEOUT):
+                    await loop.sock_connect(sock, address)
+                return family, address
+            except TimeoutError:
+                problem = OSError(f"no connection within {_CONNECT_TIMEOUT:g} s")
+            except OSError as error:
+                problem = error
+            finally:
+                sock.close()
+        raise problem or OSError(f"{self.host} has no address")

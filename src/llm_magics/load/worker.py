@@ -1,0 +1,250 @@
+"""The process that makes the load: `python -m llm_magics.load.worker`.
+
+It is its own process so that the kernel's work, its garbage and its own loop cannot blur a time stamp. The plan comes
+as one line on stdin (never in argv: it holds the API key), after it the server's samples to be recorded; the end of
+stdin means stop: the user cancelled, or the kernel is dead. Four times a second a line of progress goes to stdout.
+Exit status: 0 complete, 3 cancelled, 4 could not record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import ssl
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import orjson
+
+from llm_magics.load.driver import Driver, ramp
+from llm_magics.load.heartbeat import Heartbeat, percentile
+from llm_magics.load.pool import Pool
+from llm_magics.load.prompts import Recipe, Stock
+from llm_magics.load.recorder import Recorder
+
+COMPLETE, CANCELLED, NOT_RECORDED = 0, 3, 4
+_OPEN_LOOP = 32  # connections opened before an open loop starts
+_WARMUP_STREAMS = 8
+_BEATS = 25  # 4 Hz
+_LEAD = 2_000_000  # ns between the end of preparing and the first request
+
+
+class Session:
+    """One plan, from the first connection to the end row."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.loop = asyncio.get_running_loop()
+        self.recorder = Recorder(plan["spool"], plan["origin"])
+        self.driver = Driver(self.loop, self.recorder, plan["timeout"])
+        self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
+        self.stock: Stock | None = None
+        self.step: dict[str, Any] = {}
+        self.number = 0
+        self.cancelled = False
+        self.broken: OSError | None = None
+        self._input = b""
+        self._parent = os.getppid()
+        self._seen = (0, 0, 0, time.monotonic())
+        self._progress = True
+        self._filling: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        """Measure every step; the exit status."""
+        os.set_blocking(0, False)
+        with suppress(OSError):
+            os.set_blocking(1, False)
+        self.loop.add_reader(0, self._control)
+        tls = ssl.create_default_context() if self.plan["tls"] else None
+        self.driver.pool = Pool(self.plan["host"], self.plan["port"], tls, self.driver)
+        self.heart = Heartbeat(self.loop, self._beat)
+        try:
+            for number, step in enumerate(self.plan["steps"]):
+                if not self.cancelled:
+                    self.number, self.step = number, step
+                    await self._step(step)
+        finally:
+            self.heart.stop()
+            self.loop.remove_reader(0)
+            self.driver.pool.close()
+        self._publish()
+        if self.broken is None:
+            status = "cancelled" if self.cancelled else "complete"
+            duration = self.recorder.seconds(time.monotonic_ns())
+            try:
+                self.recorder.drain()
+                self.recorder.row({"kind": "end", "status": status, "duration": duration})
+                self.recorder.close()
+            except OSError as error:
+                self.broken = error
+        if self.broken is not None:
+            sys.stderr.write(f"{self.broken}\n")
+            return NOT_RECORDED
+        return CANCELLED if self.cancelled else COMPLETE
+
+    async def _step(self, step: dict[str, Any]) -> None:
+        driver, warmup = self.driver, int(step["warmup"])
+        closed = "streams" in step
+        count: int | None = step["requests"]
+        at_once = min(step["streams"], count or step["streams"]) if closed else step["connections"]
+        total = None if count is None else count + warmup
+        self.stock = stock = Stock(self.recipe, self.number, total)
+        stock.fill(0.05 if closed else 1.0)
+        if driver.pool is None or self.cancelled:
+            return
+        self._filling = self.loop.create_task(driver.pool.fill(at_once))
+        with suppress(asyncio.CancelledError):
+            await self._filling
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        if warmup and not self._stopping():
+            start = time.monotonic_ns() + _LEAD
+            streams = min(warmup, step.get("streams", _WARMUP_STREAMS))
+            await driver.phase(
+                stock, point=step["point"], repeat=step["repeat"], starts=ramp(start, streams, step["stagger"]),
+                closed=True, count=warmup, until=None, warmup=True,
+            )  # fmt: skip
+            self.recorder.drain()
+        if self._stopping():
+            return
+        recorder = self.recorder
+        recorder.chunks = recorder.content_reads = 0
+        del driver.send_lag[:], self.heart.lateness[:]
+        busy, start = time.process_time(), time.monotonic_ns() + _LEAD
+        if closed:
+            starts = ramp(start, step["streams"], step["stagger"])
+        else:
+            starts = [start + round(time_ * 1e9) for time_ in step["times"]]
+        until = start + round(step["duration"] * 1e9) if closed and step["duration"] is not None else None
+        await driver.phase(
+            stock, point=step["point"], repeat=step["repeat"], starts=starts, closed=closed,
+            count=count, until=until, warmup=False,
+        )  # fmt: skip
+        end = time.monotonic_ns()
+        core = (time.process_time() - busy) / max((end - start) / 1e9, 1e-9)
+        recorder.drain()
+        where = {"point": step["point"], "repeat": step["repeat"]}
+        recorder.row({"kind": "window", **where, "start": recorder.seconds(start), "end": recorder.seconds(end)})
+        recorder.row(
+            {
+                "kind": "audit", **where, "core": core,
+                "loop_lag_p99": percentile(self.heart.lateness, 0.99),
+                "send_lag_p99": percentile(driver.send_lag, 0.99),
+                "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
+                "held": driver.held, "workers": 1,
+            }
+        )  # fmt: skip
+        self._flush()
+
+    def _stopping(self) -> bool:
+        return self.cancelled
+
+    def cancel(self) -> None:
+        """Stop the load at once; what is in flight is recorded as cancelled."""
+        if not self.cancelled:
+            self.cancelled = True
+            self.driver.stop()
+            if self._filling is not None:
+                self._filling.cancel()
+
+    def _control(self) -> None:
+        """The parent has something to say, or is gone."""
+        try:
+            data = os.read(0, 65_536)
+        except BlockingIOError:
+            return
+        if not data:
+            self.loop.remove_reader(0)
+            self.cancel()
+            return
+        *lines, self._input = (self._input + data).split(b"\n")
+        for line in lines:
+            sample = orjson.loads(line)
+            self.recorder.row({"kind": "server", "t": self.recorder.seconds(sample["at"]), "values": sample["values"]})
+
+    def _beat(self, count: int) -> None:
+        self.recorder.drain(0.0005)
+        if self.stock is not None:
+            self.stock.fill(0.0003)
+        if count % _BEATS == 0:
+            self.driver.expire()
+            self._flush()
+            self._publish()
+            if os.getppid() != self._parent:  # a forked child of the kernel may hold stdin open
+                self.cancel()
+
+    def _flush(self) -> None:
+        try:
+            self.recorder.flush()
+        except OSError as error:
+            self.broken = self.broken or error
+            self.cancel()
+
+    def _publish(self) -> None:
+        """One line of progress; dropped when the parent does not read: the load never waits for a display."""
+        if not self._progress or not self.step:
+            return
+        driver, recorder = self.driver, self.recorder
+        chunks = recorder.counted_all + driver.chunks_in_flight
+        now = time.monotonic()
+        then_sum, then_count, then_chunks, then = self._seen
+        fresh = driver.ttft_count - then_count
+        per_chunk = recorder.output_tokens / recorder.counted_chunks if recorder.counted_chunks else 1.0
+        line = {
+            "step": self.number,
+            "done": driver.done,
+            "errors": driver.errors,
+            "in_flight": len(driver.flying),
+            "ttft": (driver.ttft_sum - then_sum) / fresh / 1e9 if fresh else None,
+            "tokens_per_s": max(0.0, chunks - then_chunks) * per_chunk / max(now - then, 1e-6),
+        }
+        self._seen = (driver.ttft_sum, driver.ttft_count, chunks, now)
+        try:
+            os.write(1, orjson.dumps(line) + b"\n")
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._progress = False
+
+
+def main() -> int:
+    """Read the plan, raise what limits us, run."""
+    line = bytearray()
+    while not line.endswith(b"\n"):  # unbuffered: what follows the plan is read by the loop
+        piece = os.read(0, 1 << 20)
+        if not piece:
+            return CANCELLED
+        line += piece
+    plan, _, rest = bytes(line).partition(b"\n")
+    _raise_descriptor_limit()
+
+    async def session() -> int:
+        work = Session(orjson.loads(plan))
+        work._input = rest  # noqa: SLF001
+        return await work.run()
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(session())
+    return int(uvloop.run(session()))
+
+
+def _raise_descriptor_limit() -> None:
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
