@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -92,8 +92,9 @@ class Columns:
 
     def text(self, column: str) -> NDArray[np.object_]:
         """`finish` or `error` as words, None where there is none."""
-        table = np.array([*self.words, None], dtype=object)
-        return table[getattr(self, column)]
+        table: NDArray[np.object_] = np.array([*self.words, None], dtype=object)
+        chosen: Ints = getattr(self, column)
+        return table[chosen]
 
     def take(self, chosen: NDArray[Any]) -> Columns:
         """The chosen requests (a boolean mask or indices), their gaps with them."""
@@ -108,6 +109,25 @@ class Columns:
             if item.name not in ("gap_start", "gaps", "words")
         }
         return Columns(**plain, gap_start=start, gaps=self.gaps[positions], words=self.words)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Columns]) -> Columns:
+        """Several runs' requests as one, in the order given; `words` are merged."""
+        words: dict[str, int] = {}
+        joined: dict[str, list[NDArray[Any]]] = {item.name: [] for item in fields(cls) if item.name != "words"}
+        gaps = 0
+        for part in parts:
+            renumbered = np.array([*(words.setdefault(word, len(words)) for word in part.words), -1], dtype=np.int64)
+            for name, arrays in joined.items():
+                values = getattr(part, name)
+                if name in _WORDS:
+                    values = renumbered[values]
+                elif name == "gap_start":
+                    values = values[:-1] + gaps
+                arrays.append(values)
+            gaps += len(part.gaps)
+        joined["gap_start"].append(np.array([gaps], dtype=np.int64))
+        return cls(**{name: np.concatenate(arrays) for name, arrays in joined.items()}, words=tuple(words))
 
     @classmethod
     def of_records(cls, records: Iterable[RequestRecord]) -> Columns:
@@ -181,13 +201,11 @@ class Builder:
 
     def columns(self) -> Columns:
         """What was added so far."""
-        whole = {name: np.array(self._numbers[name], dtype=np.int64) for name in (*_NUMBERS, *_COUNTS)}
-        times = {name: np.array(self._numbers[name], dtype=np.float64) for name in _TIMES}
-        texts = {name: np.array(self._texts[name], dtype=np.int64) for name in _WORDS}
+        arrays: dict[str, Any] = {name: np.array(self._numbers[name], dtype=np.float64) for name in _TIMES}
+        arrays |= {name: np.array(self._numbers[name], dtype=np.int64) for name in (*_NUMBERS, *_COUNTS)}
+        arrays |= {name: np.array(self._texts[name], dtype=np.int64) for name in _WORDS}
         return Columns(
-            **whole,
-            **times,
-            **texts,
+            **arrays,
             warmup=np.array(self._warmup, dtype=np.bool_),
             status=np.array(self._status, dtype=np.int8),
             gap_start=np.concatenate([[0], np.cumsum(self._gap_counts)]).astype(np.int64),

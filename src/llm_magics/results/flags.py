@@ -75,13 +75,16 @@ def _load(columns: Columns, summary: Mapping[str, Any]) -> Iterator[str]:
     streams = summary["max_concurrency"]
     if streams is not None and len(columns) < streams * summary["repeats"]:
         yield f"{len(columns)} requests cannot fill {streams} streams"
-    elif streams is not None and summary["achieved_concurrency"] < LOAD * streams:
-        # only where a steady part exists: else the mean holds the ramp and the drain, which are nobody's fault
-        if any(timeline.steady(columns.take(columns.repeat == each), streams) for each in np.unique(columns.repeat)):
-            yield f"{summary['achieved_concurrency']:.1f} streams were held of the {streams} asked for"
+    elif streams is not None and summary["achieved_concurrency"] < LOAD * streams and _steady(columns, streams):
+        yield f"{summary['achieved_concurrency']:.1f} streams were held of the {streams} asked for"
     asked, sent = summary["scheduled_rate"], summary["achieved_rate"]
     if asked and sent and sent < LOAD * asked:
         yield f"{sent:.2f} requests/s were sent of the {asked:.2f} the schedule asked for"
+
+
+def _steady(columns: Columns, streams: int) -> bool:
+    """Whether the mean in flight is of a steady part: else it holds ramp and drain, which are nobody's fault."""
+    return any(timeline.steady(columns.take(columns.repeat == each), streams) for each in np.unique(columns.repeat))
 
 
 def _lengths(run: Run, answered: Columns) -> Iterator[str]:

@@ -16,7 +16,9 @@ _ID = re.compile(r"r(?=[a-z]*\d)[0-9a-z]{3,15}")
 
 
 def new_id(now: float | None = None) -> str:
-    """An id such as `rtm2k9x7q4`: `r`, the second in base 36 (so that ids sort by time), a digit and two more at random.
+    """An id such as `rtm2k9x7q4`: `r`, the second in base 36 (so that ids sort by time), three letters at random.
+
+    The first of the three is a digit, so that every id is recognized by `is_id`.
 
     Parameters
     ----------

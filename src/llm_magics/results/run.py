@@ -31,8 +31,8 @@ class Run(Shown):
     Parameters
     ----------
     header
-        Provenance: `run` (id), `name`, `label`, `started` (s since the epoch), `workload`, `points`, `target`, `engine`,
-        `engine_version`, `model`, `command`, `gpus`, `driver`, seed, schedule hash, machine, package versions.
+        Provenance: `run` (id), `name`, `label`, `started` (s since the epoch), `workload`, `points`, `target`,
+        `engine`, `engine_version`, `model`, `command`, `gpus`, `driver`, seed, schedule hash, machine, versions.
     columns
         Every request, warm-up included.
     windows, audits, samples

@@ -6,6 +6,7 @@ here for its type.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 
@@ -20,6 +21,9 @@ class Renderer(Protocol):
 
     def widget(self, result: Any) -> Any:
         """The ipywidgets version."""
+
+    def report(self, result: Any, path: str | Path | None) -> Any:
+        """The result as one HTML page that needs nothing from outside; written to `path` when one is given."""
 
 
 class Shown:

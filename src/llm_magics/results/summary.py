@@ -50,7 +50,7 @@ def summary(
     answered = columns.take(columns.status == OK)
     prompt, output = _total(answered.prompt_tokens), _total(answered.output_tokens)
     steady = [timeline.steady(part, point.get("concurrency")) for part in repeats]
-    good = _good(answered, slo or {})
+    good = met(answered, slo or {})
     ended = int(np.sum(columns.status != CANCELLED))
     return {
         "label": point.get("label", ""),
@@ -89,10 +89,19 @@ def summary(
         **latency("tpot", answered.tpot),
         **per_token(answered),
         **latency("e2el", answered.e2e),
-        **latency("icl", answered.gaps * 1e-6),
+        **latency("icl", answered.gaps.astype(np.float64) * 1e-6),
         **_lag(columns),
         **_audited(audits),
     }  # fmt: skip
+
+
+def met(columns: Columns, slo: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Which requests were answered within every limit (s); without a TPOT (one chunk) that limit is met, as in vllm."""
+    good: NDArray[np.bool_] = columns.status == OK
+    for name, limit in slo.items():
+        values = getattr(columns, name)
+        good = good & ((values <= limit) | (np.isnan(values) & (name == "tpot")))
+    return good
 
 
 def latency(key: str, samples: Floats, weights: Floats | None = None) -> dict[str, float | None]:
@@ -130,15 +139,6 @@ def per_token(columns: Columns) -> dict[str, float | None]:
     samples = columns.gaps * 1e-6 / per_chunk
     alike = len(per_chunk) == 0 or np.ptp(per_chunk) < 1e-9
     return latency("itl", samples, None if alike else per_chunk)
-
-
-def _good(answered: Columns, slo: Mapping[str, float]) -> NDArray[np.bool_]:
-    """Which requests met every limit; a request without a TPOT (one chunk) meets that limit, as in vllm bench."""
-    good = np.ones(len(answered), dtype=np.bool_)
-    for name, limit in slo.items():
-        values = getattr(answered, name)
-        good &= (values <= limit) | (np.isnan(values) & (name == "tpot"))
-    return good
 
 
 def _span(part: Columns, windows: Sequence[PointWindow]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ _LEAST_STEADY = 0.2
 
 
 def ends(columns: Columns) -> Floats:
-    """When each request ended, s: end of the answer, else the last chunk, else (an error before any) when it was sent."""
+    """When each request ended, s: end of the answer, else its last chunk, else (an error at once) when it was sent."""
     found = np.where(np.isnan(columns.done), columns.last_token, columns.done)
     return np.where(np.isnan(found), columns.sent, found)
 

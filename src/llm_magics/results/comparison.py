@@ -1,0 +1,213 @@
+"""Runs, or answers, side by side: what differs, by how much, and whether the difference is real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.errors import SpecError
+from llm_magics.results import effects as differences
+from llm_magics.results.effects import Effect
+from llm_magics.results.fairness import unfair
+from llm_magics.results.pooling import points_of, pooled
+from llm_magics.results.showing import Shown
+from llm_magics.results.statistics import Doubt
+from llm_magics.results.verdict import Verdict, of_answers, of_effects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llm_magics.results.answers import Answer
+    from llm_magics.results.run import Run
+
+# What a verdict speaks of, and so what is corrected for; the table holds more.
+VERDICT_METRICS = ("steady_output_throughput", "goodput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "median_e2el_ms")  # fmt: skip  # noqa: E501
+
+TABLE_METRICS = (
+    "output_throughput", "steady_output_throughput", "request_throughput", "total_token_throughput", "goodput",
+    "mean_ttft_ms", "median_ttft_ms", "p90_ttft_ms", "p99_ttft_ms",
+    "mean_tpot_ms", "median_tpot_ms", "p90_tpot_ms", "p99_tpot_ms",
+    "mean_itl_ms", "median_itl_ms", "p99_itl_ms",
+    "mean_e2el_ms", "median_e2el_ms", "p90_e2el_ms", "p99_e2el_ms",
+)  # fmt: skip
+
+ANSWER_FIGURES = ("ttft", "tokens_per_s", "tokens", "prompt_tokens", "e2e", "finish", "error")
+
+
+class Comparison(Shown):
+    """Two or more targets side by side.
+
+    Attributes
+    ----------
+    rounds
+        Label -> the runs of that side, one a round; empty for answers.
+    runs
+        Label -> its rounds pooled into one `Run`, whose repetitions are the rounds.
+    prompt, answers
+        The prompt, and label -> `Answer`; None and empty for runs.
+    points
+        Labels of the sweep points that every side has, in order.
+    """
+
+    def __init__(
+        self,
+        rounds: Mapping[str, Sequence[Run]] | None = None,
+        *,
+        prompt: str | None = None,
+        answers: Mapping[str, Answer] | None = None,
+    ) -> None:
+        self.rounds: dict[str, list[Run]] = {label: list(runs) for label, runs in (rounds or {}).items()}
+        self.runs: dict[str, Run] = {label: pooled(runs, label) for label, runs in self.rounds.items()}
+        self.prompt = prompt
+        self.answers: dict[str, Answer] = dict(answers or {})
+        self.points: list[str] = self._shared_points()
+
+    @classmethod
+    def of_runs(cls, runs: Mapping[str, Run | Sequence[Run]]) -> Comparison:
+        """Compare finished runs: label -> a run, or the runs of interleaved rounds in their order.
+
+        Raises
+        ------
+        SpecError
+            When there is no run, or a side has none.
+        """
+        from llm_magics.results.run import Run
+
+        sides = {label: [each] if isinstance(each, Run) else list(each) for label, each in runs.items()}
+        if not sides or not all(sides.values()):
+            raise SpecError("A comparison needs a run on every side.")
+        return cls(sides)
+
+    @classmethod
+    def of_answers(cls, prompt: str, answers: Mapping[str, Answer]) -> Comparison:
+        """Put answers to one prompt side by side: label -> answer."""
+        return cls(prompt=prompt, answers=answers)
+
+    @property
+    def labels(self) -> list[str]:
+        """The sides, in the order given."""
+        return list(self.runs or self.answers)
+
+    @cached_property
+    def effects(self) -> list[Effect]:
+        """Every pair's difference in every metric of the verdict at every shared point, corrected for their number."""
+        found: list[Effect] = []
+        for base, other in combinations(self.runs, 2):
+            for metric in VERDICT_METRICS:
+                found += self._across_points(metric, self.runs[base], self.runs[other])
+        return differences.judged(found)
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """`effects` as a DataFrame, one row an effect."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(effect) for effect in self.effects])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Metric by target with 95 % intervals.
+
+        For runs: index (point, metric), columns (label, `value` | `low` | `high`); NaN where there is no interval.
+        Each interval is of that figure alone; whether two differ is said by `verdict` and `differences`.
+        For answers: index metric, one column a label.
+        """
+        import pandas as pd
+
+        if self.answers:
+            return pd.DataFrame(
+                {label: [getattr(answer, name) for name in ANSWER_FIGURES] for label, answer in self.answers.items()},
+                index=pd.Index(ANSWER_FIGURES, name="metric"),
+                dtype=object,
+            )
+        from llm_magics.results.intervals import interval
+
+        rows: dict[tuple[str, str], dict[tuple[str, str], float | None]] = {}
+        for point in self.points:
+            for metric in TABLE_METRICS:
+                values = {label: self._value(run, point, metric) for label, run in self.runs.items()}
+                if all(value is None for value in values.values()):
+                    continue
+                row = rows.setdefault((point, metric), {})
+                for label, value in values.items():
+                    run = self.runs[label]
+                    low, high = interval(run, self._place(run, point), metric, value, self.rounds[label])
+                    row |= {(label, "value"): value, (label, "low"): low, (label, "high"): high}
+        figures = pd.MultiIndex.from_product([self.labels, ["value", "low", "high"]], names=["target", "figure"])
+        index = pd.MultiIndex.from_tuples(list(rows), names=["point", "metric"]) if rows else None
+        cells = [[row[figure] for figure in figures] for row in rows.values()]
+        return pd.DataFrame(cells, index=index, columns=figures, dtype=float)
+
+    @cached_property
+    def flags(self) -> list[str]:
+        """What makes the comparison unfair or weak; plain sentences, none when nothing does."""
+        return unfair(self.rounds, self.runs) if self.runs else []
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Which is better, by how much, and whether the difference is real; prints as words."""
+        if self.answers:
+            return of_answers(self.answers)
+        return of_effects(self.effects, self.points, self.labels, self.flags)
+
+    def report(self, path: str | Path | None = None) -> Any:
+        """The comparison as one HTML page that needs nothing from outside; written to `path` when one is given."""
+        return self._drawn_by().report(self, path)
+
+    def __repr__(self) -> str:
+        return f"Comparison of {', '.join(self.labels)}\n{self.verdict}"
+
+    def _shared_points(self) -> list[str]:
+        names = [[str(point["label"]) for point in points_of(run)] for run in self.runs.values()]
+        return [name for name in (names[0] if names else []) if all(name in each for each in names)]
+
+    def _place(self, run: Run, point: str) -> int:
+        """The index of a point in a run's records, or in its given summaries."""
+        return next(number for number, each in enumerate(run.given or run.asked) if each["label"] == point)
+
+    def _value(self, run: Run, point: str, metric: str) -> float | None:
+        value = next(each for each in run.points if each["label"] == point).get(metric)
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def _across_points(self, metric: str, base: Run, other: Run) -> list[Effect]:
+        """One pair's effects in one metric, the doubt between rounds pooled over the points."""
+        found, distances = [], []
+        for point in self.points:
+            places = self._place(base, point), self._place(other, point)
+            key = metric
+            values = self._value(base, point, metric), self._value(other, point, metric)
+            if metric == "steady_output_throughput" and None in values:
+                key = "output_throughput"
+                values = self._value(base, point, key), self._value(other, point, key)
+            if values[0] is None or values[1] is None:
+                continue
+            found.append(differences.difference(point, key, base, other, (values[0], values[1]), places))
+            distances.append(self._round_distances(key, base, other, point, places))
+        spread = differences.between(distances)
+        if spread is None:
+            return found
+        variance, df = spread
+        return [
+            differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df))
+            if len(each) >= differences.LEAST_ROUNDS and effect.outcome != "few"
+            else effect
+            for effect, each in zip(found, distances, strict=True)
+        ]
+
+    def _round_distances(self, metric: str, base: Run, other: Run, point: str, places: tuple[int, int]) -> Any:
+        if base.given is None and other.given is None:
+            return differences.round_distances(metric, base, other, places)
+        sides = [self.rounds[base.label], self.rounds[other.label]]
+        values = [
+            [value for run in runs if (value := _in_round(run, point, metric)) is not None] for runs in sides
+        ]  # fmt: skip
+        return differences.given_distances(metric, *values)
+
+
+def _in_round(run: Run, point: str, metric: str) -> float | None:
+    value = next((each.get(metric) for each in run.points if each["label"] == point), None)
+    return float(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,163 @@
+"""What makes a comparison unfair: each rule one sentence, with the figures of both sides.
+
+A verdict is words about two servers; these are the reasons why it may be words about something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from llm_magics.results import flags
+from llm_magics.results.columns import OK, Columns
+from llm_magics.results.effects import LEAST_ROUNDS
+from llm_magics.results.run import Run
+
+TOKENS = 0.01  # share by which mean tokens in or out may differ
+CACHED = 0.05  # share of prompt tokens by which cache hits may differ
+
+_SAMPLING = ("temperature", "ignore_eos", "extra_body", "endpoint")
+_APART = ("seed", "slo", "timeout", "data", *_SAMPLING)
+_MACHINE = ("system", "cores", "gpu", "driver", "host")
+
+
+def unfair(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run]) -> list[str]:
+    """The flags of a comparison.
+
+    Parameters
+    ----------
+    sides
+        Label -> rounds.
+    pooled
+        Label -> the rounds as one run.
+    """
+    return [
+        *_what_was_sent(sides),
+        *_tokens(pooled),
+        *_caches(pooled),
+        *_client(sides),
+        *_completeness(sides, pooled),
+        *_machines(sides),
+        *_rounds(sides),
+    ]
+
+
+def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    works = {label: runs[0].workload for label, runs in sides.items()}
+    if all(works.values()):
+        keys = sorted({key for work in works.values() for key in work})
+        if differing := [key for key in keys if key not in _APART and _differ([w.get(key) for w in works.values()])]:
+            yield f"the workloads differ in {', '.join(differing)}"
+        for key in _SAMPLING:
+            if _differ(said := [work.get(key) for work in works.values()]):
+                yield f"{key} differs: {_each(works, said)}"
+    seeds = [[run.workload.get("seed") for run in runs] for runs in sides.values()]
+    hashes = [[run.header.get("schedule_hash") for run in runs] for runs in sides.values()]
+    if _differ([sorted(each, key=str) for each in seeds]):
+        yield f"the prompts are not the same, their seeds differ: {_each(sides, seeds)}"
+    elif all(all(each) for each in hashes) and _differ([sorted(each) for each in hashes]):
+        yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
+
+
+def _tokens(pooled: Mapping[str, Run]) -> Iterator[str]:
+    for name, word in (("prompt_tokens", "tokens in"), ("output_tokens", "tokens out")):
+        means = [_mean_tokens(run, name) for run in pooled.values()]
+        known = [each for each in means if each is not None]
+        if len(known) == len(means) and known and max(known) - min(known) > TOKENS * max(known):
+            yield f"different {word}: {_each(pooled, [f'{each:.1f} on average' for each in known])}"
+    missed = [label for label, run in pooled.items() if _length_missed(run)]
+    if missed:
+        yield f"the fixed length was not honoured by {', '.join(missed)}: its answers have another length than asked"
+
+
+def _caches(pooled: Mapping[str, Run]) -> Iterator[str]:
+    shares = [_cached_share(run) for run in pooled.values()]
+    known = [each for each in shares if each is not None]
+    if len(known) == len(shares) and known and max(known) - min(known) > CACHED:
+        yield f"caches helped unequally: {_each(pooled, [f'{each:.0%} of the prompt tokens' for each in known])}"
+    elif known and len(known) < len(shares) and max(known) > CACHED:
+        told = [label for label, each in zip(pooled, shares, strict=True) if each is not None]
+        yield f"{', '.join(told)} answered up to {max(known):.0%} of the prompt tokens from its cache; others do not say"
+
+
+def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    busy = [label for label, runs in sides.items() if any(map(flags.overloaded, runs))]
+    if busy:
+        yield f"the load generator was overloaded while it measured {', '.join(busy)}: latencies may be its own"
+
+
+def _completeness(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run]) -> Iterator[str]:
+    for label, runs in sides.items():
+        if any(run.partial for run in runs):
+            yield f"{label} is partial: a run ended before all was measured"
+    for label, run in pooled.items():
+        failed = sum(point.get("failed") or 0 for point in run.points)
+        total = failed + sum(point.get("completed") or 0 for point in run.points)
+        if failed:
+            yield f"{failed} of {total} requests to {label} failed; the figures are of those that did not"
+    names = {label: [point.get("label") for point in run.points] for label, run in pooled.items()}
+    for name in dict.fromkeys(name for each in names.values() for name in each):
+        if missing := [label for label, each in names.items() if name not in each]:
+            yield f"{name} was not measured for {', '.join(missing)} and is left out"
+    summaries = [label for label, run in pooled.items() if run.given is not None]
+    if summaries:
+        yield f"of {', '.join(summaries)} there are only summaries: no interval within a round can be given"
+
+
+def _machines(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    for key in _MACHINE:
+        said = [runs[0].header.get(key) for runs in sides.values()]
+        if all(each is not None for each in said) and _differ(said):
+            yield f"measured on different machines ({key}: {_each(sides, said)})"
+            return
+
+
+def _rounds(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    least = min(_round_count(runs) for runs in sides.values())
+    if least < LEAST_ROUNDS:
+        yield (
+            f"{least} round{'s' if least > 1 else ''} each: what changes from run to run is not in the intervals; "
+            f"{LEAST_ROUNDS} rounds or more would show it"
+        )
+
+
+def _round_count(runs: Sequence[Run]) -> int:
+    return sum(len(np.unique(run.measured.repeat)) or 1 for run in runs)
+
+
+def _answered(run: Run) -> Columns:
+    return run.measured.take(run.measured.status == OK)
+
+
+def _mean_tokens(run: Run, name: str) -> float | None:
+    if run.given is not None:
+        key = "total_input_tokens" if name == "prompt_tokens" else "total_output_tokens"
+        done = sum(point.get("completed") or 0 for point in run.points)
+        return sum(point.get(key) or 0 for point in run.points) / done if done else None
+    counts = getattr(_answered(run), name)
+    return float(counts[counts >= 0].mean()) if (counts >= 0).any() else None
+
+
+def _length_missed(run: Run) -> bool:
+    columns = _answered(run)
+    fixed = (columns.asked_tokens > 0) & (columns.output_tokens >= 0)
+    if not run.workload.get("ignore_eos", True) or not fixed.any():
+        return False
+    return bool(np.mean(columns.asked_tokens[fixed] != columns.output_tokens[fixed]) > flags.LENGTH)
+
+
+def _cached_share(run: Run) -> float | None:
+    columns = _answered(run)
+    known = (columns.cached_tokens >= 0) & (columns.prompt_tokens > 0)
+    return float(columns.cached_tokens[known].sum() / columns.prompt_tokens[known].sum()) if known.any() else None
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    return any(value != values[0] for value in values[1:])
+
+
+def _each(labels: Mapping[str, Any], values: Sequence[Any]) -> str:
+    shown = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
+    return ", ".join(f"{label} {value}" for label, value in zip(labels, shown, strict=True))

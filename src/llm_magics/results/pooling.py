@@ -1,0 +1,110 @@
+"""Several runs of one target as one run whose repetitions are the rounds.
+
+A comparison measures A B, B A, A B …; each round is a run of its own. Pooled, a side is drawn, summarized and tested
+like any run, and its rounds stay apart as repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from llm_magics.results.columns import Columns
+from llm_magics.results.run import Run
+
+
+def pooled(runs: Sequence[Run], label: str | None = None) -> Run:
+    """One run of all, in the order given; points are matched by their label.
+
+    The header is that of the first run, with `rounds` (the ids of all) added. A single run is returned as it is, but
+    for its label. Times stay those of each run's own clock, so only figures within a repetition may be set against
+    each other in time; summaries do just that.
+    """
+    if len(runs) == 1:
+        only = runs[0]
+        return _relabelled(only, label) if label and label != only.label else only
+    order = list(dict.fromkeys(point["label"] for run in runs for point in points_of(run)))
+    parts: list[Columns] = []
+    windows, audits, rounds = [], [], 0
+    asked: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        place = [order.index(point["label"]) for point in run.asked] if run.given is None else []
+        if run.given is None:
+            asked = {**{point["label"]: point for point in run.asked}, **asked}
+        repeats = int(run.columns.repeat.max()) + 1 if len(run.columns) else 1
+        parts.append(
+            replace(
+                run.columns,
+                point=np.array(place or [0], dtype=np.int64)[run.columns.point],
+                repeat=run.columns.repeat + rounds,
+            )
+        )
+        windows += [replace(each, point=place[each.point], repeat=each.repeat + rounds) for each in run.windows]
+        audits += [replace(each, point=place[each.point], repeat=each.repeat + rounds) for each in run.audits]
+        rounds += repeats
+    first = runs[0]
+    status = next((run.status for run in runs if run.partial), "complete")
+    given = [_averaged(name, runs) for name in order] if any(run.given is not None for run in runs) else None
+    return Run(
+        {
+            **first.header,
+            "label": label or first.label,
+            "points": [asked.get(name, {"label": name}) for name in order],
+            "rounds": [run.id for run in runs],
+        },
+        Columns.concatenated(parts),
+        windows=windows,
+        audits=audits,
+        samples=first.server_samples,
+        status=status,
+        given=given,
+        notes=list(dict.fromkeys(note for run in runs for note in run.notes)),
+    )
+
+
+def points_of(run: Run) -> list[dict[str, Any]]:
+    """The points a run reached, as mappings with a `label`: as asked, or as the given summaries say."""
+    if run.given is not None:
+        return run.given
+    return [run.asked[number] for number in map(int, np.unique(run.measured.point))]
+
+
+def _relabelled(run: Run, label: str) -> Run:
+    twin = Run(
+        {**run.header, "label": label},
+        run.columns,
+        windows=run.windows,
+        audits=run.audits,
+        samples=run.server_samples,
+        status=run.status,
+        given=run.given,
+        notes=run.notes,
+    )
+    twin.spool = run.spool
+    return twin
+
+
+def _averaged(label: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """A given point as the mean of the rounds that have it; where a figure is no number, the first one's."""
+    rounds: list[Mapping[str, Any]] = [point for run in runs for point in run.points if point.get("label") == label]
+    counts = (
+        "completed",
+        "failed",
+        "cancelled",
+        "num_prompts",
+        "duration",
+        "total_input_tokens",
+        "total_output_tokens",
+    )
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for point in rounds for key in point):
+        values = [point.get(key) for point in rounds]
+        numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        if len(numbers) == len(values) and key != "max_concurrency":
+            found[key] = sum(numbers) if key in counts else float(np.mean(numbers))
+        else:
+            found[key] = values[0]
+    return found

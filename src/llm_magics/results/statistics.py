@@ -1,0 +1,178 @@
+"""How sure a figure is: intervals, differences, what could have been seen, correction for many looks.
+
+How resampling is done, and why. Requests are resampled, not blocks of them: with the 50 requests a notebook sends,
+blocks long enough to hold the dependence between neighbours would be a handful, and a bootstrap of a handful is too
+narrow. Instead the dependence is measured (`autocorrelation_time`, tau: n dependent requests say as much as n / tau
+independent ones) and the bootstrap's standard error is widened by sqrt(tau). Intervals are then Student's t on
+n / tau - 1 degrees of freedom, on the log scale for times and throughputs (a ratio of 2 and of 1/2 are equally far),
+because a percentile bootstrap of small samples is too narrow by itself (Hesterberg 2015, "What Teachers Should Know
+About the Bootstrap", section 4). Where both sides were sent the same requests, pairs are resampled, so that what lies
+in the request and not in the server cancels. Everything is seeded: the same runs give the same verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_magics.results.columns import Floats
+from llm_magics.results.distributions import binomial_at_least, t_cdf, t_quantile
+
+LEVEL = 0.95
+POWER = 0.80
+LEAST_REQUESTS = 10
+_RESAMPLES = 1000
+_SEED = 20_101
+
+Statistic = Callable[[NDArray[Any]], NDArray[Any]]
+"""Maps resamples of shape (resamples, n, columns) to one value each."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """The standard error of an estimate and how many degrees of freedom it rests on."""
+
+    error: float
+    df: float
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Half the width of the two-sided t interval."""
+        return t_quantile((1 + level) / 2, self.df) * self.error
+
+    def p_value(self, distance: float) -> float:
+        """Two-sided p of an estimate that lies `distance` from no difference."""
+        if self.error == 0:
+            return 1.0 if distance == 0 else 0.0
+        return 2 * (1 - t_cdf(abs(distance) / self.error, self.df))
+
+    def detectable(self, level: float = LEVEL, power: float = POWER) -> float:
+        """The smallest true distance that would be found with this power: (t_(1-a/2) + t_power) * error."""
+        return (t_quantile((1 + level) / 2, self.df) + t_quantile(power, self.df)) * self.error
+
+
+def quantile(q: float) -> Statistic:
+    """The q-quantile (0 to 1) of each resample's first column."""
+
+    def of(resamples: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.quantile(resamples[..., 0], q, axis=-1))
+
+    return of
+
+
+def mean(resamples: NDArray[Any]) -> NDArray[Any]:
+    """The mean of each resample's first column."""
+    return np.asarray(resamples[..., 0].mean(axis=-1))
+
+
+def ratio(resamples: NDArray[Any]) -> NDArray[Any]:
+    """Sum of the first column over the sum of the second."""
+    return np.asarray(resamples[..., 0].sum(axis=-1) / resamples[..., 1].sum(axis=-1))
+
+
+def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, log: bool = True) -> float:
+    """Bootstrap standard error of `statistic(last) - statistic(first)`, or of one sample's statistic.
+
+    Parameters
+    ----------
+    samples
+        One array, or two of equal length whose rows belong together (they are then resampled together); shape
+        (n, columns).
+    log
+        Whether to take the logarithm of the statistic, so that the difference is that of a ratio.
+    """
+    n = len(samples[0])
+    rng = np.random.default_rng(_SEED)
+    resamples = int(np.clip(2_000_000 // max(n, 1), 200, _RESAMPLES))
+    found = []
+    step = max(1, 500_000 // max(n, 1))  # so many at once, to bound memory at 100,000 requests
+    for first in range(0, resamples, step):
+        rows = rng.integers(0, n, (min(step, resamples - first), n))
+        values = [statistic(sample[rows]) for sample in samples]
+        if log:
+            values = [np.log(np.maximum(each, 1e-300)) for each in values]
+        found.append(values[-1] - values[0] if len(values) > 1 else values[0])
+    return float(np.concatenate(found).std(ddof=1))
+
+
+def autocorrelation_time(series: Sequence[Floats]) -> float:
+    """tau = 1 + 2 * sum of autocorrelations: how many neighbours say what one independent request would; at least 1.
+
+    The sum ends where a pair of successive autocorrelations is no longer positive (Geyer 1992, initial positive
+    sequence). Several series (rounds) are pooled, never joined end to end.
+    """
+    kept = [each - each.mean() for each in series if len(each) > 3]
+    total = sum(len(each) for each in kept)
+    variance = sum(float(each @ each) for each in kept)
+    if variance <= 0:
+        return 1.0
+    longest = max(len(each) for each in kept) // 2
+
+    def rho(lag: int) -> float:
+        return sum(float(each[:-lag] @ each[lag:]) for each in kept if len(each) > lag) / variance
+
+    tau, lag = 1.0, 1
+    while lag + 1 <= longest:
+        pair = rho(lag) + rho(lag + 1)
+        if pair <= 0:
+            break
+        tau += 2 * pair
+        lag += 2
+    return float(min(max(tau, 1.0), total / 2))
+
+
+def percentile_interval(samples: Floats, q: float, *, tau: float = 1.0, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of the q-quantile (0 to 1) by order statistics: no assumption about the shape of the samples.
+
+    The ranks are those between which a binomial count of samples below the true quantile lies with `level`; with
+    dependent samples the count of independent ones, n / tau, sets their distance. An end that the sample cannot
+    give (p99 of 100 requests has no upper one) is infinite.
+    """
+    ordered = np.sort(samples)
+    n, effective = len(ordered), max(int(len(ordered) / tau), 1)
+    tail = (1 - level) / 2
+    ranks = range(1, effective + 2)
+    # the largest rank with P(count < rank) <= tail, and the smallest with P(count >= rank) <= tail
+    low = bisect_left(ranks, True, key=lambda rank: 1 - binomial_at_least(rank, effective, q) > tail)
+    high = 1 + bisect_left(ranks, True, key=lambda rank: binomial_at_least(rank, effective, q) <= tail)
+    bottom = float(ordered[max(math.ceil(low * n / effective) - 1, 0)]) if low >= 1 else -math.inf
+    top = float(ordered[min(math.ceil(high * n / effective), n) - 1]) if high <= effective else math.inf
+    return bottom, top
+
+
+def least_requests(q: float) -> int:
+    """Requests below which the q-quantile (0 to 1) gets no verdict: 3 / (1 - q), so 300 for p99."""
+    return max(LEAST_REQUESTS, math.ceil(3 / (1 - q) - 1e-9))
+
+
+def wilson(good: float, total: float, *, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a share."""
+    if total <= 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = good / total, z * z / total
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share_error(good: float, total: float, tau: float = 1.0) -> float:
+    """Standard error of a share, after Agresti and Caffo (2000): one success and one failure added."""
+    effective = total / tau
+    share = (good / tau + 1) / (effective + 2)
+    return math.sqrt(share * (1 - share) / (effective + 2))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number (Holm 1979): below 0.05, none of all looks errs with more than 5 %."""
+    corrected, worst = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values)):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = worst
+    return corrected

@@ -1,0 +1,221 @@
+"""The verdict of a comparison: effects turned into words a person can act on, "within noise" when that is the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llm_magics.results.answers import Answer
+from llm_magics.results.effects import Effect
+from llm_magics.results.metrics import METRICS
+
+NOTHING = "No difference was seen."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison says.
+
+    Attributes
+    ----------
+    headline
+        One sentence: who is ahead, or that nobody is.
+    sentences
+        One for each sweep point (or one for each figure of answers).
+    caveats
+        What makes the comparison unfair or weak.
+    better
+        The side that is ahead wherever a difference is certain; None when there is none, or each is ahead somewhere.
+    """
+
+    headline: str
+    sentences: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
+    better: str | None = None
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self.sentences, *(f"Careful: {each}." for each in self.caveats)])
+
+    __repr__ = __str__
+
+
+def of_effects(
+    effects: Sequence[Effect], points: Sequence[str], labels: Sequence[str], flags: Sequence[str]
+) -> Verdict:
+    """The verdict of runs."""
+    certain = [effect for effect in effects if effect.outcome == "different"]
+    ahead = Counter(winner(effect) for effect in certain)
+    behind = Counter(effect.base if winner(effect) == effect.other else effect.other for effect in certain)
+    undefeated = [label for label in labels if ahead[label] and not behind[label]]
+    better = undefeated[0] if len(undefeated) == 1 else None
+    if len(labels) < 2:
+        headline = "One side only: there is nothing to compare it with."
+    elif not points:
+        headline = "No sweep point was measured on every side: nothing can be compared."
+    elif all(effect.corrected is None for effect in effects):
+        headline = "No verdict: there is not enough to tell differences from noise."
+    elif not certain:
+        headline = NOTHING
+    elif better:
+        tested = sum(effect.corrected is not None and better in (effect.base, effect.other) for effect in effects)
+        headline = f"{better} is better: ahead in {ahead[better]} of {tested} comparisons, behind in none."
+    elif undefeated:
+        last = " and ".join(label for label in labels if behind[label])
+        headline = f"{' and '.join(undefeated)} are ahead of {last}; between them no difference is certain."
+    else:
+        each = (f"{label} is ahead in {ahead[label]} and behind in {behind[label]}" for label in labels)
+        headline = f"It depends: {', '.join(each)} comparisons."
+    sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
+    few = _too_few(effects)
+    return Verdict(headline, [*(each for each in sentences if each), *few], list(flags), better)
+
+
+def winner(effect: Effect) -> str:
+    """The side whose figure is better."""
+    more = effect.difference > 0
+    return effect.other if more == (METRICS[effect.metric].better == "higher") else effect.base
+
+
+def words(effect: Effect) -> str:
+    """One effect in words, without the point: `B gives 12 % [9, 15] more output tokens/s than A`."""
+    title = METRICS[effect.metric].title.removesuffix(", steady")
+    if effect.outcome == "noise":
+        return f"{_named(title)}: within noise (would have seen {_size(effect.detectable, effect.metric)})"
+    if effect.outcome == "unmeasured":
+        return f"{_claim(effect, title)} (no interval can be given)"
+    if effect.outcome == "unsure":
+        return f"{_claim(effect, title)} (not certain among so many comparisons)"
+    return _claim(effect, title)
+
+
+def of_answers(answers: Mapping[str, Answer]) -> Verdict:
+    """The verdict of answers to one prompt: who was first and faster, whether they said the same; never more."""
+    good = {label: answer for label, answer in answers.items() if answer.ok}
+    sentences = [f"{label} did not answer: {answer.error}" for label, answer in answers.items() if not answer.ok]
+    first = {label: answer.ttft for label, answer in good.items() if answer.ttft is not None}
+    if len(first) > 1:
+        order = sorted(first, key=lambda label: first[label])
+        times = ", ".join(f"{label} {first[label] * 1e3:.0f} ms" for label in order)
+        sentences.append(f"{order[0]} was first to speak ({times}).")
+    speed = {label: answer.tokens_per_s for label, answer in good.items() if answer.tokens_per_s}
+    if len(speed) > 1:
+        order = sorted(speed, key=lambda label: -speed[label])
+        rates = ", ".join(f"{label} {speed[label]:.1f} tokens/s" for label in order)
+        sentences.append(f"{order[0]} wrote fastest ({rates}).")
+    if len(good) > 1:
+        same = len({answer.text for answer in good.values()}) == 1
+        sentences.append("The answers are identical." if same else f"The answers differ{_lengths(good)}.")
+        if len({answer.prompt_tokens for answer in good.values()} - {None}) > 1:
+            counts = ", ".join(f"{label} {answer.prompt_tokens}" for label, answer in good.items())
+            sentences.append(f"The prompt is not the same to all of them: {counts} tokens.")
+    return Verdict("One prompt decides nothing: compare under load for a verdict.", sentences)
+
+
+def _at(point: str, effects: Sequence[Effect]) -> str:
+    """What is to be said of one sweep point: for each metric the best side against every other."""
+    said = []
+    for metric in dict.fromkeys(effect.metric for effect in effects):
+        here = [effect for effect in effects if effect.metric == metric and effect.outcome != "few"]
+        if here and len({label for effect in here for label in (effect.base, effect.other)}) == 2:
+            said.append(words(here[0]))
+        elif here:
+            said.append(_among_many(here))
+    return f"At {point}: {'; '.join(said)}." if said else ""
+
+
+def _among_many(effects: Sequence[Effect]) -> str:
+    """With three sides or more: the best one against each other one."""
+    value = {effect.base: effect.base_value for effect in effects} | {
+        effect.other: effect.other_value for effect in effects
+    }
+    metric = METRICS[effects[0].metric]
+    best = (max if metric.better == "higher" else min)(value, key=lambda label: value[label])
+    against = [effect for effect in effects if best in (effect.base, effect.other)]
+    title = metric.title.removesuffix(", steady")
+    ahead = [effect for effect in against if effect.outcome == "different"]
+    if not ahead:
+        return f"{_named(title)}: within noise of one another" if all(
+            effect.outcome == "noise" for effect in effects
+        ) else f"{_named(title)}: {best} leads, not certainly"  # fmt: skip
+    # the claims are all of one side: it is named once
+    claims = [_claim(effect, title).removeprefix(f"{best} ").removeprefix(f"{best}'s ") for effect in ahead]
+    near = [effect.other if effect.base == best else effect.base for effect in against if effect.outcome != "different"]
+    tied = f" (no certain difference to {' and '.join(near)})" if near else ""
+    owner = best if metric.better == "higher" else f"{best}'s"
+    return f"{owner} {' and '.join(claims)}{tied}"
+
+
+def _claim(effect: Effect, title: str) -> str:
+    best = winner(effect)
+    other = effect.base if best == effect.other else effect.other
+    if effect.metric == "goodput":
+        ends = [] if effect.low is None or effect.high is None else sorted(_signed(effect, best))
+        span = f" [{ends[0] * 100:.0f}, {ends[1] * 100:.0f}]" if ends else ""
+        return f"{best} meets the SLO for {abs(effect.difference) * 100:.0f}{span} of 100 requests more than {other}"
+    size, span, times = _amount(effect, best)
+    if METRICS[effect.metric].better == "higher":
+        if times:
+            return f"{best} gives {size} times{span} the {_named(title)} of {other}"
+        return f"{best} gives {size} %{span} more {_named(title)} than {other}"
+    if times:
+        return f"{best}'s {_named(title)} is {size} times{span} shorter than {other}'s"
+    return f"{best}'s {_named(title)} is {size} %{span} shorter than {other}'s"
+
+
+def _amount(effect: Effect, best: str) -> tuple[str, str, bool]:
+    """How far the better side is ahead of the other: text, interval, and whether it is a factor (2 or more)."""
+    higher = METRICS[effect.metric].better == "higher"
+    flipped = (best == effect.base) if higher else (best == effect.other)
+    factors = [1 + each for each in (effect.difference, effect.low, effect.high) if each is not None]
+    # as a factor >= 1 that the better side is ahead by
+    ahead = [1 / factor if flipped else factor for factor in factors if factor > 0]
+    if len(ahead) < len(factors):
+        return "?", "", False
+    if ahead[0] >= 2:
+        ends = sorted(ahead[1:])
+        return f"{ahead[0]:.1f}", f" [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else "", True
+    # more of the other's throughput, or less of the other's time
+    shares = [(each - 1 if higher else 1 - 1 / each) * 100 for each in ahead]
+    ends = sorted(shares[1:])
+    digits = 0 if abs(shares[0]) >= 9.5 and (not ends or ends[1] - ends[0] >= 2) else 1
+    span = f" [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]" if ends else ""
+    return f"{shares[0]:.{digits}f}", span, False
+
+
+def _signed(effect: Effect, best: str) -> list[float]:
+    sign = 1.0 if best == effect.other else -1.0
+    return [sign * each for each in (effect.low, effect.high) if each is not None]
+
+
+def _size(detectable: float | None, metric: str) -> str:
+    if detectable is None:
+        return "nothing"
+    if metric == "goodput":
+        return f"{detectable * 100:.0f} of 100 requests"
+    percent = detectable * 100
+    return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1f} %"
+
+
+def _too_few(effects: Sequence[Effect]) -> list[str]:
+    from llm_magics.results.statistics import least_requests
+
+    found: dict[str, tuple[int, int]] = {}
+    for effect in effects:
+        if effect.outcome == "few":
+            share = 0.99 if effect.metric.startswith("p99") else 0.5
+            had = min(effect.requests, found[effect.metric][1]) if effect.metric in found else effect.requests
+            found[effect.metric] = (least_requests(share), had)
+    return [
+        f"No verdict on {_named(METRICS[metric].title)}: it takes {need} requests a point, there were {had}."
+        for metric, (need, had) in found.items()
+    ]
+
+
+def _named(title: str) -> str:
+    return title.removesuffix(", steady") if title[:3].isupper() or title[:2] == "E2" else title[0].lower() + title[1:]
+
+
+def _lengths(answers: Mapping[str, Answer]) -> str:
+    counts = {label: answer.tokens for label, answer in answers.items() if answer.tokens is not None}
+    return f" ({', '.join(f'{label} {count} tokens' for label, count in counts.items())})" if counts else ""
