@@ -43,7 +43,8 @@ class Flag:
         text = self.values.get(text, text)
         if self.choices and text not in self.choices:
             raise ValueError(f"{text!r} is not one of {', '.join(dict.fromkeys([*self.values, *self.choices]))}")
-        return [word for name in ([self.name] if isinstance(self.name, str) else self.name) for word in (name, text)]
+        names = (self.name,) if isinstance(self.name, str) else self.name
+        return [word for name in names for word in (name, text)]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure's signature in the log: why it failed and what to do. Texts may use the pattern's groups as {0}, {1}."""
+    """A failure's signature in the log: why it failed, what to do. Texts may use the pattern's groups as {0}, {1}."""
 
     pattern: str
     cause: str
@@ -106,13 +107,14 @@ class Metrics:
 class Install:
     """How the engine is found and installed.
 
-    `module` is imported by its Python to see whether it is there; `distributions` are asked for the version;
-    `binary` is looked for on PATH; `gpu` and `cpu` are pip's arguments for a machine with and without a GPU, one
-    step after the other: requirements to install, or `("uninstall", …)`, names to uninstall. `python` is the first
-    version of Python the engine runs on and the first it does not.
+    It is there where a Python finds all of `modules` (top-level names: finding them imports nothing); `distributions`
+    are asked for the version, the first that is there; `binary` is looked for on PATH. `gpu` and `cpu` are pip's
+    arguments for a machine with and without a GPU, one step after the other: requirements to install, or
+    `("uninstall", …)`, names to uninstall. `python` is the first version of Python the engine runs on and the first
+    it does not.
     """
 
-    module: str | None = None
+    modules: Sequence[str] = ()
     distributions: Sequence[str] = ()
     binary: str | None = None
     gpu: Sequence[Sequence[str]] = ()
@@ -151,7 +153,7 @@ class Command:
 
 
 class Engine:
-    """Base of all adapters. Subclasses set the class attributes and, where declaring is not enough, override a method."""
+    """Base of all adapters. Subclasses set class attributes and, where declaring is not enough, override a method."""
 
     key: str
     title: str

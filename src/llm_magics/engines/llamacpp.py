@@ -5,7 +5,7 @@ Flags and messages: llama.cpp common/arg.cpp and tools/server, and the servers t
 
 from __future__ import annotations
 
-
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class LlamaCpp(Engine):
     title = "llama.cpp"
     url = "https://github.com/ggml-org/llama.cpp"
     install = Install(
-        module="xllamacpp",
+        modules=("xllamacpp",),
         distributions=("xllamacpp",),
         binary="llama-server",
         gpu=(("xllamacpp>=2026.10",),),
@@ -41,7 +41,7 @@ class LlamaCpp(Engine):
     key_env = "LLAMA_API_KEY"
     grace = 5.0
 
-    options = {
+    options: Mapping[str, Flag | Switch] = {
         "served_model_name": Flag("--alias"),
         "max_model_len": Flag("--ctx-size"),
         "max_num_seqs": Flag("--parallel"),

