@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -109,6 +109,19 @@ class Columns:
             if item.name not in ("gap_start", "gaps", "words")
         }
         return Columns(**plain, gap_start=start, gaps=self.gaps[positions], words=self.words)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each request as a spool row (see `RequestRecord.to_json`), what was not measured left out."""
+        finish, error = self.text("finish"), self.text("error")
+        for i in range(len(self)):
+            row: dict[str, Any] = {"kind": "request", "warmup": bool(self.warmup[i]), "status": STATUSES[self.status[i]]}
+            row |= {name: int(getattr(self, name)[i]) for name in _NUMBERS}
+            row |= {name: count for name in _COUNTS if (count := int(getattr(self, name)[i])) >= 0}
+            row |= {name: time for name in _TIMES if not np.isnan(time := float(getattr(self, name)[i]))}
+            row |= {name: word for name, word in (("finish", finish[i]), ("error", error[i])) if word is not None}
+            if len(gaps := self.gaps[self.gap_start[i] : self.gap_start[i + 1]]):
+                row["gaps"] = gaps.tolist()
+            yield row
 
     @classmethod
     def concatenated(cls, parts: Sequence[Columns]) -> Columns:
