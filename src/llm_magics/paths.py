@@ -23,6 +23,11 @@ def data_dir() -> Path:
     return _private(Path(jupyter_data_dir()) / "llm-magics")
 
 
+def spool_dir() -> Path:
+    """Directory of runs that are being measured, or whose kernel died meanwhile."""
+    return _private(data_dir() / "spool")
+
+
 def _private(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if path.stat().st_mode & 0o077:

@@ -64,11 +64,16 @@ def _no_options(_: LineParser) -> None:
     pass
 
 
-def _list(_: Any) -> Answer:
+def _list_options(line: LineParser) -> None:
+    line.add_argument("--all", action="store_true", default=False, help="those that were stopped too")
+
+
+def _list(options: Any) -> Answer:
     from llm_magics.runtime.registry import Registry
     from llm_magics.views import tables
 
-    records = sorted(Registry().list(), key=lambda record: (not record.alive, record.created))
+    known = [record for record in Registry().list() if options.all or record.state != "stopped"]
+    records = sorted(known, key=lambda record: (not record.alive, record.created))
     return Answer(tables.servers(records), [record.to_json() for record in records])
 
 
@@ -142,6 +147,7 @@ def _engines(_: Any) -> Answer:
 
 def _install_options(line: LineParser) -> None:
     line.add_argument("engine", help="the engine to install, in an environment of its own")
+    line.add_argument("--if-missing", action="store_true", default=False, help="do nothing when it is here already")
     which = line.add_mutually_exclusive_group()
     which.add_argument("--gpu", action="store_true", default=None, help="the build for a GPU, whatever is found here")
     which.add_argument("--cpu", action="store_false", dest="gpu", default=None, help="the build for no GPU")
@@ -151,8 +157,14 @@ def _install(options: Any) -> Answer:
     import queue
     import threading
 
+    from llm_magics import engines
+    from llm_magics.engines import environments
     from llm_magics.engines.install import install
 
+    here = environments.locate(engines.get(options.engine)) if options.if_missing else None
+    if here is not None:
+        where = here.python or here.binary
+        return Answer(f"{options.engine} {here.version} is here already: {where}", {"where": where})
     lines: queue.Queue[str | None] = queue.Queue()
     ended: list[BaseException | Any] = []
 
@@ -212,7 +224,7 @@ def _doctor(_: Any) -> Answer:
 
 
 VERBS: dict[str, Verb] = {
-    "list": Verb("the servers on this machine: state, engine, model, address, owner", _no_options, _list),
+    "list": Verb("the servers on this machine: state, engine, model, address, owner", _list_options, _list),
     "stop": Verb("stop a server, or all of them", _stop_options, _stop),
     "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),

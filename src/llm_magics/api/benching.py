@@ -64,9 +64,7 @@ def measured(target: Target, work: Workload, *, label: str | None = None, title:
     from llm_magics.views.progress import BenchProgress, live
 
     header = {"run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(), **target.provenance, **_machine(), "workload": work.model_dump(mode="json")}  # fmt: skip  # noqa: E501
-    directory = paths.data_dir() / "spool"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    path = directory / f"{header['run']}.jsonl"
+    path = paths.spool_dir() / f"{header['run']}.jsonl"
     with live() as show:
         measure(
             target.endpoint,

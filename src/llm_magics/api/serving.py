@@ -126,7 +126,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
         reference=engines.reference(engine.key),
         version=prepared.executable.version,
         model=spec.model,
-        served_model=engine.served_name(spec),
+        served_model=engine.served_name(spec, prepared.model),
         gpus=list(prepared.gpus),
         owner=current_owner(),
     )

@@ -1,0 +1,84 @@
+"""The terminal's twin of the magics: exit statuses, one JSON document, reasons on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from llm_magics import verbs
+from llm_magics.cli import main
+
+
+def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = main(list(words))
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+def test_usage_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run("--help", capsys=capsys)
+    assert status == 0
+    for verb in (*verbs.names(), "serve", "bench", "compare"):
+        assert f"\n{verb} " in out
+    assert run(capsys=capsys)[0] == 2
+
+
+@pytest.mark.parametrize("verb", [*verbs.names(), "serve", "bench", "compare"])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(verb, "--help", capsys=capsys)
+    assert status == 0
+    assert out.startswith(f"usage: llm-magics {verb}")
+
+
+@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor"])
+def test_json_is_one_document(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(verb, "--json", capsys=capsys)
+    assert status == 0
+    assert isinstance(json.loads(out), list)
+
+
+@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor"])
+def test_text_is_for_people(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(verb, capsys=capsys)
+    assert status == 0
+    assert out.strip()
+    assert "<" not in out.replace("<Server", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["lst"], "did you mean 'list'"),
+        (["serve"], "name"),
+        (["serve", "a", "--max-num-sqs", "2"], "did you mean '--max-num-seqs'"),
+        (["serve", "a", "--engine", "vlm"], "did you mean 'vllm'"),
+        (["serve", "a", "--model", "/nowhere/model.gguf"], "/nowhere/model.gguf"),
+        (["bench", "nobody", "--rate", "1", "--concurrency", "1"], "exclude each other"),
+        (["compare", "one"], "two sides"),
+        (["stop"], "--all"),
+        (["stop", "nobody"], "nobody"),
+        (["logs", "nobody"], "nobody"),
+        (["runs", "nothing"], "nothing"),
+    ],
+)
+def test_wrong_usage_is_2_with_the_reason(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(*words, capsys=capsys)
+    assert status == 2
+    assert reason in err
+    assert out == ""
+
+
+def test_a_failure_is_1(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run("bench", "http://127.0.0.1:9", capsys=capsys)
+    assert status == 1
+    assert "127.0.0.1:9" in err
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m llm_magics.cli doctor | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
+    assert "Traceback" not in done.stderr
