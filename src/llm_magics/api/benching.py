@@ -55,8 +55,13 @@ def bench(
     return measured(_target(target, model, api_key), work, label=label)
 
 
-def measured(target: Target, work: Workload, *, label: str | None = None, title: str = "") -> Run:
-    """Measure a checked workload against a checked target, store the run, return it ready to be shown."""
+def measured(
+    target: Target, work: Workload, *, label: str | None = None, title: str = "", salt: int | None = None
+) -> Run:
+    """Measure a checked workload against a checked target, store the run, return it ready to be shown.
+
+    `title` stands above the progress; `salt` decides the words of generated prompts (see `load.measure`).
+    """
     from llm_magics import paths, views  # noqa: F401 - views registers how a Run is drawn
     from llm_magics.load.measure import measure
     from llm_magics.results import spool
@@ -71,6 +76,7 @@ def measured(target: Target, work: Workload, *, label: str | None = None, title:
             work,
             path,
             header=header,
+            salt=salt,
             on_progress=lambda progress: show(BenchProgress(target.name, progress, title=title)),
         )
     run = spool.read(path)

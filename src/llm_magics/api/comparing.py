@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,11 +126,12 @@ def _interleaved(work: Workload, targets: Sequence[Target], rounds: int) -> Comp
     from llm_magics.results.comparison import Comparison
 
     measured_runs: dict[str, list[Run]] = {target.name: [] for target in targets}
+    salt = secrets.randbits(40)
     for number in range(rounds):
-        # Each round has its own prompts, the same for every side, so that no cache remembers the last round.
+        # Each round has its own prompts and arrivals, the same for every side, so that no cache knows the last round's.
         once = work.model_copy(update={"seed": work.seed + number})
         for target in targets if number % 2 == 0 else reversed(targets):
-            run = measured(target, once, title=f"round {number + 1} of {rounds}")
+            run = measured(target, once, title=f"round {number + 1} of {rounds}", salt=salt + number)
             measured_runs[target.name].append(run)
             if run.partial:
                 return Comparison.of_runs({name: found for name, found in measured_runs.items() if found})
@@ -159,9 +161,10 @@ def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload) -> Compariso
             given.update(found)
         return Comparison.of_answers(task.text, given)
     runs: dict[str, list[Run]] = {}
+    salt = secrets.randbits(40)
     for target in _each(prepared):
         label = target.provenance["engine"]
-        runs[label] = [measured(target, task, label=label)]
+        runs[label] = [measured(target, task, label=label, salt=salt)]
         if runs[label][0].partial:
             break
     return Comparison.of_runs(runs)

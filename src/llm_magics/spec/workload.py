@@ -120,7 +120,7 @@ class Workload(BaseModel):
     timeout: Seconds = 600.0
     """A request that takes longer is an error."""
     seed: Whole = 0
-    """Seed of prompts and arrivals: the same seed sends the same bytes."""
+    """Seed of lengths and arrivals; generated prompts get new words each run, so that no cache knows them."""
 
     slo: Slo = Slo()
     """What a good request keeps: {ttft: 500ms, tpot: 50ms, e2e: 10s}."""
