@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import scripted_engine  # noqa: E402
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Wait for something to be true; what it was then."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not become true"
-        time.sleep(0.02)
-    return found
+from waiting import until  # noqa: E402
 
 
 class Servers:
@@ -60,9 +51,8 @@ class Servers:
         asked = LaunchRequest(
             spec=self.spec(name, args, **options),
             engine=scripted_engine.engine,
-            reference=scripted_engine.REFERENCE,
             version="1",
-            **(request or {}),
+            **{"reference": scripted_engine.REFERENCE, **(request or {})},
         )
         try:
             return launch(

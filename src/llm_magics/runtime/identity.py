@@ -1,7 +1,8 @@
 """Which process a record means: never the pid alone, because the kernel hands pids out again.
 
-On Linux a process is its pid, the clock tick it started at, the boot it belongs to and the namespace its pid
-counts in. Start ticks are monotonic, so a change of the wall clock changes nothing. Elsewhere psutil's creation time stands in.
+On Linux a process is its pid, the clock tick it started at, the boot it belongs to and the namespace its pid counts
+in. Start ticks are monotonic, so a change of the wall clock changes nothing. Elsewhere psutil's creation time stands
+in.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _start(
     for port in chosen:
         attempt, key = _attempt(request, build(port), port, key, identifier)
         attempts.append(attempt)
-    process = _spawn(registry, spec.name)
+    process = _spawn(registry, spec.name, identifier)
     try:
         supervisor = of(process.pid)
         record = Record(
@@ -246,10 +246,10 @@ class _Supervisor:
 
     def _reap(self) -> None:
         if self._popen.wait() != 0:
-            self._after()  # killed: reading the record sweeps what it left behind
+            self._after()
 
 
-def _spawn(registry: Registry, name: str) -> _Supervisor:
+def _spawn(registry: Registry, name: str, identifier: str) -> _Supervisor:
     """Start the supervisor's Python; it waits for its plan while the launch goes on."""
     log = open_log(registry.log_path(name), fresh=True)
     registry.log_path(name).with_name(f"{name}.log.1").unlink(missing_ok=True)
@@ -265,7 +265,16 @@ def _spawn(registry: Registry, name: str) -> _Supervisor:
         )
     finally:
         os.close(log)
-    return _Supervisor(popen, lambda: registry.get(name))
+    return _Supervisor(popen, lambda: _after_a_killed_supervisor(registry, name, identifier))
+
+
+def _after_a_killed_supervisor(registry: Registry, name: str, identifier: str) -> None:
+    """Do what the supervisor could not: reading the record sweeps what it left behind, its key is of no more use."""
+    registry.get(name)
+    with contextlib.suppress(OSError), registry.lock(name):
+        record = registry.read(name)
+        if record is not None and record.id == identifier:
+            registry.write_key(name, None)
 
 
 def _supervisor_environment() -> dict[str, str]:

@@ -125,16 +125,20 @@ class Registry:
                 self.write(changed)
             return changed
 
-    def remove(self, name: str) -> None:
-        """Remove a server's record, key and log. Whoever calls this has made sure that it does not run."""
+    def remove(self, name: str) -> bool:
+        """Remove the record, key and log of a server that has ended; False, and nothing happens, while it runs."""
         with self.lock(name):
+            record = self.get(name)
+            if record is not None and record.alive:
+                return False
             for kind in ("json", "key", "log", "log.1", "lock"):
                 self._path(name, kind).unlink(missing_ok=True)
+            return True
 
     def prune(self) -> None:
         """Remove what is left of servers that ended more than a day ago."""
         for record in self.list():
-            if not record.alive and record.ended_at is not None and time.time() - record.ended_at > _KEPT:
+            if not record.alive and time.time() - (record.ended_at or record.created) > _KEPT:
                 self.remove(record.name)
 
     def log_path(self, name: str) -> Path:
@@ -146,7 +150,7 @@ class Registry:
         return self._path(name, "key")
 
     def key(self, name: str) -> str | None:
-        """The server's API key, or None where it has none or does not run any more."""
+        """The server's API key, or None where it has none."""
         try:
             return self.key_path(name).read_text()
         except OSError:

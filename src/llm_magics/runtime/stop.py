@@ -71,12 +71,10 @@ def dismiss(name: str, *, registry: Registry | None = None) -> None:
         When it runs, or there is none of this name.
     """
     registry = registry or Registry()
-    record = registry.get(name)
-    if record is None and not registry.exists(name):
+    if not registry.exists(name):
         raise _unknown(name, registry)
-    if record is not None and record.alive:
+    if not registry.remove(name):
         raise LLMMagicsError(f"{name} is running.", then=f"%llm stop {name}")
-    registry.remove(name)
 
 
 def _supervisor(record: Record) -> Identity | None:

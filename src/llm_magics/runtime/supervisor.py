@@ -36,7 +36,7 @@ _TICK = 1.0  # s between two looks at owners and clock once the engine is ready
 _BUSY_TICK = 0.02  # s, while something is expected any moment
 _PUBLISH = 0.2  # s between two writes of a stage
 _CENSUS = 1.0, 10.0  # s between two counts of the tree: while loading, when ready
-_LAST_WORD = 10.0  # s that the final record is tried to be written when the disk is full
+_LAST_WORD = 4.0  # s that the final record is tried to be written when the disk is full
 
 
 class Supervisor:
