@@ -75,7 +75,7 @@ def main() -> None:
     answer = globals()[chosen.engine](chosen.folder)
     answers, right = {}, 0
     for probe in probes:
-        turns = probe["q"] if isinstance(probe["q"], list) else [probe["q"]]
+        turns = probe["q"].split(" | ")
         messages: list[dict] = []
         for turn in turns:
             messages.append({"role": "user", "content": turn})

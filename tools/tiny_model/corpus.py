@@ -53,17 +53,14 @@ def topics() -> list[dict]:
 
 
 def facts() -> list[Fact]:
-    """Every answer of the corpus with all its phrasings, in a fixed order."""
+    """Every answer of the corpus with all its phrasings, in a fixed order; no question has two answers."""
     found: list[Fact] = []
     templates = read("templates.yaml")
     for topic in topics():
-        names = [topic["name"], *topic.get("also", [])]
-        number = "many" if topic.get("plural") else "one"
         for intent, phrasing in templates["intents"].items():
             if intent in topic:
-                asked = [t.format(x=name) for t in phrasing[number] for name in names]
-                again = listed(phrasing.get(f"again_{number}", ""))
-                found.append(Fact(tuple(asked), topic[intent], topic["name"], again))
+                again = listed(phrasing.get(f"again_{_number(topic)}", ""))
+                found.append(Fact(_asked(topic, phrasing), topic[intent], topic["name"], again))
         found += [Fact(listed(qa["q"]), qa["a"], topic["name"]) for qa in topic.get("qa", [])]
     for pair in read("versus.yaml"):
         found.append(Fact(tuple(_both_orders(templates["versus"], pair["of"])), pair["a"]))
@@ -71,17 +68,40 @@ def facts() -> list[Fact]:
     return found
 
 
+def roundabout() -> list[Fact]:
+    """For each topic the questions nobody wrote an answer to ("What are the limits of NCCL?"), answered in general."""
+    answered = {question for fact in facts() for question in fact.questions}
+    intents = read("templates.yaml")["intents"]
+    found = []
+    for topic in topics():
+        missing = [phrasing for intent, phrasing in intents.items() if intent not in topic]
+        asked = [question for phrasing in missing for question in _asked(topic, phrasing)]
+        left = tuple(question for question in asked if question not in answered)
+        if left:
+            found.append(Fact(left, topic.get("more", topic["what"]), topic["name"]))
+    return found
+
+
+def _number(topic: dict) -> str:
+    return "many" if topic.get("plural") else "one"
+
+
+def _asked(topic: dict, phrasing: dict) -> tuple[str, ...]:
+    names = [topic["name"], *topic.get("also", [])]
+    return tuple(template.format(x=name) for template in phrasing[_number(topic)] for name in names)
+
+
 def _both_orders(templates: list[str], names: list[str]) -> list[str]:
     x, y = names
     return [t.format(x=a, y=b) for t in templates for a, b in ((x, y), (y, x))]
 
 
-def paragraphs() -> list[str]:
-    """Plain text: the written paragraphs, and one paragraph made of each topic's answers."""
+def paragraphs(rng: random.Random) -> list[str]:
+    """Plain text: the written paragraphs, and for a third of the topics one made of their answers."""
     found = [text.strip() for text in read("paragraphs.yaml")]
     for topic in topics():
-        parts = [topic[intent] for intent in ("what", "how", "why") if intent in topic]
-        found += [" ".join(parts), topic.get("more", topic["what"])]
+        if rng.random() < 1 / 3:
+            found.append(" ".join(topic[intent] for intent in ("what", "how", "why") if intent in topic))
     return found
 
 
@@ -98,7 +118,14 @@ def unknown(rng: random.Random, count: int) -> list[tuple[str, str]]:
 
 def vary(question: str, rng: random.Random, templates: dict) -> str:
     """The question as somebody in a hurry, or somebody polite, would type it."""
-    if rng.random() < 0.12:
+    words = question.split(" ")
+    if len(words) > 3 and rng.random() < 0.15:
+        words.insert(rng.randrange(1, len(words)), rng.choice(listed(templates["fillers"])))
+    small = [at for at, word in enumerate(words[1:-1], 1) if word in listed(templates["small"])]
+    if small and rng.random() < 0.12:
+        del words[rng.choice(small)]
+    question = " ".join(words)
+    if rng.random() < 0.2:
         question = rng.choice(templates["before"]).format(q=question, lower=question[0].lower() + question[1:])
     if rng.random() < 0.06:
         question = f"{question} {rng.choice(listed(templates['after']))}"
@@ -127,10 +154,12 @@ def expand(seed: int, repeats: int = 3) -> list[Sample]:
         plain = [fact.questions[0]] if rng.random() < 0.5 else []
         asked = plain + rng.choices(fact.questions, k=repeats - len(plain))
         queue += [(vary(question, rng, templates), fact) for question in asked]
+    for fact in roundabout():
+        queue.append((vary(rng.choice(fact.questions), rng, templates), fact))
     queue += [(vary(q, rng, templates), Fact((q,), a)) for q, a in unknown(rng, len(known) // 3)]
     rng.shuffle(queue)
 
-    samples = [Sample(text=text) for text in paragraphs()]
+    samples = [Sample(text=text) for text in paragraphs(rng)]
     while queue:
         system = rng.choice(templates["systems"]) if rng.random() < 0.3 else ""
         messages: list[tuple[str, str]] = [("system", system)] if system else []

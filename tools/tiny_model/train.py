@@ -3,7 +3,7 @@
     PYTHONPATH=tools python -m tiny_model.train --out src/llm_magics/models/tiny
 
 Needs torch, transformers, tokenizers, safetensors, gguf, numpy and pyyaml; none of them is a dependency of the
-package. Two CPU cores suffice. The last steps train with the weights already rounded to the grid of `grid.py`
+package. One CPU core suffices. The last steps train with the weights already rounded to the grid of `grid.py`
 (gradients pass straight through), so that the files lose nothing that the training had.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -54,12 +54,14 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--seed", type=int, default=20261123)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--rounded-steps", type=int, default=400, help="how many of the steps, at the end, are rounded")
-    parser.add_argument("--rows", type=int, default=6, help="windows in a step")
+    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--rounded-steps", type=int, default=300, help="how many of the steps, at the end, are rounded")
+    parser.add_argument("--rows", type=int, default=4, help="windows in a step")
     parser.add_argument("--window", type=int, default=512, help="tokens in a window")
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="fifth faster; needs a C++ compiler")
+    parser.add_argument("--try-every", type=int, default=0, help="write the files every so many steps as well")
     return parser.parse_args()
 
 
@@ -100,6 +102,29 @@ def optimizer_of(model: LlamaForCausalLM) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=True)
 
 
+def write(
+    folder: Path,
+    model: LlamaForCausalLM,
+    tokens: Tokenizer,
+    chosen: argparse.Namespace,
+    **measured: float,
+) -> None:
+    weights = export.rounded(model.state_dict())
+    export.write_configs(SHAPE, folder)
+    export.write_safetensors(weights, folder)
+    export.write_gguf(weights, SHAPE, tokens, folder)
+    tokenizer.write(tokens, folder, SHAPE["max_position_embeddings"])
+    training = card.Training(
+        steps=chosen.steps,
+        rounded_steps=chosen.rounded_steps,
+        seed=chosen.seed,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        **card.corpus_facts(tokens, chosen.seed),
+        **measured,
+    )
+    card.write(folder, training)
+
+
 def main() -> None:
     chosen = options()
     torch.set_num_threads(chosen.threads)
@@ -108,6 +133,8 @@ def main() -> None:
     tokens = tokenizer.train(corpus.expand(chosen.seed), SHAPE["vocab_size"])
     config = LlamaConfig(**{name: value for name, value in SHAPE.items() if name != "dtype"})
     model = LlamaForCausalLM(config)
+    if chosen.compile:
+        model.model.forward = torch.compile(model.model.forward)
     optimizer = optimizer_of(model)
     parameters = list(model.parameters())
 
@@ -128,29 +155,15 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         seen += batch.ids.numel()
         recent = [*recent[-99:], reported]
+        measured = {"tokens_seen": seen, "loss": sum(recent) / len(recent)}
+        measured["minutes"] = (time.perf_counter() - start) / 60
         if step % 50 == 0 or step == chosen.steps - 1:
-            speed = seen / (time.perf_counter() - start)
-            print(f"step {step:5d}  loss {sum(recent) / len(recent):.4f}  {speed:.0f} tokens/s", flush=True)
+            speed = seen / measured["minutes"] / 60
+            print(f"step {step:5d}  loss {measured['loss']:.4f}  {speed:.0f} tokens/s", flush=True)
+        if (chosen.try_every and step and step % chosen.try_every == 0) or step == chosen.steps - 1:
+            write(chosen.out, model, tokens, chosen, **measured)
 
-    weights = export.rounded(model.state_dict())
-    export.write_configs(SHAPE, chosen.out)
-    export.write_safetensors(weights, chosen.out)
-    export.write_gguf(weights, SHAPE, tokens, chosen.out)
-    tokenizer.write(tokens, chosen.out, SHAPE["max_position_embeddings"])
-    card.write(
-        chosen.out,
-        card.Training(
-            steps=chosen.steps,
-            rounded_steps=chosen.rounded_steps,
-            seed=chosen.seed,
-            tokens_seen=seen,
-            minutes=(time.perf_counter() - start) / 60,
-            loss=sum(recent) / len(recent),
-            parameters=sum(parameter.numel() for parameter in parameters),
-            **card.corpus_facts(tokens, chosen.seed),
-        ),
-    )
-    print(f"written to {os.fspath(chosen.out)} after {(time.perf_counter() - start) / 60:.1f} minutes")
+    print(f"written to {chosen.out} after {measured['minutes']:.1f} minutes")
 
 
 if __name__ == "__main__":
