@@ -66,7 +66,8 @@ def measured(
     from llm_magics.load.measure import measure
     from llm_magics.results import spool
     from llm_magics.results.run import new_id
-    from llm_magics.views.progress import BenchProgress, live
+    from llm_magics.views.bench_progress import BenchProgress
+    from llm_magics.views.progress import live
 
     header = {"run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(), **target.provenance, **_machine(), "workload": work.model_dump(mode="json")}  # fmt: skip  # noqa: E501
     path = paths.spool_dir() / f"{header['run']}.jsonl"
