@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,6 +71,10 @@ def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 
     """
     if engine.metrics is None:
         return {}
+    # Here, because a supervisor reads pages too, by its own means: urllib brings ssl, a quarter of its memory.
+    import urllib.error
+    import urllib.request
+
     request = urllib.request.Request(url.rstrip("/") + engine.metrics.path)  # noqa: S310 - http, to a server of ours
     if api_key:
         request.add_header("Authorization", f"Bearer {api_key}")

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from llm_magics.engines.base import Engine
 from llm_magics.runtime import processes
 from llm_magics.runtime.identity import Identity
+from llm_magics.runtime.probe import Probe
 
 _BUSY = 0.05  # CPU seconds per second above which an engine without metrics counts as busy
+_PATIENCE = 2.0  # s for the page of metrics
 _RUNNING = ("running", "waiting")
 _COUNTERS = ("prompt_tokens", "output_tokens")
 
@@ -22,34 +24,33 @@ class Activity:
 
     Parameters
     ----------
-    engine, url, key
+    engine, host, port, key
         Whom to ask for metrics.
     tree
         Returns the server's processes.
     """
 
-    def __init__(self, engine: Engine, url: str, key: str | None, tree: Callable[[], Iterable[Identity]]) -> None:
-        self._engine = engine
-        self._url = url
-        self._key = key
+    def __init__(
+        self, engine: Engine, host: str, port: int, key: str | None, tree: Callable[[], Iterable[Identity]]
+    ) -> None:
+        self._metrics = engine.metrics
+        self._probe = Probe(host, port, self._metrics.path, key) if self._metrics else None
         self._tree = tree
         self._counters: tuple[float | None, ...] | None = None
         self._cpu: tuple[float, float] | None = None
 
     def seen(self) -> bool:
         """Whether there was activity since the last call; the first call only takes the measure."""
-        metrics = self._metrics()
-        return self._cpu_moved() if metrics is None else self._counted(metrics)
+        metrics = self._read()
+        return self._counted(metrics) if metrics else self._cpu_moved()
 
-    def _metrics(self) -> dict[str, float] | None:
-        if self._engine.metrics is None:
-            return None
-        from llm_magics.engines.metrics import read
+    def _read(self) -> dict[str, float]:
+        if self._metrics is None or self._probe is None:
+            return {}
+        from llm_magics.engines.metrics import parse, portable
 
-        try:
-            return dict(read(self._url, self._engine, self._key))
-        except Exception:  # noqa: BLE001 - whatever is wrong with its metrics, the server goes on and CPU time decides
-            return None
+        page = self._probe.fetch(_PATIENCE)
+        return portable(parse(page), self._metrics.names) if page else {}
 
     def _counted(self, metrics: dict[str, float]) -> bool:
         counters = tuple(metrics.get(name) for name in _COUNTERS)

@@ -6,10 +6,12 @@ time, and `http.client` would bring the ssl module into a process that has to st
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 
 _PATIENCE = 5.0  # s for one answer
+_LARGEST = 8 * 2**20  # bytes of an answer
 
 
 class Probe:
@@ -28,7 +30,8 @@ class Probe:
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         shown = f"[{host}]" if ":" in host else host
         self._request = (
-            f"GET {path} HTTP/1.1\r\nHost: {shown}:{port}\r\nAccept: */*\r\nConnection: close\r\n"
+            # 1.0, because its answers come in one piece and end with the connection.
+            f"GET {path} HTTP/1.0\r\nHost: {shown}:{port}\r\nAccept: */*\r\nConnection: close\r\n"
             + (f"Authorization: Bearer {key}\r\n" if key else "")
             + "\r\n"
         ).encode()
@@ -79,6 +82,32 @@ class Probe:
             return None
         parts = self._answer.split(b" ", 2)
         return int(parts[1]) if len(parts) == 3 and parts[0].startswith(b"HTTP/") and parts[1].isdigit() else 0
+
+    def fetch(self, seconds: float) -> str | None:
+        """The whole answer's text, waited for; None when it is not there in time or no success.
+
+        The one question here that waits: it is asked of a server that is ready, once in a while, and answered in
+        milliseconds. The text keeps the headers: they are lines that no metric looks like.
+        """
+        deadline = time.monotonic() + seconds
+        if not self.connect():
+            return None
+        self.ask()
+        try:
+            while self.socket is not None and len(self._answer) < _LARGEST:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                    return None
+                data = self.socket.recv(65536)
+                if not data:
+                    break
+                self._answer += data
+        except OSError:
+            return None
+        finally:
+            self.close()
+        success = self._answer.split(b" ", 2)[1:2] == [b"200"]
+        return self._answer.decode("utf-8", "replace") if success else None
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -195,7 +195,7 @@ class Supervisor:
         self._change(state="ready", stage="", ready_at=time.time())
         self._publish(force=True)
         self.lifetime.active(now)
-        self.activity = Activity(self.engine, self.attempt.url, self.plan.key, self.process.tree)
+        self.activity = Activity(self.engine, self.attempt.host, self.attempt.port, self.plan.key, self.process.tree)
         with contextlib.suppress(OSError):
             StartTimes(self.registry.directory).remember(self.record.reuse_key, time.time() - self.record.created)
 
