@@ -169,6 +169,7 @@ class Engine:
 
     # Life.
     ready_path: str = "/health"
+    log_prefix: str = ""  # pattern of what stands before the message in the engine's log lines
     stages: Sequence[Stage] = ()
     failures: Sequence[Failure] = ()
     grace: float = 10.0  # s between TERM and KILL
@@ -263,7 +264,8 @@ class Engine:
             for line in log:
                 if found := re.search(failure.pattern, line):
                     groups = found.groups()
-                    return Diagnosis(failure.cause.format(*groups), line.strip(), failure.remedy.format(*groups))
+                    message = re.sub(self.log_prefix, "", line).strip() if self.log_prefix else line.strip()
+                    return Diagnosis(failure.cause.format(*groups), message, failure.remedy.format(*groups))
         return None
 
     def _lacks(self, option: str) -> SpecError:
@@ -295,12 +297,32 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "check the model's name, or give the path of a local directory as model:",
     ),
     Failure(
+        r"Repo id must be in the form|Repo id must use alphanumeric",
+        "the model's path does not exist, and it is no hub id either",
+        "check the path given as model:",
+    ),
+    Failure(
+        r"has model type `(\S+)` but Transformers does not recognize|does not recognize this architecture",
+        "the engine's version of Transformers does not know the model's architecture",
+        "upgrade the engine, or set trust_remote_code: true where the model brings its own code",
+    ),
+    Failure(
+        r"Cannot find any model weights|Error no file named|not appear to have a file named \S*(?:safetensors|bin)",
+        "the model's folder has no weights",
+        "download the model again",
+    ),
+    Failure(
+        r"SafetensorError|safetensors_rust",
+        "a file of the model's weights is cut off or corrupt",
+        "download the model again",
+    ),
+    Failure(
         r"[Aa]ddress already in use|couldn't bind HTTP server socket",
         "the port is taken",
         "leave port: out so that a free one is chosen",
     ),
     Failure(
-        r"unrecognized arguments?: (.+)|unknown argument: (.+)|No such option: (.+)",
+        r"unrecognized arguments?: |unknown argument: |(?:invalid|error): argument|No such option",
         "this version of the engine does not know an option it was given",
         "see what the installed version takes: run its own --help",
     ),

@@ -92,9 +92,9 @@ def locate(engine: Engine, *, python: str | None = None, bin: str | None = None)
         When a place that was given does not hold the engine.
     """
     if bin is not None:
-        return _remembered(engine, "bin", bin, _given_binary(engine, bin))
+        return _remembered(engine, _given_binary(engine, bin))
     if python is not None:
-        return _remembered(engine, "python", python, _given_python(engine, python))
+        return _remembered(engine, _given_python(engine, python))
     return _of_memory(engine) or _of_kernel(engine) or _of_folder(engine) or _of_path(engine)
 
 
@@ -229,9 +229,9 @@ def _said_version(binary: str) -> str:
     return found[1] if found and done.returncode == 0 else ""
 
 
-def _remembered(engine: Engine, kind: str, given: str, found: Executable) -> Executable:
-    place = found.python if kind == "python" else found.binary
-    _save(_PLACES, {**_load(_PLACES), engine.key: {kind: place}})
+def _remembered(engine: Engine, found: Executable) -> Executable:
+    place = {"python": found.python} if found.python else {"bin": found.binary}
+    _save(_PLACES, {**_load(_PLACES), engine.key: place})
     return found
 
 

@@ -6,12 +6,12 @@ made is removed, and the log stays.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +24,7 @@ from llm_magics.errors import LLMMagicsError, SpecError
 if TYPE_CHECKING:
     from llm_magics.engines.base import Engine, Executable
 
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 Say = Callable[[str], None]
 
 
@@ -65,9 +66,10 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
 
         try:
             _make(engine, target, say)
+            wheels = [] if steps is engine.install.gpu else _cpu_wheels()
             for step in steps:
-                _run(_pip(target, step), say)
-            _run([str(environments.python_of(target)), "-c", _imports(engine)], say)
+                _run(_pip(target, step, wheels), say)
+            _run([str(environments.python_of(target)), "-c", "import " + ", ".join(engine.install.modules)], say)
         except subprocess.CalledProcessError as error:
             file.flush()
             raise InstallError(
@@ -132,19 +134,26 @@ def _wanted(engine: Engine) -> str:
     return f"{major}.{minor}"
 
 
-def _pip(target: Path, step: Sequence[str]) -> list[str]:
+def _cpu_wheels() -> list[str]:
+    """PyTorch's own index, if it answers, for a build without 5 GB of CUDA; elsewhere pip finds what it finds."""
+    request = urllib.request.Request(CPU_WHEELS, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - https, as it stands above
+            return ["--extra-index-url", CPU_WHEELS]
+    except (OSError, ValueError):
+        return []
+
+
+def _pip(target: Path, step: Sequence[str], wheels: Sequence[str]) -> list[str]:
     python = str(environments.python_of(target))
     removing = step[0] == "uninstall"
-    words = list(step[1:] if removing else step)
+    words = list(step[1:]) if removing else [*step, *wheels]
     if uv := shutil.which("uv"):
-        return [uv, "pip", "uninstall" if removing else "install", "--python", python, *words]
+        verb = ["uninstall"] if removing else ["install", "--index-strategy", "unsafe-best-match"]
+        return [uv, "pip", *verb, "--python", python, *words]
     if removing:
         return [python, "-m", "pip", "uninstall", "-y", *words]
     return [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar=off", *words]
-
-
-def _imports(engine: Engine) -> str:
-    return "import importlib\n" + "\n".join(f"importlib.import_module({json.dumps(m)})" for m in engine.install.modules)
 
 
 def _run(command: list[str], say: Say) -> None:

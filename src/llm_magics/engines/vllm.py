@@ -73,13 +73,14 @@ class Vllm(Engine):
         },
     )
     tokenize_path = "/tokenize"
+    log_prefix = r"^(?:\(\w+ pid=\d+\) )?(?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?\s*"
     stages = (
         Stage(r"Downloading|Fetching \d+ files", "downloading"),
         Stage(r"Initializing a V1 LLM engine", "starting the engine"),
         Stage(r"Starting to load model", "loading weights"),
         Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
         Stage(r"Loading weights took", "weights are loaded"),
-        Stage(r"torch\.compile|Dynamo bytecode transform", "compiling"),
+        Stage(r"Dynamo bytecode transform|Compiling a graph|torch\.compile (?:and|took)", "compiling"),
         Stage(r"Warming up model", "warming up"),
         Stage(r"Capturing CUDA graphs?[^:]*:\s+(\d+)%", "capturing CUDA graphs {0} %"),
         Stage(r"[GC]PU KV cache size: ([\d,]+) tokens", "room for {0} tokens in the KV cache"),

@@ -1,0 +1,100 @@
+"""Metrics of real pages under portable names: a wrong name shows a queue where none is, or none where one is."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_magics import engines
+from llm_magics.engines import metrics
+
+PAGES = Path(__file__).parent / "metrics"
+
+
+def page(key: str) -> dict[str, float]:
+    adapter = engines.get(key)
+    assert adapter.metrics
+    return metrics.portable(metrics.parse((PAGES / f"{key}.txt").read_text()), adapter.metrics.names)
+
+
+def test_vllms_real_page() -> None:
+    assert page("vllm") == {
+        "running": 0, "waiting": 0, "kv_usage": 0, "prompt_tokens": 22669, "output_tokens": 11008,
+        "cached_tokens": 128, "prefix_queries": 22669, "preemptions": 0,
+    }  # fmt: skip
+
+
+def test_llamacpps_real_page_counts_cached_prompt_tokens_as_prompt_tokens() -> None:
+    assert page("llamacpp") == {
+        "running": 0, "waiting": 0, "prompt_tokens": 996 + 245, "output_tokens": 2304, "cached_tokens": 245,
+    }  # fmt: skip
+
+
+def test_counts_of_several_engines_are_added_and_shares_averaged() -> None:
+    text = (
+        'vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_running{engine="1"} 4.0\n'
+        'vllm:kv_cache_usage_perc{engine="0"} 0.5\nvllm:kv_cache_usage_perc{engine="1"} 0.7\n'
+    )
+    adapter = engines.get("vllm")
+    assert adapter.metrics
+    found = metrics.portable(metrics.parse(text), adapter.metrics.names)
+    assert found == {"running": 7, "kv_usage": pytest.approx(0.6)}
+
+
+def test_an_older_name_counts_only_where_the_newer_is_absent() -> None:
+    names = {"kv_usage": ("new", "old")}
+    assert metrics.portable(metrics.parse("old 0.2\n"), names) == {"kv_usage": 0.2}
+    assert metrics.portable(metrics.parse("old 0.2\nnew 0.3\n"), names) == {"kv_usage": 0.3}
+
+
+def test_half_a_sum_is_no_sum() -> None:
+    assert metrics.portable(metrics.parse("a 1\n"), {"x": ("a + b",)}) == {}
+
+
+def test_what_the_format_allows_is_read_and_what_is_none_is_passed_over() -> None:
+    text = (
+        "# HELP a says {x} 1\n# TYPE a counter\n"
+        'a{path="C:\\\\x",said="a \\"b\\" {c}, \\nd"} 1.5e3 1700000000000\n'
+        "b NaN\nc +Inf\nnot a sample\nd notanumber\n{} 1\n\n  \n"
+    )
+    samples = metrics.parse(text)
+    assert samples[0] == metrics.Sample("a", {"path": "C:\\x", "said": 'a "b" {c}, \nd'}, 1500.0)
+    assert [sample.name for sample in samples] == ["a", "b", "c"]
+    assert metrics.portable(samples, {"b": ("b",), "c": ("c",)}) == {}
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        known = self.path == "/metrics" and self.headers["Authorization"] == "Bearer key"
+        self.send_response(200 if known else 401)
+        self.end_headers()
+        self.wfile.write((PAGES / "llamacpp.txt").read_bytes() if known else b"llamacpp:requests_processing 9\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_read_asks_with_the_key_and_through_no_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert metrics.read(url, engines.get("llamacpp"), "key")["output_tokens"] == 2304
+
+
+def test_no_answer_no_key_or_no_metrics_is_no_figure(url: str) -> None:
+    assert metrics.read(url, engines.get("llamacpp"), "wrong") == {}
+    assert metrics.read(url, engines.get("transformers"), "key") == {}
+    assert metrics.read("http://127.0.0.1:1", engines.get("llamacpp"), timeout=0.5) == {}
