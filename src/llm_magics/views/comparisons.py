@@ -1,0 +1,68 @@
+"""How a Comparison draws itself (see `results.showing`): runs as figure and table, answers as cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.views import format as fmt
+from llm_magics.views import tables
+from llm_magics.views.bundle import bundle
+from llm_magics.views.cards import AnswerCards
+from llm_magics.views.markup import Markup, page, tag
+from llm_magics.views.runs import flag_list
+
+if TYPE_CHECKING:
+    from llm_magics.results.comparison import Comparison
+
+
+class ComparisonRenderer:
+    """The views of a Comparison."""
+
+    def figure(self, result: Comparison) -> Any:
+        """The sides over the load with their intervals, as a plotly Figure."""
+        from llm_magics.views.figures.of_comparison import comparison_figure
+
+        return comparison_figure(result)
+
+    def bundle(self, result: Comparison) -> dict[str, Any]:
+        """Figure, table and text in one mime bundle; answers have no figure: their words are the result."""
+        if result.answers:
+            return bundle(None, page(*fragments(result)), text(result))
+        figure = self.figure(result)
+        return bundle(figure, page(*fragments(result, figure)), text(result))
+
+    def widget(self, result: Comparison) -> Any:
+        """The table of goodput with live SLO sliders."""
+        from llm_magics.views.widget import slo_widget
+
+        return slo_widget(result.runs)
+
+    def report(self, result: Comparison, path: str | Path | None) -> Any:
+        """The comparison as one HTML page."""
+        from llm_magics.views.report import report
+
+        return report(result, path)
+
+
+def fragments(comparison: Comparison, figure: Any = None) -> list[Markup | None]:
+    """The comparison as HTML: the verdict, a picture of the figure, the table, what makes it weak."""
+    verdict = comparison.verdict
+    head = tag("div", verdict.headline, cls="title")
+    said = [tag("p", sentence) for sentence in verdict.sentences]
+    if comparison.answers:
+        cards = AnswerCards(comparison.prompt or "", comparison.answers, done=True)
+        return [cards.html(), *(tag("p", sentence, cls="muted") for sentence in [verdict.headline, *verdict.sentences])]
+    from llm_magics.views.picture import picture
+
+    drawn = picture(figure, verdict.headline) if figure is not None else None
+    return [head, *said, drawn, tables.comparison(comparison).html(), flag_list(verdict.caveats)]
+
+
+def text(comparison: Comparison) -> str:
+    """The comparison as text: answers or the table, then the verdict."""
+    if comparison.answers:
+        shown = str(AnswerCards(comparison.prompt or "", comparison.answers, done=True))
+    else:
+        shown = str(tables.comparison(comparison))
+    return fmt.visible(f"{shown}\n\n{comparison.verdict}")

@@ -1,0 +1,162 @@
+"""Latency distributions: the share of requests that were at least so fast, one curve a sweep point.
+
+A cumulative curve hides nothing that a histogram's bins would, and its percentiles can be read off. What is saved are
+quantiles, not requests: 60 numbers a curve however long the run was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_magics.views import format as fmt
+from llm_magics.views import palette
+from llm_magics.views.figures.board import Board, Panel, plain, spans
+
+# Dense where a reader looks: the tail.
+SHARES = np.concatenate([np.linspace(0, 0.9, 37), np.linspace(0.91, 0.99, 9), [0.993, 0.996, 0.998, 0.999, 1.0]])
+
+METRICS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E"}
+
+Samples = Mapping[str, Sequence[NDArray[np.float64]]]  # metric -> samples (s) of each series
+
+
+def switched(
+    board: Board,
+    row: int,
+    span: tuple[float, float],
+    samples: Samples,
+    names: Sequence[str],
+    colours: Sequence[str],
+    slo: Mapping[str, float],
+    where: str = "",
+) -> None:
+    """One panel for all three latencies; buttons above it (Plotly's own, no kernel needed) choose which is shown.
+
+    `where` names the load when all series are of one.
+    """
+    first = next(iter(METRICS))
+    panel = board.panel(row, *span, _heading(first, where), x="ms", y="share of requests", yaxis=_SHARE_AXIS)
+    start, limits = len(board.traces), len(board.shapes)
+    for key in METRICS:
+        _curves(panel, key, samples[key], names, colours, shown=key == first)
+    for key in METRICS:
+        _limit(panel, key, slo, shown=key == first)
+    places = range(start, len(board.traces))
+    shown_by = [board.traces[place]["meta"] for place in places]
+    axis = f"xaxis{panel.name}"
+    buttons = [
+        {
+            "label": title,
+            "method": "update",
+            "args": [
+                {"visible": [owner == key for owner in shown_by]},
+                {
+                    f"annotations[{panel.heading}].text": _heading(key, where),
+                    f"{axis}.type": _kind(samples[key]),
+                    f"{axis}.autorange": True,
+                    **{
+                        f"shapes[{place}].visible": board.shapes[place]["name"] == key
+                        for place in range(limits, len(board.shapes))
+                    },
+                },
+                list(places),
+            ],
+        }
+        for key, title in METRICS.items()
+    ]
+    panel.axis("x")["type"] = _kind(samples[first])
+    panel.buttons(buttons)
+    panel.legend([(plain(name), colour) for name, colour in zip(names, colours, strict=True)])
+
+
+def side_by_side(
+    board: Board, row: int, samples: Samples, names: Sequence[str], colours: Sequence[str], slo: Mapping[str, float]
+) -> None:
+    """A panel for each latency: what a run of one point shows in place of curves over the load."""
+    for key, span in zip(METRICS, spans(len(METRICS)), strict=True):
+        unit = "share of requests" if key == "ttft" else ""
+        panel = board.panel(
+            row, *span, _heading(key), x="ms", y=unit, yaxis=_SHARE_AXIS, xaxis={"type": _kind(samples[key])}
+        )
+        _curves(panel, key, samples[key], names, colours, shown=True)
+        _limit(panel, key, slo, shown=True)
+        if len(names) == 1:
+            _percentile_marks(panel, samples[key][0], colours[0])
+
+
+def quantiles(samples: NDArray[np.float64]) -> list[float]:
+    """The samples' quantiles at `SHARES`, ms; empty without samples."""
+    known = samples[~np.isnan(samples)]
+    return [] if not len(known) else [float(value) for value in np.quantile(known, SHARES) * 1000]
+
+
+def _curves(
+    panel: Panel,
+    key: str,
+    series: Sequence[NDArray[np.float64]],
+    names: Sequence[str],
+    colours: Sequence[str],
+    *,
+    shown: bool,
+) -> None:
+    for name, colour, samples in zip(names, colours, series, strict=True):
+        values = quantiles(samples)
+        panel.add(
+            x=values,
+            y=[round(float(share), 4) for share in SHARES] if values else [],
+            mode="lines",
+            line={"color": colour},
+            name=plain(name),
+            meta=key,
+            visible=shown,
+            hovertemplate=f"{plain(name)}<br>%{{y:.1%}} within <b>%{{x:,.4~g}} ms</b><extra></extra>",
+        )
+
+
+def _limit(panel: Panel, key: str, slo: Mapping[str, float], *, shown: bool) -> None:
+    if key not in slo:
+        return
+    panel.board.shapes.append(
+        {"type": "line", "xref": f"x{panel.name}", "yref": f"y{panel.name} domain", "x0": slo[key] * 1000,
+         "x1": slo[key] * 1000, "y0": 0, "y1": 1, "line": {"color": palette.BAD, "width": 1.2, "dash": "dot"},
+         "visible": shown, "name": key, "label": {"text": f"SLO {fmt.latency(slo[key])}", "textposition": "start",
+         "font": {"color": palette.BAD, "size": 11}, "textangle": 0, "xanchor": "left", "yanchor": "bottom"}}
+    )  # fmt: skip
+
+
+def _percentile_marks(panel: Panel, samples: NDArray[np.float64], colour: str) -> None:
+    known = samples[~np.isnan(samples)]
+    if not len(known):
+        return
+    middle, high = (float(value) * 1000 for value in np.quantile(known, [0.5, 0.99]))
+    panel.add(
+        x=[middle, high],
+        y=[0.5, 0.99],
+        mode="markers+text",
+        marker={"size": 8, "color": colour},
+        text=[f"p50 {fmt.milliseconds(middle)}", f"p99 {fmt.milliseconds(high)}"],
+        textposition=["middle right", "bottom left"],
+        textfont={"size": 11},
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+
+
+def _heading(key: str, where: str = "") -> str:
+    return f"<b>{METRICS[key]}</b>  " + (f"at {plain(where)}" if where else "distribution")
+
+
+def _kind(series: Sequence[NDArray[np.float64]]) -> str:
+    """Logarithmic where the slowest hundredth is 30 times the fastest: else everything but the tail is a wall."""
+    known = np.concatenate([samples[~np.isnan(samples)] for samples in series]) if series else np.zeros(0)
+    known = known[known > 0]
+    if not len(known):
+        return "linear"
+    low, high = np.quantile(known, [0.01, 0.99])
+    return "log" if high / low > 30 else "linear"
+
+
+_SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1]}

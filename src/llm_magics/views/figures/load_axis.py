@@ -1,0 +1,47 @@
+"""The load axis of a sweep: where each point lies, and how the axis reads.
+
+Rates and concurrencies are usually written as powers of two, so from a spread of 8 on the axis is logarithmic. An
+infinite rate (`all at once`) has no place on any scale: then the axis is one of categories.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm_magics.views import format as fmt
+
+
+def load_axis(points: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str, dict[str, Any]]:
+    """Positions of the points, the axis title, and the axis' layout.
+
+    Parameters
+    ----------
+    points
+        Summary mappings: `max_concurrency` or `request_rate` (a number, or `inf`), `label`.
+    """
+    streams = [point.get("max_concurrency") for point in points]
+    if all(isinstance(value, (int, float)) for value in streams):
+        return (*_numeric([float(value) for value in streams if value is not None], "concurrent streams"),)
+    rates = [point.get("request_rate") for point in points]
+    if all(isinstance(value, (int, float)) and math.isfinite(value) for value in rates):
+        return (*_numeric([float(value) for value in rates if value is not None], "request rate, req/s"),)
+    names = [str(point.get("label") or f"point {number + 1}") for number, point in enumerate(points)]
+    return names, "load", {"type": "category", "range": [-0.3, len(names) - 0.7]}
+
+
+def short_label(point: Mapping[str, Any]) -> str:
+    """A point in a legend or a table: `16 streams`, `4 req/s`."""
+    return str(point.get("label") or "load")
+
+
+def _numeric(values: list[float], title: str) -> tuple[list[Any], str, dict[str, Any]]:
+    least, most = min(values), max(values)
+    ticks = {"tickmode": "array", "tickvals": values, "ticktext": [fmt.number(value) for value in values]}
+    if least > 0 and most / least >= 8:
+        low, high = math.log10(least), math.log10(most)
+        edge = (high - low) * 0.07
+        return values, title, {**ticks, "type": "log", "range": [low - edge, high + edge]}
+    edge = (most - least) * 0.07 or most * 0.5 or 1
+    return values, title, {**ticks, "range": [least - edge, most + edge]}

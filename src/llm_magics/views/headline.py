@@ -1,0 +1,56 @@
+"""A result in one or two sentences: the subtitle of its figure, the first line of its text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.views import format as fmt
+
+if TYPE_CHECKING:
+    from llm_magics.results.run import Run
+
+
+def what(run: Run) -> str:
+    """What was loaded: engine, version, model."""
+    header = run.header
+    engine = f"{header.get('engine') or ''} {header.get('engine_version') or ''}".strip()
+    model = str(header.get("model") or "")
+    parts = [engine if engine != "unknown" else "", model if model != run.label else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def sent(run: Run) -> str:
+    """What was sent: kind of workload, tokens in and out, requests."""
+    work = run.workload
+    parts = []
+    if work.get("workload"):
+        kind = {"random": "random prompts", "prefix": "prompts with shared prefixes", "file": "prompts from a file"}
+        parts.append(kind.get(str(work["workload"]), "prompts from a table"))
+    if work.get("input_tokens") and work.get("workload") in ("random", "prefix"):
+        parts.append(f"{fmt.count(work['input_tokens'])} → {fmt.count(work.get('output_tokens'))} tokens")
+    total = sum(int(point.get("completed") or 0) + int(point.get("failed") or 0) for point in run.points)
+    if total:
+        parts.append(f"{fmt.count(total)} requests")
+    return ", ".join(parts)
+
+
+def best(points: list[dict[str, Any]]) -> Mapping[str, Any] | None:
+    """The point with the highest output throughput, or None."""
+    known = [point for point in points if point.get("output_throughput")]
+    return max(known, key=lambda point: float(point["output_throughput"])) if known else None
+
+
+def of_run(run: Run) -> str:
+    """What was sent, and what the server made of it at its best point."""
+    point = best(run.points)
+    if point is None:
+        return " · ".join(part for part in (sent(run), "nothing was measured") if part)
+    where = f" at {point['label']}" if len(run.points) > 1 and point.get("label") else ""
+    figures = [f"{fmt.tokens_per_s(point['output_throughput'])}{where}"]
+    if point.get("p99_ttft_ms") is not None:
+        figures.append(f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])} there" if where else
+                       f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])}")  # fmt: skip
+    if point.get("goodput") is not None:
+        figures.append(f"{fmt.percent(point['goodput'])} within the SLO")
+    return " · ".join(part for part in (sent(run), *figures) if part)

@@ -1,0 +1,95 @@
+"""Where figures come from: what a reader needs to believe a run, and to repeat it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.views import format as fmt
+from llm_magics.views import headline
+from llm_magics.views.table import Column, Table
+
+if TYPE_CHECKING:
+    from llm_magics.results.run import Run
+
+
+def table(runs: Mapping[str, Run]) -> Table:
+    """A row for each fact that any of the runs knows, a column for each run."""
+    rows = []
+    for name, fact in _FACTS.items():
+        values = [fact(run) for run in runs.values()]
+        if any(values):
+            rows.append([name, *(value or fmt.NOTHING for value in values)])
+    return Table([Column(""), *(Column(label, wrap=True) for label in runs)], rows)
+
+
+def _header(*keys: str) -> Callable[[Run], str]:
+    def fact(run: Run) -> str:
+        return " ".join(fmt.visible(str(run.header[key])) for key in keys if run.header.get(key))
+
+    return fact
+
+
+def _load(run: Run) -> str:
+    return ", ".join(str(point.get("label") or "") for point in run.asked)
+
+
+def _limits(run: Run) -> str:
+    return ", ".join(f"{key.upper()} ≤ {fmt.latency(limit)}" for key, limit in run.slo.items())
+
+
+def _gpus(run: Run) -> str:
+    return ", ".join(map(str, run.header.get("gpus") or [])) if run.header.get("gpu") else ""
+
+
+def _hardware(run: Run) -> str:
+    header = run.header
+    cores = f"{header['cores']} CPU cores" if header.get("cores") else ""
+    driver = f"driver {header['driver']}" if header.get("driver") else ""
+    return ", ".join(str(part) for part in (header.get("gpu"), driver, cores, header.get("system")) if part)
+
+
+def _client(run: Run) -> str:
+    cores = [point["client_core"] for point in run.points if point.get("client_core") is not None]
+    lags = [point["p99_lag_ms"] for point in run.points if point.get("p99_lag_ms") is not None]
+    parts = []
+    if cores:
+        parts.append(f"at most {fmt.percent(max(cores))} of a core")
+    if lags:
+        parts.append(f"requests sent at most {fmt.milliseconds(max(lags))} late (p99)")
+    return ", ".join(parts)
+
+
+def _workload(run: Run) -> str:
+    skip = {"rate", "concurrency", "slo", "seed"}
+    given = {key: value for key, value in run.workload.items() if key not in skip and value not in (None, {}, [], "")}
+    return ", ".join(f"{key} {_short(value)}" for key, value in given.items())
+
+
+def _seed(run: Run) -> str:
+    seed = run.workload.get("seed")
+    return "" if seed is None else str(seed)
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, (dict, list, bool)) else fmt.visible(str(value))
+
+
+_FACTS: dict[str, Callable[[Any], str]] = {
+    "run": lambda run: run.id,
+    "started": lambda run: f"{run.started:%d %B %Y, %H:%M:%S} UTC" if run.header.get("started") else "",
+    "status": lambda run: run.status,
+    "engine": _header("engine", "engine_version"),
+    "model": _header("model"),
+    "command": _header("command"),
+    "hardware": _hardware,
+    "GPUs used": _gpus,
+    "sent": headline.sent,
+    "load": _load,
+    "workload": _workload,
+    "seed": _seed,
+    "SLO": _limits,
+    "load generator": _client,
+    "llm-magics": _header("llm_magics"),
+}

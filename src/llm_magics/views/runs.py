@@ -1,0 +1,70 @@
+"""How a Run draws itself (see `results.showing`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.views import format as fmt
+from llm_magics.views import headline, tables
+from llm_magics.views.bundle import bundle
+from llm_magics.views.markup import Markup, join, page, tag
+
+if TYPE_CHECKING:
+    from llm_magics.results.run import Run
+
+
+class RunRenderer:
+    """The views of a Run."""
+
+    def figure(self, result: Run) -> Any:
+        """The dashboard as a plotly Figure."""
+        from llm_magics.views.figures.of_run import run_figure
+
+        return run_figure(result)
+
+    def bundle(self, result: Run) -> dict[str, Any]:
+        """Figure, table and text in one mime bundle."""
+        figure = self.figure(result)
+        return bundle(figure, page(*fragments(result, figure)), text(result))
+
+    def widget(self, result: Run) -> Any:
+        """The table of goodput with live SLO sliders."""
+        from llm_magics.views.widget import slo_widget
+
+        return slo_widget({result.label: result})
+
+    def report(self, result: Run, path: str | Path | None) -> Any:
+        """The run as one HTML page."""
+        from llm_magics.views.report import report
+
+        return report(result, path)
+
+
+def fragments(run: Run, figure: Any = None) -> list[Markup | None]:
+    """The run as HTML: who, what, a picture of the figure, the points, the flags."""
+    from llm_magics.views.picture import picture
+
+    head = tag(
+        "div",
+        tag("span", run.label, cls="title"),
+        tag("span", headline.what(run), cls="muted"),
+        tag("span", "partial", cls="flag") if run.partial else None,
+        cls="head",
+    )
+    drawn = picture(figure, headline.of_run(run)) if figure is not None else None
+    return [head, tag("p", headline.of_run(run), cls="muted"), drawn, tables.points(run).html(), flag_list(run.flags)]
+
+
+def flag_list(flags: list[str]) -> Markup | None:
+    """What a reader must know before believing the figures."""
+    if not flags:
+        return None
+    return join(*(tag("p", tag("span", "!", cls="flag"), " ", fmt.visible(flag)) for flag in flags))
+
+
+def text(run: Run) -> str:
+    """The run as text."""
+    head = " · ".join(part for part in (run.label, headline.what(run), "PARTIAL" if run.partial else "") if part)
+    flags = [f"! {flag}" for flag in run.flags]
+    return fmt.visible("\n".join([head, headline.of_run(run), "", str(tables.points(run)), *flags]))

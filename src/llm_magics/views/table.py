@@ -1,0 +1,132 @@
+"""A table that is one object in every place: HTML in a notebook, aligned columns in a terminal.
+
+What a table contains is `tables`' business; this file only knows cells, columns and how both forms are written.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llm_magics.views.format import visible
+from llm_magics.views.markup import Markup, escape, link, page, tag
+
+Tone = Literal["", "good", "busy", "warn", "bad", "best", "worse", "flag", "muted"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as shown.
+
+    Attributes
+    ----------
+    text
+        What stands there.
+    tone
+        How it is coloured; `good`, `busy`, `warn` and `bad` put a dot before it. Never the only carrier of a meaning.
+    note
+        A second, smaller line in HTML; in brackets in text.
+    mark
+        A word put behind the text in both forms (`best`).
+    href
+        An http(s) address that the text links to.
+    """
+
+    text: str
+    tone: Tone = ""
+    note: str = ""
+    mark: str = ""
+    href: str = ""
+
+    @property
+    def plain(self) -> str:
+        """The cell in a terminal."""
+        return " ".join(
+            " ".join(visible(part).split())
+            for part in (self.text, self.mark, f"({self.note})" if self.note else "")
+            if part
+        )
+
+    def html(self) -> Markup:
+        """The cell's content."""
+        shown = link(self.href, self.text) if self.href else escape(self.text)
+        if self.tone in ("good", "busy", "warn", "bad"):
+            shown = tag("span", tag("span", cls="dot"), shown, cls=f"state {self.tone}")
+        elif self.tone == "muted":
+            shown = tag("span", shown, cls="muted")
+        mark = Markup(f" {escape(self.mark)}") if self.mark else None
+        return Markup(f"{shown}{mark or ''}{tag('small', self.note) if self.note else ''}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, its unit (a second line of the head), how it is aligned, and whether HTML may wrap it."""
+
+    title: str
+    unit: str = ""
+    align: Literal["left", "right"] = "left"
+    wrap: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under columns, with a caption above and notes below."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell | str]]
+    caption: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+    empty: str = "nothing to show"
+
+    def html(self) -> Markup:
+        """The table as markup, to be put on a page or into a report."""
+        if not self.rows:
+            return tag("p", self.empty, cls="muted")
+        head = tag("tr", *(self._head(column) for column in self.columns))
+        body = [tag("tr", *(self._data(*pair) for pair in zip(self.columns, row, strict=True))) for row in self.rows]
+        caption = tag("caption", self.caption) if self.caption else None
+        table = tag("div", tag("table", caption, tag("thead", head), tag("tbody", *body)), cls="scroll")
+        return Markup(table + "".join(tag("p", note, cls="muted") for note in self.notes))
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return self.empty
+        titles = [f"{column.title} {column.unit}".strip() for column in self.columns]
+        lines = [titles, *([_cell(value).plain for value in row] for row in self.rows)]
+        widths = [max(_width(line[place]) for line in lines) for place in range(len(titles))]
+        written = ["  ".join(map(_pad, line, widths, self.columns)).rstrip() for line in lines]
+        rule = "  ".join("─" * width for width in widths)
+        return "\n".join([*([self.caption] if self.caption else []), written[0], rule, *written[1:], *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {"text/html": page(self.html()), "text/plain": str(self)}
+
+    def _head(self, column: Column) -> Markup:
+        unit = tag("small", column.unit) if column.unit else None
+        return tag("th", column.title, unit, cls="r" if column.align == "right" else "", scope="col")
+
+    def _data(self, column: Column, value: Cell | str) -> Markup:
+        cell = _cell(value)
+        tone = cell.tone if cell.tone in ("best", "worse", "flag") else ""
+        classes = " ".join(filter(None, ["r" if column.align == "right" else "", "wrap" if column.wrap else "", tone]))
+        return tag("td", cell.html(), cls=classes)
+
+
+def _cell(value: Cell | str) -> Cell:
+    return value if isinstance(value, Cell) else Cell(value)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: wide characters two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def _pad(text: str, width: int, column: Column) -> str:
+    space = " " * (width - _width(text))
+    return space + text if column.align == "right" else text + space
