@@ -27,7 +27,7 @@ from llm_magics.errors import LaunchError
 from llm_magics.runtime import lifetime, ports
 from llm_magics.runtime.environment import allowed, is_secret, secrets_in, visible_gpus
 from llm_magics.runtime.identity import of
-from llm_magics.runtime.logs import redact, tail
+from llm_magics.runtime.logs import redact, redact_args, tail
 from llm_magics.runtime.outcomes import Differs, Failed, Outcome, PortBusy, Reused, Started, Stopped, TimedOut
 from llm_magics.runtime.owner import current_owner, owned
 from llm_magics.runtime.plan import Attempt, Plan
@@ -308,7 +308,7 @@ def _attempt(
         host=request.spec.host,
         port=port,
         url=f"http://{host}:{port}",
-        command=redact(" ".join([*shown, shlex.join(command.argv)]), hidden),
+        command=redact(" ".join([*shown, shlex.join(redact_args(command.argv, hidden))]), hidden),
     ), key
 
 
@@ -356,7 +356,7 @@ def _public(identity: Mapping[str, Any]) -> dict[str, Any]:
     if env := shown.get("env"):
         shown["env"] = {name: "***" if is_secret(name) else value for name, value in env.items()}
     if args := shown.get("args"):
-        shown["args"] = redact("\0".join(args).replace("\0", " \0")).replace(" \0", "\0").split("\0")
+        shown["args"] = redact_args(args)
     return shown
 
 

@@ -10,16 +10,17 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _BLOCK = 64 * 1024
 _HIDDEN = "***"
+_FLAG = r"(?i:--(?:api|admin|hf)[-_](?:key|api[-_]key|token))"
 _SECRETS = re.compile(
     r"(?P<keep>(?i:bearer)\s+)[A-Za-z0-9._~+/=-]{6,}"
-    r"|\bsk-[A-Za-z0-9_-]{8,}"
-    r"|\bhf_[A-Za-z0-9]{8,}"
-    r"|(?P<flag>(?i:--(?:api|admin|hf)[-_](?:key|api[-_]key|token))(?:=|\s+))[^\s'\",\]]+"
+    # A digit or a capital, or a length that no word has: `hf_transfer` and `sk-learn-like` are words.
+    r"|\b(?:sk-|hf_)(?=\w{20}|[\w-]*[A-Z0-9])[A-Za-z0-9_-]{8,}"
+    rf"|(?P<flag>{_FLAG}(?:=|\s+))[^\s'\",\]]+"
 )
 
 
@@ -29,6 +30,15 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if secret:
             text = text.replace(secret, _HIDDEN)
     return _SECRETS.sub(lambda found: (found["keep"] or found["flag"] or "") + _HIDDEN, text)
+
+
+def redact_args(args: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:
+    """The same for a list of arguments, where a flag and its value stand apart."""
+    hidden = list(secrets)
+    return [
+        _HIDDEN if re.fullmatch(_FLAG, before) else redact(arg, hidden)
+        for before, arg in zip(["", *args], args, strict=False)
+    ]
 
 
 def tail(path: Path, lines: int = 50) -> list[str]:

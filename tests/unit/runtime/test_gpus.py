@@ -1,0 +1,150 @@
+"""GPUs as NVML reports them; the driver is played by a module, because the machine that runs this may have none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_magics.runtime import gpus, identity
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+GIB = 2**30
+
+
+class NVMLError(Exception):
+    """The library's own error."""
+
+
+def driver(cards: list[dict[str, Any]]) -> types.SimpleNamespace:
+    """`pynvml` with some cards; what a card does not have is not supported."""
+
+    def supported(key: str) -> Any:
+        def ask(handle: int, *_: Any) -> Any:
+            if key not in cards[handle]:
+                raise NVMLError("Not Supported")
+            return cards[handle][key]
+
+        return ask
+
+    return types.SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: b"580.1",
+        nvmlDeviceGetCount=lambda: len(cards),
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetUUID=lambda handle: f"GPU-{handle}{handle}",
+        nvmlDeviceGetName=lambda handle: cards[handle].get("name", "H100"),
+        nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(total=80 * GIB, used=cards[handle].get("used", 0)),
+        nvmlDeviceGetPowerUsage=supported("power"),
+        nvmlDeviceGetEnforcedPowerLimit=supported("limit"),
+        nvmlDeviceGetUtilizationRates=supported("rates"),
+        nvmlDeviceGetMigMode=supported("mig"),
+        nvmlDeviceGetTemperature=supported("temperature"),
+        nvmlDeviceGetComputeRunningProcesses=supported("running"),
+    )
+
+
+def running(pid: int, memory: int | None = GIB) -> types.SimpleNamespace:
+    return types.SimpleNamespace(pid=pid, usedGpuMemory=memory)
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return lambda cards: monkeypatch.setitem(sys.modules, "pynvml", driver(cards))  # type: ignore[arg-type]
+
+
+def test_without_library_or_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert gpus.gpus() == []
+    assert gpus.free(2) == []
+    assert gpus.wait_until_released([1]) is True
+
+    def fail() -> None:
+        raise NVMLError("Driver Not Loaded")
+
+    monkeypatch.setitem(sys.modules, "pynvml", types.SimpleNamespace(nvmlInit=fail, NVMLError=NVMLError))  # type: ignore[arg-type]
+    assert gpus.gpus() == []
+
+
+def test_a_card_is_shown_with_all_the_driver_says(install: Any) -> None:
+    rates = types.SimpleNamespace(gpu=37)
+    install(
+        [
+            {
+                "used": 8 * GIB,
+                "power": 312_000,
+                "limit": 700_000,
+                "rates": rates,
+                "temperature": 55,
+                "mig": [0, 0],
+                "running": [],
+            }
+        ]
+    )
+    assert gpus.gpus() == [
+        gpus.Gpu(0, "GPU-00", "H100", "580.1", 80 * GIB, 8 * GIB, 37, 312.0, 700.0, 55, False, []),
+    ]
+
+
+def test_a_card_that_supports_little_is_shown_with_the_rest(install: Any) -> None:
+    install([{"name": b"Tegra"}])
+    (card,) = gpus.gpus()
+    assert (card.name, card.power, card.utilisation, card.temperature, card.processes) == (
+        "Tegra",
+        None,
+        None,
+        None,
+        [],
+    )
+
+
+def test_a_process_is_attributed_to_the_server_whose_supervisor_is_above_it(install: Any, tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    parent = identity.of(os.getppid())
+    assert parent is not None
+    registry.write(
+        Record(
+            name="qwen", engine="e", model="m", state="ready", created=0.0, host="h", reuse_key="k", spec={},
+            supervisor=parent.to_json(),
+        )
+    )  # fmt: skip
+    install([{"running": [running(os.getpid(), None), running(1)]}])
+    (card,) = gpus.gpus(registry)
+    assert [(each.pid, each.memory, each.server) for each in card.processes] == [
+        (os.getpid(), None, "qwen"),
+        (1, GIB, ""),
+    ]
+
+
+def test_free_cards_hold_no_process_little_memory_and_are_whole(install: Any) -> None:
+    install([{"running": [running(1)]}, {"used": 5 * GIB}, {"mig": [1, 1]}, {"used": GIB // 2}, {}])
+    assert [card.index for card in gpus.free(9)] == [3, 4]
+    assert [card.index for card in gpus.free(1)] == [3]
+
+
+@pytest.mark.parametrize(
+    ("limit", "seen"),
+    [("1,2", [1, 2]), ("", []), ("GPU-22", [2]), ("0,-1,2", [0]), ("NoDevFiles", []), ("-1", []), (" 0 , 2 ", [0, 2])],
+)
+def test_cuda_visible_devices_limits_what_is_seen(
+    install: Any, monkeypatch: pytest.MonkeyPatch, limit: str, seen: list[int]
+) -> None:
+    install([{}, {}, {}])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", limit)
+    assert [card.index for card in gpus.gpus()] == seen
+
+
+def test_waiting_for_memory_ends_when_the_driver_forgets_the_process(install: Any) -> None:
+    cards = [{"running": [running(77)]}]
+    install(cards)
+    assert gpus.wait_until_released([77], seconds=0.2) is False
+    cards[0]["running"] = [running(78)]
+    assert gpus.wait_until_released([77]) is True

@@ -1,0 +1,90 @@
+"""Owners: the kernel or script whose server it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_magics.runtime import identity
+from llm_magics.runtime.owner import adopt, current_owner, owned
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+DEAD = {**identity.current().to_json(), "ticks": 1, "kernel_id": "before"}
+
+
+def record(**changes: Any) -> Record:
+    return Record(
+        **{
+            "name": "s", "engine": "e", "model": "m", "state": "ready", "created": 0.0, "host": "h", "reuse_key": "k",
+            "spec": {}, "supervisor": identity.current().to_json(), **changes,
+        }
+    )  # fmt: skip
+
+
+def test_a_script_is_an_owner_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setattr(sys, "argv", ["script.py"])
+    monkeypatch.delitem(sys.modules, "ipykernel.kernelapp", raising=False)
+    assert current_owner() == {**identity.current().to_json(), "cwd": str(Path.cwd())}
+
+
+def test_a_kernel_is_known_by_its_connection_file_and_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/work.ipynb")
+    monkeypatch.delitem(sys.modules, "ipykernel.kernelapp", raising=False)
+    monkeypatch.setattr(sys, "argv", ["launcher.py", "-f", "/run/kernel-1f2e-77.json"])
+    owner = current_owner()
+    assert (owner["kernel_id"], owner["notebook"]) == ("1f2e-77", "/home/me/work.ipynb")
+
+
+def test_a_loaded_ipykernel_is_asked_and_vs_codes_path_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = types.SimpleNamespace(
+        initialized=lambda: True, instance=lambda: types.SimpleNamespace(connection_file="/run/kernel-abc.json")
+    )
+    monkeypatch.setitem(sys.modules, "ipykernel.kernelapp", types.SimpleNamespace(IPKernelApp=app))  # type: ignore[arg-type]
+    monkeypatch.setenv("JPY_SESSION_NAME", "other")
+    monkeypatch.setattr(sys.modules["__main__"], "__vsc_ipynb_file__", "/home/me/code.ipynb", raising=False)
+    owner = current_owner()
+    assert (owner["kernel_id"], owner["notebook"]) == ("abc", "/home/me/code.ipynb")
+
+
+def test_a_connection_file_of_another_name_is_no_kernel_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel.kernelapp", raising=False)
+    monkeypatch.setattr(sys, "argv", ["launcher.py", "-f", "/tmp/tmpab12.json"])  # as nbclient names it
+    assert "kernel_id" not in current_owner()
+
+
+def test_a_new_owner_replaces_those_that_ended_and_comes_once() -> None:
+    mine = current_owner()
+    other = {**identity.of(os.getppid()).to_json(), "kernel_id": "neighbour"}  # type: ignore[union-attr]
+    assert owned(record(owners=[DEAD, {"bad": 1}, other, mine]), mine).owners == [other, mine]
+
+
+def test_adoption_is_written_for_running_servers_only(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.write(record(owners=[DEAD]))
+    assert [owner["pid"] for owner in adopt("s", registry=registry).owners] == [os.getpid()]
+    registry.write(record(owners=[DEAD], state="stopped"))
+    assert adopt("s", registry=registry).owners == [DEAD]
+    with pytest.raises(KeyError):
+        adopt("other", registry=registry)
+
+
+def test_neither_ipython_nor_heavy_packages_are_imported() -> None:
+    code = """
+import sys
+import llm_magics.runtime.launch, llm_magics.runtime.server, llm_magics.runtime.gpus, llm_magics.runtime.owner
+llm_magics.runtime.owner.current_owner()
+heavy = {"IPython", "ipykernel", "plotly", "pandas", "openai", "pydantic", "torch", "psutil", "numpy", "ssl"}
+print(sorted(heavy & set(sys.modules)))
+import llm_magics.runtime.supervisor
+print(sorted(heavy & set(sys.modules)))
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["[]", "[]"]
