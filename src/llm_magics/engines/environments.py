@@ -17,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import engines, paths
+from llm_magics.engines import memory
 from llm_magics.engines.base import Executable
 from llm_magics.errors import SpecError
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
 
 VARIABLE = "LLM_MAGICS_ENVS"
-_ANSWERS, _PLACES = "engine-answers.json", "engine-places.json"
 _ASK_TIMEOUT = 60.0  # s; an interpreter on a slow network disk takes seconds to start
 
 # Run by the other interpreter, any Python 3.8 or newer: which modules are missing, which versions are installed.
@@ -126,7 +125,7 @@ def ask(engine: Engine, python: str | Path, origin: str) -> Executable | None:
     interpreter = Path(python).expanduser().absolute()  # not resolved: a venv's python is a link to the base's
     if not engine.install.modules or not os.access(interpreter, os.X_OK) or interpreter.is_dir():
         return None
-    answer = _kept(
+    answer = memory.kept(
         f"{engine.key} {interpreter}",
         [*engine.install.modules, interpreter.stat().st_mtime, *_packages(interpreter)],
         lambda: _answer(engine, interpreter),
@@ -149,18 +148,6 @@ def _answer(engine: Engine, interpreter: Path) -> dict[str, Any] | None:
         return {"missing": list(answer["missing"]), "versions": dict(answer["versions"])}
     except (OSError, subprocess.SubprocessError, ValueError, IndexError, KeyError, TypeError):
         return None
-
-
-def _kept(key: str, stamp: list[Any], find: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
-    """An answer from the last time if its stamp is still the same, else a new one."""
-    answers = _load(_ANSWERS)
-    entry = answers.get(key)
-    if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("answer"), dict):
-        return dict(entry["answer"])
-    answer = find()
-    if answer is not None:
-        _save(_ANSWERS, {**answers, key: {"stamp": stamp, "answer": answer}})
-    return answer
 
 
 def _packages(interpreter: Path) -> list[float]:
@@ -213,7 +200,7 @@ def _program(engine: Engine, path: str, origin: str) -> Executable:
         interpreter = os.fsdecode(first[2:].strip())
         if found := ask(engine, interpreter, origin):
             return found
-    answer = _kept(str(binary), [binary.stat().st_mtime], lambda: {"version": _said_version(str(binary))})
+    answer = memory.kept(str(binary), [binary.stat().st_mtime], lambda: {"version": _said_version(str(binary))})
     return Executable((answer or {}).get("version", ""), binary=str(binary), origin=origin)
 
 
@@ -231,12 +218,12 @@ def _said_version(binary: str) -> str:
 
 def _remembered(engine: Engine, found: Executable) -> Executable:
     place = {"python": found.python} if found.python else {"bin": found.binary}
-    _save(_PLACES, {**_load(_PLACES), engine.key: place})
+    memory.remember(engine.key, place)
     return found
 
 
 def _of_memory(engine: Engine) -> Executable | None:
-    place = _load(_PLACES).get(engine.key)
+    place = memory.place(engine.key)
     if not isinstance(place, dict):
         return None
     if isinstance(python := place.get("python"), str):
@@ -264,23 +251,3 @@ def _of_folder(engine: Engine) -> Executable | None:
 def _of_path(engine: Engine) -> Executable | None:
     binary = shutil.which(engine.install.binary) if engine.install.binary else None
     return _program(engine, binary, "on PATH") if binary else None
-
-
-def _load(name: str) -> dict[str, Any]:
-    try:
-        data = json.loads((paths.data_dir() / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _save(name: str, data: dict[str, Any]) -> None:
-    """Written beside and renamed, so that no reader sees half of it; a full disk costs the memory, not the launch."""
-    path = paths.data_dir() / name
-    part = path.with_name(f".{name}.{os.getpid()}")
-    try:
-        part.touch(mode=0o600)
-        part.write_text(json.dumps(data, indent=1), encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""The kinds of fact that an adapter declares: flags, stages, failures, metrics, installation.
+
+Plain data with the one rule each kind of fact has; `base.Engine` puts them to use.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`--name VALUE`, for each name where one portable option is said twice.
+
+    `values` maps portable words to the engine's own; `choices` are the engine's own words where it takes no others
+    and would say so only after a long start.
+    """
+
+    name: str | tuple[str, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
+    choices: Sequence[str] = ()
+
+    def argv(self, value: Any) -> list[str]:
+        """The option as arguments.
+
+        Raises
+        ------
+        ValueError
+            For a value that the engine does not take; the message lists those it takes.
+        """
+        text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        text = self.values.get(text, text)
+        if self.choices and text not in self.choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(dict.fromkeys([*self.values, *self.choices]))}")
+        names = (self.name,) if isinstance(self.name, str) else self.name
+        return [word for name in names for word in (name, text)]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """`--on` or `--off` for a boolean; an empty string where the engine needs no flag to be so."""
+
+    on: str
+    off: str
+
+    def argv(self, value: Any) -> list[str]:
+        """The option as arguments."""
+        return [flag] if (flag := self.on if value else self.off) else []
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A line of the engine's log that says how far its start is. `word` may use the pattern's groups as {0}, {1}."""
+
+    pattern: str
+    word: str
+
+    def match(self, line: str) -> str | None:
+        """The stage that a log line announces."""
+        found = re.search(self.pattern, line)
+        return self.word.format(*found.groups()) if found else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure's signature in the log: why it failed, what to do. Texts may use the pattern's groups as {0}, {1}."""
+
+    pattern: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A failure recognized in a log: the cause, the engine's own line, the remedy."""
+
+    cause: str
+    line: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Where the engine publishes metrics and under which names.
+
+    `names` maps portable names (`running`, `waiting`, `kv_usage`, `prompt_tokens`, `output_tokens`, `cached_tokens`,
+    `prefix_queries`, `preemptions`) to the engine's, newest first: the first one that is exported counts. A name
+    `a + b` is the sum of both. `prompt_tokens` are all of them, found in the cache or not, as a client counts them.
+    """
+
+    path: str
+    names: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Install:
+    """How the engine is found and installed.
+
+    It is there where a Python finds all of `modules` (top-level names: finding them imports nothing); `distributions`
+    are asked for the version, the first that is there; `binary` is looked for on PATH. `gpu` and `cpu` are pip's
+    arguments for a machine with and without a GPU, one step after the other: requirements to install, or
+    `("uninstall", …)`, names to uninstall. `python` is the first version of Python the engine runs on and the first
+    it does not.
+    """
+
+    modules: Sequence[str] = ()
+    distributions: Sequence[str] = ()
+    binary: str | None = None
+    gpu: Sequence[Sequence[str]] = ()
+    cpu: Sequence[Sequence[str]] = ()
+    hint: str = ""
+    python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 14))
+
+
+# What any engine built on PyTorch or the hub may say; tried after the engine's own (facts: docs/engines.md).
+COMMON_FAILURES: tuple[Failure, ...] = (
+    Failure(
+        r"CUDA out of memory",
+        "the GPU's memory is too small for this model and these settings",
+        "lower max_model_len or max_num_seqs, use a quantized checkpoint, or free the GPU (`%llm gpus`)",
+    ),
+    Failure(
+        r"gated repo|401 Client Error|403 Client Error",
+        "the model is gated and no accepted token was found",
+        "accept the licence on the model's page and set HF_TOKEN before the kernel starts",
+    ),
+    Failure(
+        r"Repository Not Found|LocalEntryNotFoundError|couldn't connect to|Cannot find an appropriate cached snapshot",
+        "the model is not in the local cache and could not be fetched",
+        "check the model's name, or give the path of a local directory as model:",
+    ),
+    Failure(
+        r"Repo id must be in the form|Repo id must use alphanumeric",
+        "the model's path does not exist, and it is no hub id either",
+        "check the path given as model:",
+    ),
+    Failure(
+        r"has model type `(\S+)` but Transformers does not recognize|does not recognize this architecture",
+        "the engine's version of Transformers does not know the model's architecture",
+        "upgrade the engine, or set trust_remote_code: true where the model brings its own code",
+    ),
+    Failure(
+        r"Cannot find any model weights|Error no file named|not appear to have a file named \S*(?:safetensors|bin)",
+        "the model's folder has no weights",
+        "download the model again",
+    ),
+    Failure(
+        r"SafetensorError|safetensors_rust",
+        "a file of the model's weights is cut off or corrupt",
+        "download the model again",
+    ),
+    Failure(
+        r"[Aa]ddress already in use|couldn't bind HTTP server socket",
+        "the port is taken",
+        "leave port: out so that a free one is chosen",
+    ),
+    Failure(
+        r"unrecognized arguments?: |unknown argument: |(?:invalid|error): argument|No such option",
+        "this version of the engine does not know an option it was given",
+        "see what the installed version takes: run its own --help",
+    ),
+    Failure(r"No space left on device", "the disk is full", "free some space, or set HF_HOME to a larger disk"),
+)

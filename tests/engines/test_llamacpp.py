@@ -1,0 +1,79 @@
+"""llama.cpp for real, with the model that ships: the default of the whole package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import conformance
+import pytest
+
+import llm_magics
+from llm_magics import models
+from llm_magics.errors import LaunchError, SpecError
+
+
+@pytest.mark.engine("llamacpp")
+def test_it_serves_counts_and_ends() -> None:
+    server = llm_magics.serve("probe", keep="cell")
+    assert server.model == "tiny"
+    conformance.speaks(server)
+    conformance.keeps_lengths(server)
+    conformance.counts(server)
+    conformance.counts_prompts(server)
+    conformance.wants_its_key(server)
+    conformance.ends_while_streaming(server)
+
+
+@pytest.mark.engine("llamacpp")
+def test_its_options_are_felt() -> None:
+    server = llm_magics.serve(
+        "probe", keep="cell", max_model_len=256, max_num_seqs=2, enable_prefix_caching=False,
+        kv_cache_dtype="q8_0", served_model_name="mine",
+    )  # fmt: skip
+    try:
+        with conformance.open_(server, "/slots") as response:
+            slots = json.load(response)
+        assert [slot["n_ctx"] for slot in slots] == [256, 256], "context is per request"
+        assert server.client.models.list().data[0].id == server.model == "mine"
+        conformance.stream(server, max_tokens=2)
+        again = conformance.stream(server, max_tokens=2)
+        assert not (again.usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        with conformance.open_(server, "/v1/completions", {"prompt": "word " * 400, "max_tokens": 1}) as response:
+            assert response.status == 400
+    finally:
+        server.stop()
+
+
+@pytest.mark.engine("llamacpp")
+def test_prefixes_are_cached_unless_told_otherwise() -> None:
+    server = llm_magics.serve("probe", keep="cell")
+    try:
+        conformance.stream(server, max_tokens=2)
+        again = conformance.stream(server, max_tokens=2)
+        assert again.usage["prompt_tokens_details"]["cached_tokens"] > 0
+        assert server.metrics()["cached_tokens"] > 0
+    finally:
+        server.stop()
+
+
+@pytest.mark.engine("llamacpp")
+def test_a_wrong_flag_ends_in_the_engines_own_words() -> None:
+    with pytest.raises(LaunchError, match="does not know an option") as told:
+        llm_magics.serve("probe", keep="cell", args=["--bogus"])
+    assert "unrecognized arguments: --bogus" in told.value.why
+
+
+@pytest.mark.engine("llamacpp")
+def test_a_file_that_is_cut_off_behind_its_header_is_recognized(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(models.path("tiny", "gguf").read_bytes()[:1_000_000])
+    with pytest.raises(LaunchError, match="cut off or corrupt") as told:
+        llm_magics.serve("probe", keep="cell", model=str(cut))
+    assert "not within the file bounds" in told.value.why
+
+
+@pytest.mark.engine("llamacpp")
+def test_too_long_a_context_never_starts() -> None:
+    with pytest.raises(SpecError, match="longer than the context of tiny, 2048"):
+        llm_magics.serve("probe", keep="cell", max_model_len=4096)
