@@ -1,0 +1,103 @@
+"""What may be benched: a server's name or a URL; everything else is refused before a request of a run is sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from llm_magics.api import bench, compare
+from llm_magics.api.targets import resolve
+from llm_magics.errors import SpecError, TargetError
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Any server on this machine: what it says to /v1/models is the test's to choose."""
+
+    models: Any = {"data": [{"id": "m"}]}
+    keys: list[str | None]
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers.get("Authorization"))
+        body = self.models if isinstance(self.models, bytes) else json.dumps(self.models).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, type[Handler]]]:
+    handler = type("One", (Handler,), {"keys": []})
+    found = HTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=found.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{found.server_port}", handler
+    found.shutdown()
+    found.server_close()
+
+
+def test_a_url_with_one_model_needs_nothing_else(server: tuple[str, type[Handler]]) -> None:
+    url, handler = server
+    for written in (url, f"{url}/", f"{url}/v1", f"{url}/v1/"):
+        target = resolve(written, api_key="k")
+        assert target.endpoint.model == "m"
+        assert target.endpoint.url == url
+    assert set(handler.keys) == {"Bearer k"}
+
+
+def test_a_url_with_several_models_wants_one_named(server: tuple[str, type[Handler]]) -> None:
+    url, handler = server
+    handler.models = {"data": [{"id": "a"}, {"id": "b"}]}
+    with pytest.raises(TargetError, match="serves 2 models"):
+        resolve(url)
+    assert resolve(url, model="b").endpoint.model == "b"
+
+
+@pytest.mark.parametrize("answer", [b"<html>hello</html>", b"[]", b"{}", b""])
+def test_what_is_no_openai_server_is_said_to_be_none(server: tuple[str, type[Handler]], answer: bytes) -> None:
+    url, handler = server
+    handler.models = answer
+    with pytest.raises(TargetError):
+        resolve(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://", "file:///etc/passwd"])
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(TargetError):
+        resolve(url)
+
+
+def test_nobody_answers() -> None:
+    with pytest.raises(TargetError, match="127.0.0.1:9"):
+        bench("http://127.0.0.1:9", requests=1)
+
+
+def test_a_name_that_no_server_has() -> None:
+    with pytest.raises(TargetError, match="no server 'nobody'") as caught:
+        bench("nobody", requests=1)
+    assert "%serve nobody" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"targets": ["a"], "prompt": "x"}, "two sides"),
+        ({"targets": ["a", "b"], "prompt": "  "}, "empty"),
+        ({"targets": ["a", "b"], "prompt": "x", "workload": {}}, "not both"),
+        ({"targets": ["a", "b"], "workload": {}, "rounds": 0}, "rounds"),
+        ({"targets": ["a"], "engines": ["llamacpp"], "prompt": "x"}, "not both"),
+        ({"engines": ["llamacpp", "nothing"], "prompt": "x"}, "no engine 'nothing'"),
+        ({"engines": ["llamacpp", "llamacpp"], "model": "/nowhere", "workload": {}}, "nowhere"),
+        ({"targets": ["a", "b"], "workload": {"rate": 0}}, "rate"),
+    ],
+)
+def test_comparisons_that_make_no_sense_start_nothing(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises((SpecError, TargetError), match=message):
+        compare(**arguments)

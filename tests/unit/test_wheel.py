@@ -1,0 +1,45 @@
+"""The wheel is what users get: it must hold the model and the styles, stay small, and need no engine to be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    target = tmp_path_factory.mktemp("dist")
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(target), str(ROOT)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert len(list(target.glob("*.tar.gz"))) == 1
+    return zipfile.ZipFile(next(target.glob("*.whl")))
+
+
+def test_wheel_holds_what_a_user_needs_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    tracked = subprocess.run(
+        ["git", "ls-files", "src/llm_magics"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert {name.removeprefix("src/") for name in tracked} == {name for name in names if ".dist-info/" not in name}
+
+
+def test_wheel_is_small(wheel: zipfile.ZipFile) -> None:
+    assert sum(item.compress_size for item in wheel.infolist()) < 10_000_000
+
+
+def test_core_needs_no_heavy_package(wheel: zipfile.ZipFile) -> None:
+    metadata = next(name for name in wheel.namelist() if name.endswith("METADATA"))
+    message = Parser().parsestr(wheel.read(metadata).decode())
+    needed = [line for line in message.get_all("Requires-Dist", []) if "extra ==" not in line]
+    for heavy in ("torch", "vllm", "transformers", "jupyter_server", "jupyterlab", "ipywidgets"):
+        assert not any(line.startswith(heavy) for line in needed), needed
+    assert not any("==" in line.split(";")[0] for line in needed)
