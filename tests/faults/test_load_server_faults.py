@@ -51,7 +51,14 @@ def test_a_good_server_gives_the_whole_record(tmp_path: Path) -> None:
     assert [row["point"] for row in measured] == [0] * 6 + [1] * 6
     assert sum(row["kind"] == "request" and row["warmup"] for row in found) == 4
     for row in measured:
-        assert row["intended"] <= row["sent"] <= row["first_byte"] <= row["first_token"] <= row["last_token"] <= row["done"]
+        assert (
+            row["intended"]
+            <= row["sent"]
+            <= row["first_byte"]
+            <= row["first_token"]
+            <= row["last_token"]
+            <= row["done"]
+        )
         assert (row["status"], row["http_status"], row["finish"], row["chunks"]) == ("ok", 200, "length", 4)
         assert (row["prompt_tokens"], row["output_tokens"], row["asked_tokens"]) == (20, 4, 4)
         assert len(row["gaps"]) == 3
@@ -323,7 +330,9 @@ def test_unusual_answers_are_read_right(tmp_path: Path, script: Any, chunks: int
     with ScriptedApi(script).running() as api:
         found = run(api, tmp_path / "spool")
     assert errors(found) == []
-    assert [(row["chunks"], row.get("output_tokens"), row["finish"]) for row in requests(found)] == [(chunks, tokens, "length")] * 6
+    assert [(row["chunks"], row.get("output_tokens"), row["finish"]) for row in requests(found)] == [
+        (chunks, tokens, "length")
+    ] * 6
 
 
 def test_server_that_dies_in_the_middle_of_a_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class Pool:
         self.opening = 0
         self.address: tuple[int, Any] | None = None
         self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._asking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self) -> Connection | None:
@@ -50,8 +52,9 @@ class Pool:
         """
         async with self._gate:
             loop = asyncio.get_running_loop()
-            if self.address is None:
-                self.address = await self._resolve()
+            async with self._asking:
+                if self.address is None:
+                    self.address = await self._resolve()
             family, address = self.address
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -94,7 +97,8 @@ class Pool:
             try:
                 connection = await self.connect()
             except OSError as error:
-                done(None, error.strerror or str(error))
+                known = isinstance(error, ConnectionError) and error.errno
+                done(None, os.strerror(error.errno) if known and error.errno else error.strerror or str(error))
             else:
                 done(connection, None)
             finally:

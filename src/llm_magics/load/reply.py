@@ -27,7 +27,7 @@ MAX_EVENT = 64 * 1024 * 1024  # bytes of one event or one JSON answer
 MAX_ERROR = 65_536  # bytes kept of an error page
 
 _HEAD, _CHUNKED, _LENGTH, _UNTIL_CLOSE, _TRAILERS, _OVER = range(6)
-_STRING = re.compile(rb'(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"')
 _TEXT_KEY = re.compile(rb'"(?:content|text|reasoning_content|reasoning)"\s*:\s*"')
 _QUOTE = 0x22
 _PROBE = "\x01hole"

@@ -84,7 +84,11 @@ def test_stamps_never_go_back() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(texts=st.lists(st.text(max_size=6), min_size=1, max_size=10), cuts=st.lists(st.integers(0, 4000), max_size=10), chunky=st.booleans())
+@given(
+    texts=st.lists(st.text(max_size=6), min_size=1, max_size=10),
+    cuts=st.lists(st.integers(0, 4000), max_size=10),
+    chunky=st.booleans(),
+)
 def test_short_way_and_long_way_agree(texts: list[str], cuts: list[int], chunky: bool) -> None:
     parts = [HEAD, *(event(text) for text in texts), event("", "stop"), b"0\r\n\r\n"]
     data = b"".join(parts)

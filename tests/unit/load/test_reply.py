@@ -84,12 +84,16 @@ def test_nothing_is_no_content(fields: dict[str, Any]) -> None:
 
 def test_completions_carry_text() -> None:
     event = {"choices": [{"index": 0, "text": "a", "finish_reason": None}]}
-    assert len(read(whole(event, event, {"choices": [{"index": 0, "text": "", "finish_reason": "length"}]})).stamps) == 2
+    assert (
+        len(read(whole(event, event, {"choices": [{"index": 0, "text": "", "finish_reason": "length"}]})).stamps) == 2
+    )
 
 
 @pytest.mark.parametrize("place", ["last", "every", "with finish", "never"])
 def test_usage_wherever_it_comes(place: str) -> None:
-    usage = [{"prompt_tokens": 5, "completion_tokens": n, "prompt_tokens_details": {"cached_tokens": 2}} for n in (1, 2, 3)]
+    usage = [
+        {"prompt_tokens": 5, "completion_tokens": n, "prompt_tokens_details": {"cached_tokens": 2}} for n in (1, 2, 3)
+    ]
     events: list[Any] = [delta(content="a"), delta(content="b"), delta(content="c")]
     if place == "every":
         events = [{**event, "usage": each} for event, each in zip(events, usage, strict=True)]
@@ -108,7 +112,18 @@ def test_finish_in_a_chunk_with_text_counts_both() -> None:
 
 
 def test_frame_is_not_fooled_by_text_that_looks_like_it() -> None:
-    nasty = ['"', '\\', '"content":"x', '"},"finish_reason":"stop"', "\n\n", "data: [DONE]", "é", "\u2028", "[DONE]", "\x00"]
+    nasty = [
+        '"',
+        "\\",
+        '"content":"x',
+        '"},"finish_reason":"stop"',
+        "\n\n",
+        "data: [DONE]",
+        "é",
+        "\u2028",
+        "[DONE]",
+        "\x00",
+    ]
     reply = read(whole(ROLE, *(delta(content=text) for text in nasty), delta(content=""), STOP, DONE))
     assert (len(reply.stamps), reply.error, reply.finish) == (len(nasty), None, "stop")
 
@@ -154,7 +169,9 @@ def test_broken_event_is_an_error_not_a_crash() -> None:
     assert len(reply.stamps) == 2
 
 
-@pytest.mark.parametrize("document", [b"[]", b"3", b'"text"', b"null", b"{}", b'{"choices":[null]}', b'{"choices":[{}]}'])
+@pytest.mark.parametrize(
+    "document", [b"[]", b"3", b'"text"', b"null", b"{}", b'{"choices":[null]}', b'{"choices":[{}]}']
+)
 def test_odd_documents_do_not_crash(document: bytes) -> None:
     assert read(whole(ROLE, document, STOP, DONE)).over
 
@@ -246,7 +263,9 @@ def test_interim_answers_are_passed_over() -> None:
     assert read(b"HTTP/1.1 100 Continue\r\n\r\n" + whole(delta(content="a"), STOP)).status == 200
 
 
-@pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/2.0 200\r\n\r\n", b"HTTP/1.1 huh\r\n\r\n", b"\x16\x03\x01"])
+@pytest.mark.parametrize(
+    "data", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/2.0 200\r\n\r\n", b"HTTP/1.1 huh\r\n\r\n", b"\x16\x03\x01"]
+)
 def test_what_is_not_http(data: bytes) -> None:
     reply = read(data)
     assert reply.over

@@ -1,0 +1,161 @@
+"""Runs that are stopped: by the user, by a dead kernel, by a worker that died. What was measured stays, readable."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from scripted_api import ScriptedApi, Talk, pause
+from waiting import until
+
+from llm_magics.errors import LoadError
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.measure import measure
+from llm_magics.load.progress import Progress
+from llm_magics.results import spool as reading
+from llm_magics.spec.workload import Workload
+
+CODE = """
+import sys
+from pathlib import Path
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.measure import measure
+from llm_magics.spec.workload import Workload
+work = Workload(concurrency=3, requests=100_000, input_tokens=20, output_tokens=4, warmup=0)
+print(measure(Endpoint(sys.argv[1], "m", api_key="sesame-321"), work, Path(sys.argv[2]), header={}), flush=True)
+"""
+
+
+def slow(talk: Talk) -> None:
+    """First chunk at once, the rest a while later: there is always something in flight."""
+    talk.start()
+    talk.words(1)
+    pause(0.2)
+    talk.words(talk.tokens - 1)
+    talk.finish()
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with ScriptedApi(slow).running() as running:
+        yield running
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def workers(parent: int) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(parent).children(recursive=True)
+        if "llm_magics.load.worker" in " ".join(child.cmdline())
+    ]
+
+
+def check_partial(path: Path) -> None:
+    found = rows(path)
+    assert found[-1]["kind"] == "end"
+    assert found[-1]["status"] == "cancelled"
+    states = {row["status"] for row in found if row["kind"] == "request"}
+    assert states == {"ok", "cancelled"}
+    for row in found:
+        if row["kind"] == "request" and row["status"] == "cancelled":
+            assert "done" not in row
+            assert "error" not in row
+    run = reading.read(path)
+    assert run.partial
+    assert len(run.requests) == sum(row["kind"] == "request" for row in found)
+
+
+def test_cancelling_keeps_what_was_measured(api: ScriptedApi, tmp_path: Path) -> None:
+    cancel = threading.Event()
+
+    def stop_after_some(progress: Progress) -> None:
+        if progress.done >= 4:
+            cancel.set()
+
+    work = Workload(concurrency=3, requests=100_000, input_tokens=20, output_tokens=4, warmup=0)
+    status = measure(
+        Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=stop_after_some, cancel=cancel
+    )
+    assert status == "cancelled"
+    check_partial(tmp_path / "spool")
+    until(lambda: not workers(os.getpid()))
+
+
+def test_interrupt_keeps_what_was_measured(api: ScriptedApi, tmp_path: Path) -> None:
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CODE, api.url, str(tmp_path / "spool")], stdout=subprocess.PIPE, text=True
+    )
+    until(lambda: len(api.prompts) >= 6)
+    until(lambda: b'"request"' in (tmp_path / "spool").read_bytes())
+    caller.send_signal(signal.SIGINT)
+    said, _ = caller.communicate(timeout=20)
+    assert said.strip() == "cancelled"
+    check_partial(tmp_path / "spool")
+
+
+def test_killed_kernel_ends_the_load_and_leaves_a_readable_spool(api: ScriptedApi, tmp_path: Path) -> None:
+    caller = subprocess.Popen([sys.executable, "-c", CODE, api.url, str(tmp_path / "spool")], stdout=subprocess.DEVNULL)
+    until(lambda: len(api.prompts) >= 6)
+    until(lambda: b'"request"' in (tmp_path / "spool").read_bytes())
+    (worker,) = workers(caller.pid)
+    assert "sesame-321" not in " ".join(worker.cmdline())
+    caller.kill()
+    caller.wait()
+    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+    check_partial(tmp_path / "spool")
+    sent = len(api.prompts)
+    time.sleep(0.5)
+    assert len(api.prompts) == sent
+
+
+def test_killed_worker_is_said_and_what_it_wrote_is_kept(api: ScriptedApi, tmp_path: Path) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.done >= 4:
+            for worker in workers(os.getpid()):
+                worker.kill()
+
+    work = Workload(concurrency=3, requests=100_000, input_tokens=20, output_tokens=4, warmup=0)
+    with pytest.raises(LoadError, match="ended unexpectedly"):
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=kill)
+    run = reading.read(tmp_path / "spool")
+    assert run.status == "failed"
+    assert len(run.requests) >= 3
+
+
+def test_a_display_that_fails_stops_the_load(api: ScriptedApi, tmp_path: Path) -> None:
+    def broken(progress: Progress) -> None:
+        raise ValueError("cannot draw")
+
+    work = Workload(concurrency=3, requests=100_000, input_tokens=20, output_tokens=4, warmup=0)
+    with pytest.raises(ValueError, match="cannot draw"):
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=broken)
+    until(lambda: not workers(os.getpid()))
+    assert rows(tmp_path / "spool")[-1]["kind"] == "end"
+
+
+def test_a_caller_that_does_not_read_progress_does_not_stop_the_load(api: ScriptedApi, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+
+    def slow_display(progress: Progress) -> None:
+        seen.append(progress)
+        time.sleep(0.7)
+
+    work = Workload(concurrency=3, requests=24, input_tokens=20, output_tokens=4, warmup=0)
+    assert measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=slow_display) == "complete"
+    gaps = sorted(row["intended"] for row in rows(tmp_path / "spool") if row["kind"] == "request")
+    assert len(gaps) == 24
+    assert seen[0].label == "3 streams"
+    assert seen[-1].total == 24
