@@ -114,7 +114,11 @@ class Columns:
         """Each request as a spool row (see `RequestRecord.to_json`), what was not measured left out."""
         finish, error = self.text("finish"), self.text("error")
         for i in range(len(self)):
-            row: dict[str, Any] = {"kind": "request", "warmup": bool(self.warmup[i]), "status": STATUSES[self.status[i]]}
+            row: dict[str, Any] = {
+                "kind": "request",
+                "warmup": bool(self.warmup[i]),
+                "status": STATUSES[self.status[i]],
+            }
             row |= {name: int(getattr(self, name)[i]) for name in _NUMBERS}
             row |= {name: count for name in _COUNTS if (count := int(getattr(self, name)[i])) >= 0}
             row |= {name: time for name in _TIMES if not np.isnan(time := float(getattr(self, name)[i]))}

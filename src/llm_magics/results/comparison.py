@@ -173,6 +173,9 @@ class Comparison(Shown):
         value = next(each for each in run.points if each["label"] == point).get(metric)
         return float(value) if isinstance(value, (int, float)) else None
 
+    def _answered(self, run: Run, point: str) -> int:
+        return int(next(each for each in run.points if each["label"] == point).get("completed") or 0)
+
     def _across_points(self, metric: str, base: Run, other: Run) -> list[Effect]:
         """One pair's effects in one metric, the doubt between rounds pooled over the points."""
         found, distances = [], []
@@ -185,7 +188,10 @@ class Comparison(Shown):
                 values = self._value(base, point, key), self._value(other, point, key)
             if values[0] is None or values[1] is None:
                 continue
-            found.append(differences.difference(point, key, base, other, (values[0], values[1]), places))
+            effect = differences.difference(point, key, base, other, (values[0], values[1]), places)
+            if base.given is not None or other.given is not None:
+                effect = differences.of_summaries(effect, self._answered(base, point), self._answered(other, point))
+            found.append(effect)
             distances.append(self._round_distances(key, base, other, point, places))
         spread = differences.between(distances)
         if spread is None:

@@ -86,26 +86,32 @@ def difference(point: str, metric: str, base: Run, other: Run, values: tuple[flo
     return with_doubt(effect, within(a, b))
 
 
+def of_summaries(effect: Effect, *answered: int) -> Effect:
+    """The effect between summaries: how many requests each side answered decides whether it may be spoken of."""
+    share = effect.metric.removeprefix("p").partition("_")[0]
+    q = int(share) / 100 if share.isdigit() else 0.5
+    enough = min(answered) >= statistics.least_requests(q)
+    return replace(effect, requests=min(answered), outcome=effect.outcome if enough else "few")
+
+
 def within(a: Sample, b: Sample) -> Doubt:
     """The doubt that the requests' scatter leaves about the difference of two samples."""
     paired = len(a.rounds) == len(b.rounds) and all(map(np.array_equal, a.keys, b.keys))
     if a.share:
-        errors = [statistics.share_error(s.rows.sum(), len(s.rows), statistics.autocorrelation_time(s.influence())) for s in (a, b)]  # fmt: skip  # noqa: E501
+        errors = [statistics.share_error(s.rows.sum(), len(s.rows), statistics.dependence(s.influence()).tau) for s in (a, b)]  # fmt: skip  # noqa: E501
         return Doubt(math.hypot(*errors), df=1e6)
     if paired:
         series = [y - x for x, y in zip(a.influence(), b.influence(), strict=True)]
-        tau = statistics.autocorrelation_time(series)
-        error = statistics.bootstrap_error([a.rows, b.rows], a.statistic) * math.sqrt(tau)
-        return Doubt(error, max(len(a.rows) / tau - 1, 1.0))
+        alike = statistics.dependence(series)
+        return Doubt(statistics.bootstrap_error([a.rows, b.rows], a.statistic) * math.sqrt(alike.tau), alike.df)
     doubts = [alone(each) for each in (a, b)]
     return Doubt(math.hypot(*(each.error for each in doubts)), _satterthwaite(doubts))
 
 
 def alone(one: Sample) -> Doubt:
     """The doubt about the logarithm of one side's figure."""
-    tau = statistics.autocorrelation_time(one.influence())
-    error = statistics.bootstrap_error([one.rows], one.statistic) * math.sqrt(tau)
-    return Doubt(error, max(len(one.rows) / tau - 1, 1.0))
+    alike = statistics.dependence(one.influence())
+    return Doubt(statistics.bootstrap_error([one.rows], one.statistic) * math.sqrt(alike.tau), alike.df)
 
 
 def round_distances(metric: str, base: Run, other: Run, places: tuple[int, int]) -> Floats:

@@ -55,7 +55,10 @@ def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
                 yield f"{key} differs: {_each(works, said)}"
     seeds = [[run.workload.get("seed") for run in runs] for runs in sides.values()]
     hashes = [[run.header.get("schedule_hash") for run in runs] for runs in sides.values()]
-    if _differ([sorted(each, key=str) for each in seeds]):
+    if any(None in each for each in seeds):
+        unknown = [label for label, each in zip(sides, seeds, strict=True) if None in each]
+        yield f"what {', '.join(unknown)} was sent is not known: the prompts may differ"
+    elif _differ([sorted(each) for each in seeds]):
         yield f"the prompts are not the same, their seeds differ: {_each(sides, seeds)}"
     elif all(all(each) for each in hashes) and _differ([sorted(each) for each in hashes]):
         yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
@@ -79,7 +82,8 @@ def _caches(pooled: Mapping[str, Run]) -> Iterator[str]:
         yield f"caches helped unequally: {_each(pooled, [f'{each:.0%} of the prompt tokens' for each in known])}"
     elif known and len(known) < len(shares) and max(known) > CACHED:
         told = [label for label, each in zip(pooled, shares, strict=True) if each is not None]
-        yield f"{', '.join(told)} answered up to {max(known):.0%} of the prompt tokens from its cache; others do not say"
+        share = f"{max(known):.0%} of the prompt tokens"
+        yield f"{', '.join(told)} answered up to {share} from its cache; the others do not say"
 
 
 def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:

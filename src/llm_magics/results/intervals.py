@@ -54,7 +54,7 @@ def interval(run: Run, point: int, metric: str, value: float | None, rounds: Seq
 
 
 def _within(one: Sample, value: float) -> Interval:
-    tau = statistics.autocorrelation_time(one.influence())
+    tau = statistics.dependence(one.influence()).tau
     if one.share:
         return statistics.wilson(float(one.rows.sum()) / tau, len(one.rows) / tau)
     if one.quantile is not None:

@@ -2,9 +2,8 @@
 
 How resampling is done, and why. Requests are resampled, not blocks of them: with the 50 requests a notebook sends,
 blocks long enough to hold the dependence between neighbours would be a handful, and a bootstrap of a handful is too
-narrow. Instead the dependence is measured (`autocorrelation_time`, tau: n dependent requests say as much as n / tau
-independent ones) and the bootstrap's standard error is widened by sqrt(tau). Intervals are then Student's t on
-n / tau - 1 degrees of freedom, on the log scale for times and throughputs (a ratio of 2 and of 1/2 are equally far),
+narrow. Instead the dependence is measured (`dependence`, tau: n dependent requests say as much as n / tau
+independent ones) and the bootstrap's standard error is widened by sqrt(tau). Intervals are then Student's t, on the log scale for times and throughputs (a ratio of 2 and of 1/2 are equally far),
 because a percentile bootstrap of small samples is too narrow by itself (Hesterberg 2015, "What Teachers Should Know
 About the Bootstrap", section 4). Where both sides were sent the same requests, pairs are resampled, so that what lies
 in the request and not in the server cancels. Everything is seeded: the same runs give the same verdict.
@@ -101,30 +100,42 @@ def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, lo
     return float(np.concatenate(found).std(ddof=1))
 
 
-def autocorrelation_time(series: Sequence[Floats]) -> float:
-    """tau = 1 + 2 * sum of autocorrelations: how many neighbours say what one independent request would; at least 1.
+@dataclass(frozen=True)
+class Dependence:
+    """How alike neighbours are: `tau` of them say what one independent request would; `df` it is known with."""
+
+    tau: float
+    df: float
+
+
+def dependence(series: Sequence[Floats]) -> Dependence:
+    """tau = 1 + 2 * sum of autocorrelations, at least 1, of requests in the order they were sent.
 
     The sum ends where a pair of successive autocorrelations is no longer positive (Geyer 1992, initial positive
-    sequence). Several series (rounds) are pooled, never joined end to end.
+    sequence), at lag W. Short series make it too small, for which it is corrected by 1 + (2W + 1) / n, and the
+    variance that is scaled with it is known with n / (2W + 1) degrees of freedom (Wolff 2004, "Monte Carlo errors with
+    less errors", equations 49 and 42). Several series (rounds) are pooled, never joined end to end.
     """
     kept = [each - each.mean() for each in series if len(each) > 3]
-    total = sum(len(each) for each in kept)
+    n = sum(len(each) for each in series)
     variance = sum(float(each @ each) for each in kept)
     if variance <= 0:
-        return 1.0
+        return Dependence(1.0, max(n - 1.0, 1.0))
     longest = max(len(each) for each in kept) // 2
 
     def rho(lag: int) -> float:
         return sum(float(each[:-lag] @ each[lag:]) for each in kept if len(each) > lag) / variance
 
-    tau, lag = 1.0, 1
-    while lag + 1 <= longest:
-        pair = rho(lag) + rho(lag + 1)
+    tau, window = 1.0, 0
+    while window + 2 <= longest:
+        pair = rho(window + 1) + rho(window + 2)
         if pair <= 0:
             break
         tau += 2 * pair
-        lag += 2
-    return float(min(max(tau, 1.0), total / 2))
+        window += 2
+    spread = (2 * window + 1) / n
+    corrected = tau * (1 + spread * len(series)) if window else tau
+    return Dependence(float(min(max(corrected, 1.0), n / 2)), max(1 / spread - 1, 1.0))
 
 
 def percentile_interval(samples: Floats, q: float, *, tau: float = 1.0, level: float = LEVEL) -> tuple[float, float]:

@@ -7,6 +7,7 @@ Listing reads only short columns, never the requests.
 
 from __future__ import annotations
 
+import builtins
 import fcntl
 import os
 import sqlite3
@@ -181,7 +182,7 @@ class RunStore:
             if not connection.execute("DELETE FROM runs WHERE id = ?", (reference,)).rowcount:
                 raise KeyError(reference)
 
-    def recover(self, directory: str | Path | None = None, *, settled: float = _SETTLED) -> list[str]:
+    def recover(self, directory: str | Path | None = None, *, settled: float = _SETTLED) -> builtins.list[str]:
         """Store what runs had measured whose writer died, and remove their spools; returns the ids.
 
         A spool that a living process holds locked, or touched less than `settled` seconds ago (its kernel may be about

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from llm_magics.results import timeline
 from llm_magics.results.columns import CANCELLED, ERROR, OK, Columns, Floats
 from llm_magics.results.metrics import PERCENTILES
-from llm_magics.results.records import Audit, PointWindow
+from llm_magics.results.records import Audit, PointWindow, RequestRecord
 
 
 def summary(
@@ -93,6 +93,12 @@ def summary(
         **_lag(columns),
         **_audited(audits),
     }  # fmt: skip
+
+
+def blank() -> dict[str, Any]:
+    """Every key of a summary with nothing in it, for runs of which another tool kept only some figures."""
+    one = Columns.of_records([RequestRecord(point=0, index=0, intended=0.0)])
+    return dict.fromkeys(summary(one, {}))
 
 
 def met(columns: Columns, slo: Mapping[str, float]) -> NDArray[np.bool_]:

@@ -139,10 +139,10 @@ def _among_many(effects: Sequence[Effect]) -> str:
             effect.outcome == "noise" for effect in effects
         ) else f"{_named(title)}: {best} leads, not certainly"  # fmt: skip
     # the claims are all of one side: it is named once
-    claims = [_claim(effect, title).removeprefix(f"{best} ").removeprefix(f"{best}'s ") for effect in ahead]
+    claims = [_claim(effect, title).removeprefix(f"{best} ").removeprefix(f"{_whose(best)} ") for effect in ahead]
     near = [effect.other if effect.base == best else effect.base for effect in against if effect.outcome != "different"]
     tied = f" (no certain difference to {' and '.join(near)})" if near else ""
-    owner = best if metric.better == "higher" else f"{best}'s"
+    owner = best if metric.better == "higher" else _whose(best)
     return f"{owner} {' and '.join(claims)}{tied}"
 
 
@@ -158,9 +158,12 @@ def _claim(effect: Effect, title: str) -> str:
         if times:
             return f"{best} gives {size} times{span} the {_named(title)} of {other}"
         return f"{best} gives {size} %{span} more {_named(title)} than {other}"
-    if times:
-        return f"{best}'s {_named(title)} is {size} times{span} shorter than {other}'s"
-    return f"{best}'s {_named(title)} is {size} %{span} shorter than {other}'s"
+    unit = "times" if times else "%"
+    return f"{_whose(best)} {_named(title)} is {size} {unit}{span} shorter than {_whose(other)}"
+
+
+def _whose(label: str) -> str:
+    return f"{label}'" if label.endswith("s") else f"{label}'s"
 
 
 def _amount(effect: Effect, best: str) -> tuple[str, str, bool]:
