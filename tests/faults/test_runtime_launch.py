@@ -92,7 +92,7 @@ def test_no_secret_is_in_the_registry_but_the_key_file_of_a_running_server(
     )
     key = servers.registry.key("s")
     until(lambda: "MY_SECRET=" in servers.registry.log_path("s").read_text())
-    for path in servers.registry.directory.iterdir():
+    for path in servers.registry.directory.glob("[!.]*"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
         if path.suffix != ".key":
             text = path.read_text()

@@ -23,7 +23,6 @@ from llm_magics.runtime import identity, ports
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.owner import adopt
 from llm_magics.runtime.record import Record
-from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.server import Server
 from llm_magics.runtime.stop import dismiss, stop
 
@@ -75,7 +74,7 @@ def test_a_killed_supervisor_leaves_nothing(servers: Servers, escape: str) -> No
     until(lambda: len(servers.left()) == 2)
     os.kill(supervisor(record), signal.SIGKILL)
     until(lambda: gone(record))
-    until(lambda: (now := Registry().get("s")) and now.state == "lost")
+    assert Server("s").state == "lost"
     assert servers.left() == []
     assert ports.is_free("127.0.0.1", port(record))
     with pytest.raises(TargetError, match="s is lost"):

@@ -356,7 +356,7 @@ def _public(identity: Mapping[str, Any]) -> dict[str, Any]:
     if env := shown.get("env"):
         shown["env"] = {name: "***" if is_secret(name) else value for name, value in env.items()}
     if args := shown.get("args"):
-        shown["args"] = redact_args(args)
+        shown["args"] = redact_args(args, secrets_in({**os.environ, **identity.get("env", {})}))
     return shown
 
 

@@ -10,6 +10,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from llm_magics.runtime import identity
+
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file's content in one step; mode 0600.
@@ -34,6 +36,14 @@ def write_whole(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def discard_unfinished(directory: Path) -> None:
+    """Remove the temporary files of writers that were killed before they could."""
+    for temporary in directory.glob(".*.tmp"):
+        pid = temporary.name.split(".")[-3]
+        if pid.isdigit() and identity.of(int(pid)) is None:
+            temporary.unlink(missing_ok=True)
 
 
 def open_log(path: Path, *, fresh: bool = False) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.leftovers import sweep
-from llm_magics.runtime.private_files import write_whole
+from llm_magics.runtime.private_files import discard_unfinished, write_whole
 from llm_magics.runtime.record import Record
 
 _log = logging.getLogger(__name__)
@@ -136,7 +136,8 @@ class Registry:
             return True
 
     def prune(self) -> None:
-        """Remove what is left of servers that ended more than a day ago."""
+        """Remove what is left of servers that ended more than a day ago, and of writers that were killed."""
+        discard_unfinished(self.directory)
         for record in self.list():
             if not record.alive and time.time() - (record.ended_at or record.created) > _KEPT:
                 self.remove(record.name)
@@ -182,6 +183,7 @@ class Registry:
         if latest is None or latest.id != record.id or not latest.alive:
             return latest or replace(record, state="lost", stage="")
         sweep(record)
+        discard_unfinished(self.directory)
         return replace(record, state="lost", stage="")
 
 

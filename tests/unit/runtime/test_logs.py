@@ -55,7 +55,7 @@ def test_following_shows_every_line_once_across_a_rotation(tmp_path: Path) -> No
     log = tmp_path / "s.log"
     log.write_text("".join(f"old {number}\n" for number in range(5)))
     stop, seen = threading.Event(), []
-    reached = {"new 1": threading.Event(), "new 4": threading.Event()}
+    reached = {"old 4": threading.Event(), "new 1": threading.Event(), "new 4": threading.Event()}
 
     def read() -> None:
         for line in follow(log, stop, lines=2, pause=0.01):
@@ -65,6 +65,7 @@ def test_following_shows_every_line_once_across_a_rotation(tmp_path: Path) -> No
 
     reader = threading.Thread(target=read)
     reader.start()
+    assert reached["old 4"].wait(10)
     with log.open("a") as file:
         file.write("new 0\nnew")
         file.flush()

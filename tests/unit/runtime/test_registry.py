@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -135,6 +138,15 @@ def test_a_write_that_fails_leaves_the_old_record(registry: Registry, monkeypatc
     monkeypatch.undo()
     assert registry.get("s") == record()
     assert [path.name for path in registry.directory.iterdir()] == ["s.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(registry: Registry) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    (registry.directory / f".s.json.{child.pid}.ab12.tmp").touch()
+    (registry.directory / f".s.json.{os.getpid()}.ab12.tmp").touch()
+    registry.prune()
+    assert [path.name for path in registry.directory.iterdir()] == [f".s.json.{os.getpid()}.ab12.tmp"]
 
 
 def test_only_what_has_ended_is_removed(registry: Registry) -> None:
