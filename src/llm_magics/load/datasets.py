@@ -59,6 +59,7 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         "output": output,
         "overhead": words.overhead if words else 0,
         "words": words.words if words else [],
+        "openers": words.openers if words else [],
         "prefixes": _prefixes(workload, words, salt) if words and workload.workload == "prefix" else [],
         "rows": rows,
     }
@@ -89,9 +90,9 @@ def _prefixes(workload: Workload, words: Words, salt: int) -> list[str]:
     """The pool of shared beginnings; the template's tokens, which all share anyway, count as part of them."""
     size = max(1, workload.prefix_tokens - words.overhead)
     draw = random.Random(f"{salt}/prefixes")  # noqa: S311 - filler text, not a secret
-    base = len(words.words)
+    base = len(words.openers)
     return [
-        " ".join([words.words[(number + salt) % base], *draw.choices(words.words, k=size - 1)])
+        " ".join([words.openers[(number + salt) % base], *draw.choices(words.words, k=size - 1)])
         for number in range(workload.prefixes)
     ]
 

@@ -19,7 +19,8 @@ from llm_magics.load.recorder import Recorder
 
 _clock = time.monotonic_ns
 _BURST = 16  # sends between two looks at the network
-_SPARE = 8  # idle connections that an open loop keeps open ahead of need
+_AHEAD = 20_000_000  # ns before it is due that an open loop opens the connection for a request
+_MOST_AHEAD = 64
 _PAUSE = 0.1  # s that a stream rests after an error, where a clock and not a count ends the point
 
 
@@ -110,6 +111,7 @@ class Driver:
         if connection.alive and self.pool is not None:
             self.pool.give(connection)
         self._settle(exchange)
+        self._thin()
 
     def unused(self, connection: Connection, exchange: Exchange) -> None:
         """The server dropped a kept connection as the request was written: once more, on a new one."""
@@ -121,6 +123,16 @@ class Driver:
         if self.pool is not None and connection in self.pool.idle:
             self.pool.idle.remove(connection)
 
+    def _thin(self) -> None:
+        """Close idle connections that nobody is going to need: other requests may be waiting for their thread."""
+        pool = self.pool
+        if pool is None:
+            return
+        more = self._cursor < len(self._starts) or (self._closed and self._more(_clock()))
+        wanted = len(self._starts) if self._closed and more else (2 + len(self.flying) // 4) * more
+        while len(pool.idle) > wanted:
+            pool.idle.pop(0).close()
+
     # Sending.
 
     def _due(self) -> None:
@@ -131,8 +143,9 @@ class Driver:
             if self._cursor >= end:
                 break
             when = starts[self._cursor]
-            if when > _clock():
-                self._alarm.set(when)
+            now = _clock()
+            if when > now:
+                self._alarm.set(when if self._closed else self._prepare(now))
                 return
             self._cursor += 1
             if self._more(when):
@@ -163,8 +176,24 @@ class Driver:
             return
         self.flying[exchange] = connection
         connection.send(exchange)
-        if not self._closed and len(pool.idle) + pool.opening < _SPARE and self._cursor < len(self._starts):
+
+    def _prepare(self, now: int) -> int:
+        """Open connections for the arrivals of the next moments; returns when to look again.
+
+        No earlier and no more: an idle connection costs some servers a thread (llama.cpp has six by default), and
+        enough of them stop it altogether.
+        """
+        starts, first, pool = self._starts, self._cursor, self.pool
+        if pool is None:
+            return starts[first]
+        due = 0
+        while due < _MOST_AHEAD and first + due < len(starts) and starts[first + due] <= now + _AHEAD:
+            due += 1
+        for _ in range(due - len(pool.idle) - pool.opening):
             pool.open_soon(self._spare)
+        if not due and not pool.idle and not pool.opening:
+            return starts[first] - _AHEAD
+        return starts[first]
 
     def _open_for(self, exchange: Exchange) -> None:
         self.flying[exchange] = None

@@ -234,7 +234,7 @@ def _steps(workload: Workload) -> list[dict[str, Any]]:
                 streams = point.concurrency or 1
                 step |= {"streams": streams, "stagger": stagger(streams)}
             else:
-                at_once = len(times) if point.arrival == "throughput" else min(len(times), 32)
+                at_once = len(times) if point.arrival == "throughput" else 1
                 step |= {"times": times, "requests": len(times), "connections": at_once}
             steps.append(step)
     return steps

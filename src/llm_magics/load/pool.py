@@ -92,8 +92,9 @@ class Pool:
     def open_soon(self, done: Callable[[Connection | None, str | None], None]) -> None:
         """Open one in the background and hand it, or the error, to `done`."""
 
+        self.opening += 1
+
         async def opener() -> None:
-            self.opening += 1
             try:
                 connection = await self.connect()
             except OSError as error:

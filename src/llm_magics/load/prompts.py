@@ -52,10 +52,11 @@ class Recipe:
         size = max(1, self._draw("input", number) - (0 if prefixes else self.recipe["overhead"]))
         words: list[str] = []
         rest = self.recipe["salt"] + number
-        base = len(self.words)
+        first: list[str] = self.words if prefixes else self.recipe["openers"]
         while rest and len(words) < size:
-            rest, digit = divmod(rest, base)
-            words.append(self.words[digit])
+            some = self.words if words else first
+            rest, digit = divmod(rest, len(some))
+            words.append(some[digit])
         missing = size - len(words)
         while missing > 0:
             start = (number * 7919) % (_TAPE - 1)

@@ -44,6 +44,8 @@ class Words:
     ----------
     words
         One token each, with the space before them.
+    openers
+        Those that are one token at the start of a text, too, where no space stands before them.
     overhead
         Tokens that the chat template (or a start token) adds.
     exact
@@ -53,6 +55,7 @@ class Words:
     """
 
     words: list[str]
+    openers: list[str]
     overhead: int
     exact: bool
     how: str
@@ -68,27 +71,39 @@ def find_words(endpoint: Endpoint, *, completions: bool = False) -> Words:
     """
     candidates = list(dict.fromkeys(CANDIDATES))
     usage = _usage_counter(endpoint, completions)
-    first = usage(_sentence(candidates, _CHECKS[0]))
+    first = usage(_sentence(candidates[:1], candidates, _CHECKS[0]))
     how = "unchecked"
     words: list[str] = []
+    openers: list[str] = []
     if endpoint.tokenize_path is not None:
         counted = _tokenize_counter(endpoint, endpoint.tokenize_path)
         if counted(_FIRST) is not None:
-            words, how = _single(counted, candidates, _GROUP_BY_TOKENIZER, 10_000), "tokenizer"
+            words, how = _single(counted, candidates, " ", _GROUP_BY_TOKENIZER, 10_000), "tokenizer"
+            openers = _single(counted, words, "\n", _GROUP_BY_TOKENIZER, 10_000)
     if not words and first is not None:
-        words, how = _single(usage, candidates, _GROUP_BY_USAGE, _PROBES), "usage"
+        words, how = _single(usage, candidates, " ", _GROUP_BY_USAGE, _PROBES), "usage"
+        openers = _single(usage, words, "\n", _GROUP_BY_USAGE, _PROBES)
     if not words:
-        return Words(candidates, 0, exact=False, how="unchecked")
-    short, long = (usage(_sentence(words, size)) for size in _CHECKS)
+        return Words(candidates, candidates, 0, exact=False, how="unchecked")
+    openers = openers or words[:1]  # one that all prompts begin with, whatever its tokens: they differ from the second
+    short, long = (usage(_sentence(openers, words, size)) for size in _CHECKS)
     if short is None or long is None:
-        return Words(words, 0, exact=False, how=how)
+        return Words(words, openers, 0, exact=False, how=how)
     overhead = max(0, long - _CHECKS[1])
-    return Words(words, overhead, exact=short - _CHECKS[0] == long - _CHECKS[1], how=how)
+    other = usage(_sentence(openers[::-1], words[::-1], _CHECKS[1]))
+    exact = short - _CHECKS[0] == long - _CHECKS[1] and other == long
+    return Words(words, openers, overhead, exact=exact, how=how)
 
 
-def _single(count: Callable[[str], int | None], candidates: list[str], group: int, budget: int) -> list[str]:
-    """The candidates that are one token each, by counting groups and halving those that do not add up."""
+def _single(
+    count: Callable[[str], int | None], candidates: list[str], between: str, group: int, budget: int
+) -> list[str]:
+    """The candidates that are one token each, by counting groups and halving those that do not add up.
+
+    Between them stands a space, which most vocabularies make part of the word, or a line break, a token of its own.
+    """
     alone = count(_FIRST)
+    apart = 0 if between == " " else 1
     if alone is None:
         return []
     found: list[str] = []
@@ -96,10 +111,10 @@ def _single(count: Callable[[str], int | None], candidates: list[str], group: in
     while queue and budget > 0 and len(found) < _ENOUGH:
         some = queue.pop(0)
         budget -= 1
-        total = count(f"{_FIRST} {' '.join(some)}")
+        total = count(between.join([_FIRST, *some]))
         if total is None:
             return []
-        if total - alone == len(some):
+        if total - alone == len(some) * (1 + apart):
             found += some
         elif len(some) > 1:
             middle = len(some) // 2
@@ -107,8 +122,8 @@ def _single(count: Callable[[str], int | None], candidates: list[str], group: in
     return found
 
 
-def _sentence(words: list[str], size: int) -> str:
-    return " ".join(words[at % len(words)] for at in range(size))
+def _sentence(openers: list[str], words: list[str], size: int) -> str:
+    return " ".join([openers[0], *(words[at % len(words)] for at in range(1, size))])
 
 
 def _tokenize_counter(endpoint: Endpoint, path: str) -> Callable[[str], int | None]:

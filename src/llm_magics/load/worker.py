@@ -26,7 +26,6 @@ from llm_magics.load.prompts import Recipe, Stock
 from llm_magics.load.recorder import Recorder
 
 COMPLETE, CANCELLED, NOT_RECORDED = 0, 3, 4
-_OPEN_LOOP = 32  # connections opened before an open loop starts
 _WARMUP_STREAMS = 8
 _BEATS = 25  # 4 Hz
 _LEAD = 2_000_000  # ns between the end of preparing and the first request
@@ -95,9 +94,8 @@ class Session:
         stock.fill(0.05 if closed else 1.0)
         if driver.pool is None or self.cancelled:
             return
-        self._filling = self.loop.create_task(driver.pool.fill(at_once))
-        with suppress(asyncio.CancelledError):
-            await self._filling
+        if warmup:
+            await self._connect(min(warmup, at_once))
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -110,6 +108,7 @@ class Session:
                 closed=True, count=warmup, until=None, warmup=True,
             )  # fmt: skip
             self.recorder.drain()
+        await self._connect(at_once)
         if self._stopping():
             return
         recorder = self.recorder
@@ -140,6 +139,13 @@ class Session:
             }
         )  # fmt: skip
         self._flush()
+
+    async def _connect(self, wanted: int) -> None:
+        """Have so many connections open; cut short by `cancel`."""
+        if self.driver.pool is not None and not self.cancelled:
+            self._filling = self.loop.create_task(self.driver.pool.fill(wanted))
+            with suppress(asyncio.CancelledError):
+                await self._filling
 
     def _stopping(self) -> bool:
         return self.cancelled
