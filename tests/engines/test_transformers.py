@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import conformance
 import pytest
 
 import llm_magics
-from llm_magics import models
+from llm_magics import engines, models
+from llm_magics.engines import environments
+from llm_magics.engines.base import Place
 from llm_magics.errors import LaunchError
+from llm_magics.spec import ServerSpec
 
 pytestmark = pytest.mark.engine("transformers")
 
@@ -37,3 +42,20 @@ def test_a_wrong_flag_ends_in_the_engines_own_words() -> None:
     with pytest.raises(LaunchError, match="does not know an option") as told:
         llm_magics.serve("probe", engine="transformers", keep="cell", args=["--bogus"], timeout=300.0)
     assert "No such option '--bogus'" in told.value.why
+
+
+def test_its_own_help_knows_every_option_of_the_adapter() -> None:
+    engine = engines.get("transformers")
+    executable = environments.locate(engine)
+    assert executable
+    spec = ServerSpec(
+        name="s", engine="transformers", model="org/name", revision="v1", dtype="half", quantization="bnb-8bit",
+        gpu_memory_utilization=0.5, max_num_batched_tokens=64, seed=7, trust_remote_code=True,
+    )  # fmt: skip
+    assert set(spec.options) == {*engine.options, "model"}, "every option of the adapter is tried"
+    words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
+    command = words[: words.index("serve") + 1]
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, timeout=300)
+    known = {word.strip(",") for word in done.stdout.split() if word.startswith("--")}
+    assert {word for word in words if word.startswith("--")} <= known
+    assert "org/name@v1" in words

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+
 import conformance
 import pytest
 
 import llm_magics
+from llm_magics import engines
+from llm_magics.engines import environments
+from llm_magics.engines.base import Place
 from llm_magics.errors import LaunchError
+from llm_magics.spec import ServerSpec
 
 pytestmark = pytest.mark.engine("vllm")
 
@@ -29,3 +36,40 @@ def test_a_cache_too_small_is_told_with_the_length_that_fits() -> None:
             "probe", engine="vllm", keep="cell", args=["--kv-cache-memory-bytes", "1000000"], timeout=300.0
         )
     assert "max_model_len: 256" in told.value.then
+
+
+def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
+    """Also those that need several GPUs: the parser runs without any."""
+    engine = engines.get("vllm")
+    executable = environments.locate(engine)
+    assert executable
+    spec = ServerSpec(
+        name="s", engine="vllm", model="org/name", revision="main", tokenizer="org/t", served_model_name="n",
+        dtype="half", quantization="awq", kv_cache_dtype="fp8", max_model_len="auto", gpu_memory_utilization=0.5,
+        tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
+        max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
+        seed=7, trust_remote_code=True, speculative={"method": "ngram", "num_speculative_tokens": 4},
+    )  # fmt: skip
+    assert set(spec.options) == {*engine.options, "model"}, "every option of the adapter is tried"
+    words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
+    code = (
+        "import json, sys\n"
+        "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
+        "from vllm.utils.argparse_utils import FlexibleArgumentParser\n"
+        "options = make_arg_parser(FlexibleArgumentParser()).parse_args(sys.argv[1:])\n"
+        "print(json.dumps({key: str(value) for key, value in vars(options).items()}))\n"
+    )
+    done = subprocess.run(
+        [str(executable.python), "-c", code, *words[words.index("--model") :]],
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    parsed = json.loads(done.stdout.splitlines()[-1])
+    expected = {
+        "model": "org/name", "revision": "main", "tokenizer": "org/t", "served_model_name": "['n']", "dtype": "half",
+        "quantization": "awq", "kv_cache_dtype": "fp8", "max_model_len": "-1", "gpu_memory_utilization": "0.5",
+        "tensor_parallel_size": "2", "pipeline_parallel_size": "3", "data_parallel_size": "4", "max_num_seqs": "8",
+        "max_num_batched_tokens": "512", "enable_prefix_caching": "False", "enable_chunked_prefill": "False",
+        "load_format": "dummy", "seed": "7", "trust_remote_code": "True", "generation_config": "vllm",
+        "speculative_config": "{'method': 'ngram', 'num_speculative_tokens': 4}", "host": "127.0.0.1", "port": "8000",
+    }  # fmt: skip
+    assert {key: parsed[key] for key in expected} == expected

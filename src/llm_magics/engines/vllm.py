@@ -171,8 +171,8 @@ class Vllm(Engine):
         return [*start, *self._bounds(place, spec)]
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
-        """No usage statistics sent; a local model needs no hub."""
-        return {"VLLM_NO_USAGE_STATS": "1"}
+        """No usage statistics sent; no hub asked for the shipped model, where there may be no network at all."""
+        return {"VLLM_NO_USAGE_STATS": "1", **({"HF_HUB_OFFLINE": "1"} if models.is_shipped(spec.model) else {})}
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: GPUs given to the build for CPUs would be ignored."""

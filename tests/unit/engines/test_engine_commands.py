@@ -151,7 +151,7 @@ def test_vllm_on_a_cpu_is_bounded_and_eager_and_on_a_gpu_is_left_alone() -> None
     assert "--enforce-eager" in cpu.argv
     assert value(cpu, "--kv-cache-memory-bytes") == str(256 * 2**20)
     assert value(cpu, "--served-model-name") == "tiny"
-    assert cpu.env["VLLM_NO_USAGE_STATS"] == "1"
+    assert cpu.env == {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     assert "--kv-cache-memory-bytes" not in command("vllm", gpu_memory_utilization=0.2).argv
     gpu = command("vllm", executable=Executable("0.33.0", python="/env/bin/python"), taken=(1,))
     assert "--enforce-eager" not in gpu.argv
