@@ -1,16 +1,20 @@
 """Run notebooks from top to bottom and save them with the outputs of that run: `run_notebooks.py examples [NAME …]`.
 
 Outputs in the repository are real: this is the only way they are made. Widget state is not kept (it is megabytes), and
-neither are the times of execution, which would change with every run.
+neither are the times of execution, which would change with every run; the path of this checkout is shown as
+`~/llm-magics`, for it says nothing to a reader.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(source: Path, target: Path, *, timeout: int = 600) -> None:
@@ -34,6 +38,10 @@ def run(source: Path, target: Path, *, timeout: int = 600) -> None:
         client.execute()
     finally:
         notebook.metadata.pop("widgets", None)
+        for cell in notebook.cells:
+            if "outputs" in cell:
+                shown = json.dumps(cell.outputs).replace(str(ROOT), "~/llm-magics")
+                cell.outputs = [nbformat.from_dict(output) for output in json.loads(shown)]
         nbformat.write(notebook, target)
 
 

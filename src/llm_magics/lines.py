@@ -55,7 +55,7 @@ def compare(prog: str) -> LineParser:
         takes="[A B …] [options]",
         description="Put servers, URLs, engines or finished runs side by side.",
     )
-    line.add_argument("targets", nargs="*", help="servers, URLs, run ids or result files")
+    line.add_argument("targets", nargs="*", default=[], help="servers, URLs, run ids or result files")
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
     line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
     line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")

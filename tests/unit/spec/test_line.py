@@ -49,6 +49,7 @@ def test_a_prompt_takes_no_workload_options() -> None:
 
 def test_compare_under_load_splits_server_options_from_the_workload() -> None:
     asked = lines.compare("%").read("--engines vllm,llamacpp --model tiny --load --rounds 2")
+    assert asked.targets == []
     found = lines.comparison(asked, "concurrency: [1, 2]\nmax_num_seqs: 4\n")
     assert found["engines"] == ["vllm", "llamacpp"]
     assert found["workload"] == {"concurrency": [1, 2]}
