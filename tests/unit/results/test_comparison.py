@@ -1,0 +1,257 @@
+"""If these fail, a verdict says something its runs do not support, or leaves out what makes it unfair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from llm_magics.errors import SpecError
+from llm_magics.results.answers import Answer
+from llm_magics.results.comparison import Comparison
+from llm_magics.results.pooling import pooled
+from llm_magics.results.run import Run
+from synthetic import synthetic_run
+
+
+def rounds(name: str, count: int = 3, **server: Any) -> list[Run]:
+    """Interleaved rounds: each its own noise and its own prompts, the same for every side."""
+    salt = sum(map(ord, name))
+    return [synthetic_run(name=name, seed=1000 * i + salt, workload_seed=i, **server) for i in range(count)]
+
+
+def effect(comparison: Comparison, metric: str, point: str) -> Any:
+    return next(each for each in comparison.effects if (each.metric, each.point) == (metric, point))
+
+
+def flagged(comparison: Comparison, words: str) -> bool:
+    return any(words in flag for flag in comparison.flags)
+
+
+def test_a_faster_server_is_found_and_named_with_its_interval() -> None:
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0088)})
+    here = effect(found, "median_tpot_ms", "4 streams")
+    assert here.outcome == "different"
+    assert here.low < -0.12 < here.high
+    said = str(found.verdict)
+    assert said.startswith("B is better")
+    assert found.verdict.better == "B"
+    assert "At 4 streams: B gives 12 % [" in said
+    assert "TTFT p50: within noise (would have seen" in said
+    assert repr(found.verdict) == said
+    assert not found.flags
+
+
+def test_equal_servers_are_within_noise() -> None:
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
+    assert found.verdict.headline == "No difference was seen."
+    assert found.verdict.better is None
+
+
+def test_each_side_may_be_ahead_in_something() -> None:
+    found = Comparison.of_runs({"A": rounds("A", ttft=0.2, tpot=0.005), "B": rounds("B", ttft=0.05, tpot=0.01)})
+    assert found.verdict.headline.startswith("It depends: A is ahead in")
+    assert found.verdict.better is None
+    assert "B's TTFT p50 is 4.0 times [" in str(found.verdict)
+
+
+def test_three_sides_are_all_set_against_each_other() -> None:
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B"), "C": rounds("C", tpot=0.02)})
+    assert {(each.base, each.other) for each in found.effects} == {("A", "B"), ("A", "C"), ("B", "C")}
+    assert found.verdict.headline == "A and B are ahead of C; between them no difference is certain."
+
+
+def test_more_looks_make_each_claim_harder() -> None:
+    one = Comparison.of_runs({"A": rounds("A", concurrency=[4]), "B": rounds("B", concurrency=[4], tpot=0.0095)})
+    many = Comparison.of_runs({"A": rounds("A", concurrency=[4]), "B": rounds("B", concurrency=[4], tpot=0.0095), "C": rounds("C", concurrency=[4])})  # fmt: skip  # noqa: E501
+    few_looks, many_looks = (effect(each, "median_tpot_ms", "4 streams") for each in (one, many))
+    assert many_looks.p == few_looks.p
+    assert many_looks.corrected > few_looks.corrected >= few_looks.p
+
+
+def test_no_p99_under_300_requests() -> None:
+    few = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", ttft=0.2)})
+    assert effect(few, "p99_ttft_ms", "4 streams").outcome == "few"
+    assert "No verdict on TTFT p99: it takes 300 requests a point, there were 150." in str(few.verdict)
+    enough = Comparison.of_runs({"A": rounds("A", requests=100), "B": rounds("B", requests=100, ttft=0.2)})
+    assert effect(enough, "p99_ttft_ms", "4 streams").outcome == "different"
+
+
+def test_a_handful_of_requests_gets_no_verdict() -> None:
+    found = Comparison.of_runs({"A": rounds("A", 1, requests=6), "B": rounds("B", 1, requests=6, tpot=0.05)})
+    assert found.verdict.headline.startswith("No verdict")
+    assert found.verdict.better is None
+
+
+def test_what_changes_from_round_to_round_widens_the_interval() -> None:
+    def moody(name: str, moods: list[float]) -> list[Run]:
+        salt = sum(map(ord, name))
+        return [synthetic_run(name=name, seed=salt + i, workload_seed=i, tpot=0.01 * mood, concurrency=[4]) for i, mood in enumerate(moods)]  # fmt: skip  # noqa: E501
+
+    calm = Comparison.of_runs({"A": moody("A", [1, 1, 1]), "B": moody("B", [0.95, 0.95, 0.95])})
+    moving = Comparison.of_runs({"A": moody("A", [1, 1.1, 0.9]), "B": moody("B", [0.95, 0.85, 1.05])})
+    calm_effect, moving_effect = (effect(each, "median_tpot_ms", "4 streams") for each in (calm, moving))
+    assert calm_effect.high - calm_effect.low < (moving_effect.high - moving_effect.low) / 3
+    assert moving_effect.outcome == "noise"
+
+
+def test_goodput_is_compared_in_requests_of_a_hundred() -> None:
+    slo = {"ttft": 0.055}
+    found = Comparison.of_runs({"A": rounds("A", slo=slo), "B": rounds("B", slo=slo, ttft=0.06)})
+    assert "A meets the SLO for" in str(found.verdict)
+    assert effect(found, "goodput", "4 streams").difference < -0.5
+
+
+def test_rates_are_compared_over_the_part_where_both_are_loaded() -> None:
+    found = Comparison.of_runs({"A": rounds("A", rate=[8], requests=120), "B": rounds("B", rate=[8], requests=120, ttft=0.1)})  # fmt: skip  # noqa: E501
+    assert effect(found, "steady_output_throughput", "8 req/s").outcome == "noise"  # both carried what was sent
+    assert effect(found, "median_ttft_ms", "8 req/s").outcome == "different"
+
+
+def test_table_has_values_with_intervals_around_them() -> None:
+    table = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0088)}).table
+    assert table.index.names == ["point", "metric"]
+    row = table.loc[("4 streams", "median_tpot_ms")]
+    for label, truth in {"A": 10.0, "B": 8.8}.items():
+        assert row[label, "low"] < truth < row[label, "high"]
+        assert row[label, "low"] <= row[label, "value"] <= row[label, "high"]
+    assert np.isnan(table.loc[("4 streams", "p99_ttft_ms")]["A", "high"])  # 150 requests cannot bound a p99
+    assert list(table.columns.get_level_values("target").unique()) == ["A", "B"]
+
+
+def test_differences_are_a_frame() -> None:
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
+    assert isinstance(found.differences, pd.DataFrame)
+    assert len(found.differences) == len(found.effects)
+    assert {"point", "metric", "difference", "low", "high", "corrected", "detectable", "outcome"} <= set(found.differences)
+
+
+def test_same_runs_same_verdict() -> None:
+    one, other = (str(Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0097)}).verdict) for _ in range(2))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"workload_seed": 99}, "the prompts are not the same"),
+        ({"prompt_tokens": 140}, "different tokens in: A 128.0 on average, B 140.0 on average"),
+        ({"output_tokens": 60}, "different tokens out"),
+        ({"cached_tokens": 64}, "caches helped unequally: A 0% of the prompt tokens, B 50% of the prompt tokens"),
+        ({"errors": 5}, "15 of 150 requests to B failed"),
+        ({"status": "cancelled"}, "B is partial"),
+        ({"concurrency": [1, 4]}, "16 streams was not measured for B"),
+        ({"header": {"gpu": "H100"}}, "measured on different machines (gpu: A L4, B H100)"),
+    ],
+)
+def test_what_is_unfair_is_said(changes: dict[str, Any], words: str) -> None:
+    base = {"header": {"gpu": "L4"}}
+    found = Comparison.of_runs({"A": synthetic_run(name="A", **base), "B": synthetic_run(name="B", seed=1, **(base | changes))})  # fmt: skip  # noqa: E501
+    assert flagged(found, words)
+    assert f"Careful: {next(flag for flag in found.flags if words in flag)}." in str(found.verdict)
+
+
+def test_other_sampling_is_said() -> None:
+    one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
+    other.header["workload"]["temperature"] = 1.0
+    assert flagged(Comparison.of_runs({"A": one, "B": other}), "temperature differs: A 0.0, B 1.0")
+
+
+def test_one_side_that_ignores_the_asked_length_is_said() -> None:
+    from dataclasses import replace
+
+    one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
+    other.columns = replace(other.columns, asked_tokens=other.columns.asked_tokens * 2)
+    assert flagged(Comparison.of_runs({"A": one, "B": other}), "the fixed length was not honoured by B")
+
+
+def test_an_overloaded_client_is_said() -> None:
+    one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
+    other.audits[0].core = 0.9
+    assert flagged(Comparison.of_runs({"A": one, "B": other}), "overloaded while it measured B")
+
+
+def test_one_round_is_said_and_three_are_enough() -> None:
+    assert flagged(Comparison.of_runs({"A": rounds("A", 1), "B": rounds("B", 1)}), "1 round each")
+    assert not flagged(Comparison.of_runs({"A": rounds("A"), "B": rounds("B")}), "round")
+    repeated = {name: synthetic_run(name=name, seed=seed, repeats=3) for seed, name in enumerate("AB")}
+    assert not flagged(Comparison.of_runs(repeated), "round")
+
+
+def test_rounds_are_pooled_into_repetitions_by_the_label_of_their_points() -> None:
+    first, second = synthetic_run(concurrency=[1, 4], seed=1), synthetic_run(concurrency=[4, 16], seed=2)
+    both = pooled([first, second], "both")
+    assert [point["label"] for point in both.points] == ["1 stream", "4 streams", "16 streams"]
+    assert [point["repeats"] for point in both.points] == [1, 2, 1]
+    middle = both.points[1]
+    assert middle["completed"] == 100
+    assert middle["duration"] == pytest.approx(first.points[1]["duration"] + second.points[0]["duration"])
+    assert both.label == "both"
+    assert len(both.requests) == len(first.requests) + len(second.requests)
+
+
+def test_no_shared_point_is_said() -> None:
+    found = Comparison.of_runs({"A": synthetic_run(concurrency=[1]), "B": synthetic_run(rate=[4])})
+    assert "nothing can be compared" in str(found.verdict)
+    assert found.table.empty
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(SpecError):
+        Comparison.of_runs({"A": []})
+
+
+def test_summaries_of_another_tool_can_be_compared_and_say_that_they_have_no_intervals() -> None:
+    theirs = Run.load(Path(__file__).parent / "vllm_bench_serve.json")
+    ours = synthetic_run(name="ours", concurrency=[16])
+    found = Comparison.of_runs({"ours": ours, "theirs": theirs})
+    assert found.verdict.better is None
+    assert "(no interval can be given)" in str(found.verdict)
+    assert flagged(found, "of theirs there are only summaries")
+    row = found.table.loc[("16 streams", "median_ttft_ms")]
+    assert row["theirs", "value"] == pytest.approx(242.3088)
+    assert np.isnan(row["theirs", "low"])
+
+
+def test_three_rounds_of_summaries_do_have_intervals() -> None:
+    def given(name: str, factor: float) -> list[Run]:
+        runs = []
+        for i in range(3):
+            run = synthetic_run(name=name, seed=i + sum(map(ord, name)), concurrency=[4], requests=400, tpot=0.01 * factor)
+            runs.append(Run(run.header, run.columns.take(np.zeros(0, dtype=np.int64)), given=run.points))
+        return runs
+
+    found = Comparison.of_runs({"A": given("A", 1.0), "B": given("B", 0.8)})
+    assert effect(found, "median_tpot_ms", "4 streams").outcome == "different"
+    assert found.table.loc[("4 streams", "median_tpot_ms")]["A", "low"] < 10 < found.table.loc[("4 streams", "median_tpot_ms")]["A", "high"]  # fmt: skip  # noqa: E501
+
+
+def test_answers_side_by_side() -> None:
+    given = {
+        "qwen": Answer("qwen", "m", "yes", ttft=0.2, tokens=10, tokens_per_s=40.0, prompt_tokens=7, finish="stop"),
+        "tiny": Answer("tiny", "t", "no", ttft=0.1, tokens=12, tokens_per_s=20.0, prompt_tokens=9, finish="stop"),
+        "gone": Answer("gone", error="connection refused"),
+    }
+    found = Comparison.of_answers("Is it?", given)
+    said = str(found.verdict)
+    assert "One prompt decides nothing" in said
+    assert "tiny was first to speak (tiny 100 ms, qwen 200 ms)" in said
+    assert "qwen wrote fastest" in said
+    assert "The answers differ (qwen 10 tokens, tiny 12 tokens)" in said
+    assert "gone did not answer: connection refused" in said
+    assert found.table.loc["tokens_per_s", "qwen"] == 40.0
+    assert found.labels == ["qwen", "tiny", "gone"]
+    same = {name: Answer(name, text="yes", tokens=1) for name in "ab"}
+    assert "The answers are identical." in str(Comparison.of_answers("?", same).verdict)
+
+
+def test_report_goes_through_the_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pen:
+        def report(self, result: Comparison, path: Any) -> str:
+            return f"{result.labels} on {path}"
+
+    monkeypatch.setattr(Comparison, "renderer", Pen())
+    assert Comparison.of_runs({"A": synthetic_run()}).report("x.html") == "['A'] on x.html"
