@@ -219,7 +219,7 @@ class RunStore:
         try:
             with closing(self._connect()) as connection:
                 yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unusable("The run store cannot be read.", error) from error
 
     @contextmanager
@@ -228,7 +228,7 @@ class RunStore:
             with closing(self._connect()) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unusable(failed, error, then) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -266,7 +266,7 @@ class RunStore:
                 then="upgrade llm-magics",
             )
 
-    def _unusable(self, what: str, error: sqlite3.Error, then: str = "") -> StoreError:
+    def _unusable(self, what: str, error: Exception, then: str = "") -> StoreError:
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             then = f"move {self.path} away: a new store is made"
         return StoreError(what, why=f"{error} ({self.path})", then=then)

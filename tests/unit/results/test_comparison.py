@@ -126,7 +126,9 @@ def test_differences_are_a_frame() -> None:
     found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
     assert isinstance(found.differences, pd.DataFrame)
     assert len(found.differences) == len(found.effects)
-    assert {"point", "metric", "difference", "low", "high", "corrected", "detectable", "outcome"} <= set(found.differences)
+    assert {"point", "metric", "difference", "low", "high", "corrected", "detectable", "outcome"} <= set(
+        found.differences
+    )
 
 
 def test_same_runs_same_verdict() -> None:
@@ -220,7 +222,9 @@ def test_three_rounds_of_summaries_do_have_intervals() -> None:
     def given(name: str, factor: float) -> list[Run]:
         runs = []
         for i in range(3):
-            run = synthetic_run(name=name, seed=i + sum(map(ord, name)), concurrency=[4], requests=400, tpot=0.01 * factor)
+            run = synthetic_run(
+                name=name, seed=i + sum(map(ord, name)), concurrency=[4], requests=400, tpot=0.01 * factor
+            )
             runs.append(Run(run.header, run.columns.take(np.zeros(0, dtype=np.int64)), given=run.points))
         return runs
 

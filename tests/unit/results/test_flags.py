@@ -58,7 +58,9 @@ def test_a_length_that_was_not_honoured() -> None:
     run = synthetic_run(concurrency=[1], requests=50, warmup=0)
     short = np.where(np.arange(50) < 5, 40, 64)
     assert said(changed(run, output_tokens=short), "5 of 50 answers do not have the length asked for")
-    free = Run({**run.header, "workload": {**run.workload, "ignore_eos": False}}, replace(run.columns, output_tokens=short))
+    free = Run(
+        {**run.header, "workload": {**run.workload, "ignore_eos": False}}, replace(run.columns, output_tokens=short)
+    )
     assert not said(free, "length")
 
 
@@ -78,7 +80,9 @@ def test_errors_with_the_most_frequent_one() -> None:
 
 
 def test_a_cache_that_knows_random_prompts() -> None:
-    assert said(synthetic_run(concurrency=[1], cached_tokens=100), "78% of the prompt tokens came from the server's cache")
+    assert said(
+        synthetic_run(concurrency=[1], cached_tokens=100), "78% of the prompt tokens came from the server's cache"
+    )
     assert not said(synthetic_run(concurrency=[1], cached_tokens=10), "cache")
 
 
