@@ -9,11 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shlex
-import site
-import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,18 +21,18 @@ from urllib.parse import urlsplit
 from llm_magics.engines.base import Command, Engine
 from llm_magics.errors import LaunchError
 from llm_magics.runtime import lifetime, ports
-from llm_magics.runtime.environment import allowed, is_secret, secrets_in, visible_gpus
-from llm_magics.runtime.identity import of
-from llm_magics.runtime.logs import redact, redact_args, tail
+from llm_magics.runtime.environment import allowed, secrets_in, visible_gpus
+from llm_magics.runtime.logs import tail
 from llm_magics.runtime.outcomes import Differs, Failed, Outcome, PortBusy, Reused, Started, Stopped, TimedOut
 from llm_magics.runtime.owner import current_owner, owned
 from llm_magics.runtime.plan import Attempt, Plan
-from llm_magics.runtime.private_files import open_log
 from llm_magics.runtime.processes import MARK
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.shown_spec import differences, shown_command, shown_identity
 from llm_magics.runtime.start_times import StartTimes
 from llm_magics.runtime.stop import stop
+from llm_magics.runtime.supervisor_process import SupervisorProcess
 
 if TYPE_CHECKING:
     from llm_magics.spec.server import ServerSpec
@@ -154,7 +150,7 @@ def _reuse_or_start(
                     registry.write(adopted)
                 return Reused(adopted)
             if record.state != "stopping" and not replacing:
-                return Differs(record, _differences(record, request.spec))
+                return Differs(record, differences(record.spec, request.spec.identity))
         # Outside of the lock: the supervisor needs it to publish that it has stopped.
         stop(name, registry=registry)
 
@@ -176,9 +172,9 @@ def _start(
     for port in chosen:
         attempt, key = _attempt(request, build(port), port, key, identifier)
         attempts.append(attempt)
-    process = _spawn(registry, spec.name, identifier)
+    process = SupervisorProcess(registry, spec.name)
     try:
-        supervisor = of(process.pid)
+        supervisor = process.identity
         record = Record(
             id=identifier,
             name=spec.name,
@@ -190,7 +186,7 @@ def _start(
             created=time.time(),
             host=os.uname().nodename,
             reuse_key=spec.reuse_key,
-            spec=_public(spec.identity),
+            spec=shown_identity(spec.identity),
             supervisor=supervisor.to_json() if supervisor else {},
             url=attempts[0].url,
             gpus=list(request.gpus),
@@ -214,8 +210,7 @@ def _start(
             timeout=spec.timeout,
             attempts=attempts,
         )
-        with contextlib.suppress(BrokenPipeError):  # it died already: whoever waits sees that
-            process.communicate_plan(plan.dump())
+        process.tell(plan, record)
     except BaseException:
         process.abandon()
         with contextlib.suppress(OSError):
@@ -224,91 +219,23 @@ def _start(
     return Started(record)
 
 
-class _Supervisor:
-    """A supervisor as this process's child: told its plan, and reaped by a thread, so that it leaves no zombie."""
-
-    def __init__(self, popen: subprocess.Popen[bytes], after: Callable[[], object]) -> None:
-        self._popen = popen
-        self._after = after
-        self.pid = popen.pid
-
-    def communicate_plan(self, plan: bytes) -> None:
-        assert self._popen.stdin is not None  # noqa: S101 - a pipe was asked for
-        try:
-            with self._popen.stdin as pipe:
-                pipe.write(plan)
-        finally:
-            threading.Thread(target=self._reap, name="llm-magics-reaper", daemon=True).start()
-
-    def abandon(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-
-    def _reap(self) -> None:
-        if self._popen.wait() != 0:
-            self._after()
-
-
-def _spawn(registry: Registry, name: str, identifier: str) -> _Supervisor:
-    """Start the supervisor's Python; it waits for its plan while the launch goes on."""
-    log = open_log(registry.log_path(name), fresh=True)
-    registry.log_path(name).with_name(f"{name}.log.1").unlink(missing_ok=True)
-    try:
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "llm_magics.runtime.supervisor", name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,  # its own tracebacks, should there be any
-            start_new_session=True,
-            env=_supervisor_environment(),
-            cwd="/",
-        )
-    finally:
-        os.close(log)
-    return _Supervisor(popen, lambda: _after_a_killed_supervisor(registry, name, identifier))
-
-
-def _after_a_killed_supervisor(registry: Registry, name: str, identifier: str) -> None:
-    """Do what the supervisor could not: reading the record sweeps what it left behind, its key is of no more use."""
-    registry.get(name)
-    with contextlib.suppress(OSError), registry.lock(name):
-        record = registry.read(name)
-        if record is not None and record.id == identifier:
-            registry.write_key(name, None)
-
-
-def _supervisor_environment() -> dict[str, str]:
-    """Just enough to import this package; where it is not installed, from where this process has it."""
-    environment = {
-        key: os.environ[key] for key in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if key in os.environ
-    }
-    home = Path(__file__).parents[2]
-    if str(home) not in (sysconfig.get_path("purelib"), site.getusersitepackages()):
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), str(home)]))
-    return environment
-
-
 def _attempt(
     request: LaunchRequest, command: Command, port: int, key: str | None, identifier: str
 ) -> tuple[Attempt, str | None]:
-    key_env = request.engine.key_env
+    """The process for one port, and the key the server will have: one that the user gave by `env:` counts."""
+    host, key_env = request.spec.host, request.engine.key_env
     gpus = visible_gpus(request.gpus, none=request.spec.gpus == "none")
     environment = {**allowed(os.environ), **gpus, **command.env, MARK: identifier}
     if key_env is not None and key is not None:
-        # A key that the user gave by `env:` is the one the server will have.
         key = command.env.get(key_env, key)
         environment[key_env] = key
-    hidden = [*secrets_in(environment), *([key] if key else [])]
-    variables = {**gpus, **command.env}
-    shown = [f"{name}={'***' if is_secret(name) else shlex.quote(value)}" for name, value in variables.items()]
-    host = f"[{request.spec.host}]" if ":" in request.spec.host else request.spec.host
     return Attempt(
         argv=list(command.argv),
         env=environment,
-        host=request.spec.host,
+        host=host,
         port=port,
-        url=f"http://{host}:{port}",
-        command=redact(" ".join([*shown, shlex.join(redact_args(command.argv, hidden))]), hidden),
+        url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        command=shown_command(command, {**gpus, **command.env}, [*secrets_in(environment), *([key] if key else [])]),
     ), key
 
 
@@ -348,24 +275,6 @@ def _failure(record: Record, registry: Registry) -> Outcome:
     if record.stops_why == lifetime.TIMED_OUT:
         return TimedOut((record.ended_at or time.time()) - record.created, record.stage, log)
     return Failed(record.exit, log, record.diagnosis)
-
-
-def _public(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec's identity without secrets, as it may stand in a record."""
-    shown = dict(identity)
-    if env := shown.get("env"):
-        shown["env"] = {name: "***" if is_secret(name) else value for name, value in env.items()}
-    if args := shown.get("args"):
-        shown["args"] = redact_args(args, secrets_in({**os.environ, **identity.get("env", {})}))
-    return shown
-
-
-def _differences(record: Record, spec: ServerSpec) -> dict[str, tuple[Any, Any]]:
-    """Option -> (running, asked), for every option that differs."""
-    ours, theirs = _public(spec.identity), record.spec
-    keys = [*ours, *(key for key in theirs if key not in ours)]
-    found = {key: (theirs.get(key), ours.get(key)) for key in keys if theirs.get(key) != ours.get(key)}
-    return found or {"env": ("other secrets", "these")}
 
 
 def _with(record: Record, **changes: Any) -> Record:

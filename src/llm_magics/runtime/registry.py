@@ -164,6 +164,13 @@ class Registry:
         else:
             write_whole(self.key_path(name), key)
 
+    def forget_key(self, record: Record) -> None:
+        """Remove the key of a server that ended, unless the name is another server's by now."""
+        with self.lock(record.name):
+            latest = self.read(record.name)
+            if latest is None or latest.id == record.id:
+                self.write_key(record.name, None)
+
     def _path(self, name: str, kind: str) -> Path:
         if not _NAME.match(name):
             raise ValueError(f"{name!r} is not the name of a server")

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,18 @@ from llm_magics.runtime.environment import secrets_in
 from llm_magics.runtime.identity import current
 from llm_magics.runtime.log_writer import LogWriter
 from llm_magics.runtime.plan import Attempt, Plan
-from llm_magics.runtime.probe import Probe
+from llm_magics.runtime.published import Published
+from llm_magics.runtime.readiness import Readiness
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.start_times import StartTimes
+from llm_magics.runtime.why_ended import why_ended
 
 _TICK = 1.0  # s between two looks at owners and clock once the engine is ready
 _BUSY_TICK = 0.02  # s, while something is expected any moment
-_PUBLISH = 0.2  # s between two writes of a stage
 _CENSUS = 1.0, 10.0  # s between two counts of the tree: while loading, when ready
 _LAST_WORD = 4.0  # s that the final record is tried to be written when the disk is full
+_READ = 256 * 1024  # bytes of output taken at once
 
 
 class Supervisor:
@@ -45,25 +47,26 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.registry = Registry(Path(plan.directory))
-        self.record = Record.from_json(plan.record)
+        self.published = Published(self.registry, Record.from_json(plan.record))
         self.engine = _adapter(plan)
-        self.log = LogWriter(
-            self.registry.log_path(self.record.name),
-            [*([plan.key] if plan.key else []), *secrets_in(plan.attempts[0].env)],
-        )
+        secrets = [*([plan.key] if plan.key else []), *secrets_in(plan.attempts[0].env)]
+        self.log = LogWriter(self.registry.log_path(self.record.name), secrets)
         self.attempts = list(plan.attempts)
         self.attempt: Attempt = self.attempts[0]
         self.process: EngineProcess | None = None
-        self.probe: Probe | None = None
+        self.readiness: Readiness | None = None
         self.lifetime = lifetime.Lifetime()
         self.activity: Activity | None = None
         self.selector = selectors.DefaultSelector()
-        self.changes: dict[str, Any] = {}
         self.asked = False
-        self.port_is_ours = False
         self.ended = False
         self.born = time.monotonic()
-        self.next_probe = self.next_publish = self.next_census = self.next_activity = self.next_judgement = 0.0
+        self.next_census = self.next_activity = self.next_judgement = 0.0
+
+    @property
+    def record(self) -> Record:
+        """The server's record as it is now."""
+        return self.published.record
 
     # The loop ---------------------------------------------------------------------------------------------------------
 
@@ -84,9 +87,13 @@ class Supervisor:
     def _pause(self) -> float:
         if self.record.state == "ready":
             return _TICK
-        if self.record.state == "stopping" or (self.process and self.process.exit is not None):
+        if (
+            self.record.state == "stopping"
+            or self.readiness is None
+            or (self.process and self.process.exit is not None)
+        ):
             return _BUSY_TICK
-        return max(0.0, min(self.next_probe - time.monotonic(), _TICK))
+        return max(0.0, min(self.readiness.next - time.monotonic(), _TICK))
 
     def _tick(self) -> None:
         assert self.process is not None  # noqa: S101 - `_start` came first
@@ -94,7 +101,7 @@ class Supervisor:
         if self.asked and self.record.state != "stopping":
             self._stop(lifetime.ASKED)
         if self.process.exit is not None:
-            self._clear_up()
+            self._clear_up(self.process)
         elif self.record.state == "stopping":
             self.process.terminate()
             if self.process.overdue(self.engine.grace):
@@ -103,15 +110,15 @@ class Supervisor:
             self._watch()
         else:
             self._await_ready()
-        self._census()
-        self._publish()
+        if not self.ended:
+            self._census()
+        self.published.flush(force=self.ended)
 
     def _listen_to_signals(self) -> None:
-        reader, writer = socket.socketpair()
+        reader, self._waker = socket.socketpair()
         reader.setblocking(False)
-        writer.setblocking(False)
-        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        self._wakers = reader, writer
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
 
         def drain() -> None:
             with contextlib.suppress(BlockingIOError):
@@ -130,70 +137,37 @@ class Supervisor:
 
     def _start(self) -> None:
         self.attempt = self.attempts.pop(0)
-        changes: dict[str, Any] = {"url": self.attempt.url, "command": self.attempt.command, "stage": ""}
+        self.published.change(url=self.attempt.url, command=self.attempt.command, stage="")
         try:
-            self.process = EngineProcess(self.attempt, self.plan.cwd)
+            process = EngineProcess(self.attempt, self.plan.cwd)
         except OSError as error:
             self.log.say(f"cannot start {self.attempt.argv[0]}: {error.strerror}")
             remedy = "see that the engine is installed: `%llm doctor`"
             diagnosis = {"cause": "the engine could not be executed", "line": str(error), "remedy": remedy}
-            self._end(state="failed", diagnosis=diagnosis, **changes)
+            self._end(state="failed", diagnosis=diagnosis)
             return
-        self.selector.register(self.process.output, selectors.EVENT_READ, self._drain)
-        self.probe = Probe(self.attempt.host, self.attempt.port, self.engine.ready_path, self.plan.key)
-        self.next_probe, self.port_is_ours = 0.0, False
-        identity = self.process.identity
-        self._change(state="loading", process=identity and identity.to_json(), **changes)
+        self.process = process
+        self.selector.register(process.output, selectors.EVENT_READ, self._drain)
+        self.readiness = Readiness(self.selector, self.attempt, self.engine.ready_path, self.plan.key, process.tree)
+        self.published.change(state="loading", process=process.identity and process.identity.to_json())
 
     def _await_ready(self) -> None:
         now = time.monotonic()
+        assert self.readiness is not None  # noqa: S101 - `_start` came first
         if now - self.born > self.plan.timeout:
             self._stop(lifetime.TIMED_OUT)
             return
-        if now >= self.next_judgement:
+        self.readiness.look()
+        if self.readiness.ready:
+            self._ready(now)
+        elif now >= self.next_judgement:
             self._judge(now)
-        if now >= self.next_probe:
-            # Often at first, for engines that are ready in a moment; an engine that takes minutes is not hurried.
-            self.next_probe = now + min(0.5, max(0.02, (now - self.born) / 50))
-            self._probe()
 
-    def _probe(self) -> None:
-        assert self.probe is not None  # noqa: S101
+    def _ready(self, now: float) -> None:
         assert self.process is not None  # noqa: S101
-        if self.probe.busy:
-            self._hear()
-        if self.record.state == "ready" or self.probe.busy or not self.probe.connect():
-            return
-        if not self.port_is_ours:
-            pids = (process.pid for process in self.process.tree())
-            self.port_is_ours = ports.held_by(self.attempt.port, pids) is not False
-        if not self.port_is_ours:
-            self.probe.close()  # somebody else answers there: the key is not for them
-            return
-        self.probe.ask()
-        if self.probe.socket is not None:
-            self.selector.register(self.probe.socket, selectors.EVENT_READ, self._hear)
-
-    def _hear(self) -> None:
-        assert self.probe is not None  # noqa: S101
-        status = self.probe.status()
-        if status is None:
-            return
-        self._hang_up()
-        if status == 200 and self.record.state == "loading":
-            self._ready()
-
-    def _hang_up(self) -> None:
-        if self.probe is not None and self.probe.socket is not None:
-            with contextlib.suppress(KeyError, ValueError):
-                self.selector.unregister(self.probe.socket)
-            self.probe.close()
-
-    def _ready(self) -> None:
-        now = time.monotonic()
-        assert self.process is not None  # noqa: S101
-        self._change(state="ready", stage="", ready_at=time.time())
-        self._publish(force=True)
+        self.published.change(state="ready", stage="", ready_at=time.time())
+        self.published.flush()
+        self.next_census = 0.0  # the workers are all there now
         self.lifetime.active(now)
         self.activity = Activity(self.engine, self.attempt.host, self.attempt.port, self.plan.key, self.process.tree)
         with contextlib.suppress(OSError):
@@ -203,7 +177,7 @@ class Supervisor:
         """Take what the engine said: to the log, and for the stage it announces."""
         assert self.process is not None  # noqa: S101
         try:
-            output = os.read(self.process.output, 256 * 1024)
+            output = os.read(self.process.output, _READ)
         except BlockingIOError:
             return
         if not output:
@@ -211,7 +185,7 @@ class Supervisor:
             return
         for line in self.log.feed(output):
             if self.record.state == "loading" and (stage := self.engine.stage(line)):
-                self._change(stage=stage)
+                self.published.change(stage=stage)
 
     # Being ready ------------------------------------------------------------------------------------------------------
 
@@ -226,14 +200,8 @@ class Supervisor:
 
     def _judge(self, now: float) -> None:
         """Read what others changed (new owners, another lifetime), and see whether the server's time is over."""
-        self.next_judgement = now + (_TICK / 2)
-        latest = self.registry.read(self.record.name)
-        if latest is not None and latest.id != self.record.id:
-            self._stop(lifetime.REPLACED)
-            return
-        if latest is not None:
-            self.record = replace(self.record, owners=latest.owners, keep=latest.keep, idle=latest.idle)
-        elif not self.registry.exists(self.record.name):
+        self.next_judgement = now + _TICK / 2
+        if not self.published.refresh():
             self._stop(lifetime.REPLACED)
             return
         verdict = self.lifetime.judge(self.record, now)
@@ -241,122 +209,75 @@ class Supervisor:
             self._stop(verdict.why)
         elif verdict.why != self.record.stops_why:
             at = None if verdict.stops_in is None else time.time() + verdict.stops_in
-            self._change(stops_at=at, stops_why=verdict.why)
+            self.published.change(stops_at=at, stops_why=verdict.why)
+
+    def _census(self) -> None:
+        """Put the tree's identities into the record: who comes after a killed supervisor has to find them."""
+        now = time.monotonic()
+        if now < self.next_census or self.process is None or self.process.identity is None:
+            return
+        self.next_census = now + _CENSUS[self.record.state == "ready"]
+        tree = [process.to_json() for process in self.process.tree()]
+        if tree and tree != (self.record.process or {}).get("tree"):
+            self.published.change(process={**self.process.identity.to_json(), "tree": tree})
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: str) -> None:
-        self._hang_up()
-        self._change(state="stopping", stage="", stops_at=None, stops_why=why)
-        self._publish(force=True)
+        if self.readiness is not None:
+            self.readiness.close()
+        self.published.change(state="stopping", stage="", stops_at=None, stops_why=why)
+        self.published.flush()
         if self.process is not None:
             self.process.terminate()
 
-    def _clear_up(self) -> None:
+    def _clear_up(self, process: EngineProcess) -> None:
         """The engine's own process has ended: see that nothing else stays, then say how it ended."""
-        assert self.process is not None  # noqa: S101
-        left = self.process.tree()
-        if left and not self.process.straggling() and not self.process.overdue(self.engine.grace):
+        left = process.tree()
+        if left and not process.straggling() and not process.overdue(self.engine.grace):
             return
-        stuck = self.process.kill() if left else []
-        self._hang_up()
-        self._drain_rest()
+        stuck = process.kill() if left else []
+        if self.readiness is not None:
+            self.readiness.close()
+        self._drain_rest(process)
         if stuck:
-            self.log.say(f"these processes could not be ended: {', '.join(str(process.pid) for process in stuck)}")
-        exit_status = self.process.exit
-        if self.record.state == "stopping":
-            if self.record.stops_why == lifetime.TIMED_OUT:
-                found = self.engine.diagnose(list(self.log.tail))
-                self._end(state="failed", exit=exit_status, diagnosis=found and asdict(found))
-            else:
-                self._end(state="stopped", exit=exit_status)
-        elif self.record.state == "loading" and self._lost_the_port() and self.attempts:
+            self.log.say(f"these processes could not be ended: {', '.join(str(each.pid) for each in stuck)}")
+        state, log = self.record.state, list(self.log.tail)
+        if state == "loading" and self.attempts and not ports.is_free(self.attempt.host, self.attempt.port):
             self.log.say(f"port {self.attempt.port} was taken in between; trying {self.attempts[0].port}")
-            self.process.close()
+            process.close()
             self._start()
-        elif self.record.state == "ready" and exit_status == 0:
+        elif state == "stopping" and self.record.stops_why != lifetime.TIMED_OUT:
+            self._end(state="stopped", exit=process.exit)
+        elif state == "stopping":
+            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.engine, log, None))
+        elif state == "ready" and process.exit == 0:
             self._end(state="stopped", exit=0, stops_why="the engine ended by itself")
         else:
-            self._end(state="failed", exit=exit_status, diagnosis=self._diagnosis(exit_status))
+            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.engine, log, process.exit))
 
-    def _drain_rest(self) -> None:
+    def _drain_rest(self, process: EngineProcess) -> None:
         """Everything that wrote to the pipe is gone, so what is in it now is all there will be."""
-        assert self.process is not None  # noqa: S101
         with contextlib.suppress(OSError):
-            while output := os.read(self.process.output, 256 * 1024):
+            while output := os.read(process.output, _READ):
                 self.log.feed(output)
         with contextlib.suppress(KeyError, ValueError):
-            self.selector.unregister(self.process.output)
-
-    def _lost_the_port(self) -> bool:
-        return not ports.is_free(self.attempt.host, self.attempt.port)
-
-    def _diagnosis(self, exit_status: int | None) -> dict[str, str] | None:
-        found = self.engine.diagnose(list(self.log.tail))
-        if found is not None:
-            return asdict(found)
-        if exit_status is None or exit_status >= 0:
-            return None
-        name = signal.Signals(-exit_status).name
-        remedy = "see its log"
-        if exit_status == -signal.SIGKILL:
-            remedy = "unless somebody killed it, the machine ran out of memory: take a smaller model or max_model_len"
-        elif exit_status == -signal.SIGILL:
-            remedy = "this build of the engine needs a newer CPU: install another build"
-        return {"cause": f"the engine was ended by {name}", "line": "", "remedy": remedy}
+            self.selector.unregister(process.output)
 
     def _end(self, **changes: Any) -> None:
         # Log and key first: whoever reads that it ended may start the next server of this name at once.
         self.log.close()
         with contextlib.suppress(OSError):
-            self.registry.write_key(self.record.name, None)
-        self._change(**{"stage": "", "stops_at": None, "ended_at": time.time(), **changes})
+            self.registry.forget_key(self.record)
+        self.published.change(**{"stage": "", "stops_at": None, "ended_at": time.time(), **changes})
         self.ended = True
 
     def _last_word(self) -> None:
         deadline = time.monotonic() + _LAST_WORD
-        while self.changes and time.monotonic() < deadline:
-            self._publish(force=True)
-            if self.changes:
+        while self.published.pending and time.monotonic() < deadline:
+            self.published.flush(force=True)
+            if self.published.pending:
                 time.sleep(0.2)
-
-    # The record -------------------------------------------------------------------------------------------------------
-
-    def _census(self) -> None:
-        """Put the tree's identities into the record: who comes after a killed supervisor has to find them."""
-        now = time.monotonic()
-        if now < self.next_census or self.process is None or self.process.identity is None or self.ended:
-            return
-        self.next_census = now + _CENSUS[self.record.state == "ready"]
-        tree = [process.to_json() for process in self.process.tree()]
-        if tree and tree != (self.record.process or {}).get("tree"):
-            self._change(process={**self.process.identity.to_json(), "tree": tree})
-
-    def _change(self, **changes: Any) -> None:
-        if changes.get("state", self.record.state) != self.record.state:
-            self.next_publish = 0.0
-        self.record = replace(self.record, **changes)
-        self.changes |= changes
-
-    def _publish(self, *, force: bool = False) -> None:
-        """Write what changed; when the disk is full, keep it for the next time."""
-        now = time.monotonic()
-        if not self.changes or (now < self.next_publish and not force and not self.ended):
-            return
-        self.next_publish = now + _PUBLISH
-        name = self.record.name
-        with contextlib.suppress(OSError), self.registry.lock(name):
-            latest = self.registry.read(name)
-            if latest is not None and latest.id != self.record.id:
-                self.changes.clear()  # the name is another server's now
-                return
-            if latest is None and not self.registry.exists(name):
-                self.changes.clear()  # dismissed: it must not come back
-                return
-            # What others wrote stays (owners, lifetime); a record that was damaged is made whole.
-            self.record = replace(latest or self.record, **self.changes)
-            self.registry.write(self.record)
-            self.changes.clear()
 
 
 def _adapter(plan: Plan) -> Engine:

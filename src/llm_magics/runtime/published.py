@@ -1,0 +1,77 @@
+"""The supervisor's side of the record: what it changes is written soon, and never over what others wrote meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from typing import Any
+
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+_PAUSE = 0.2  # s between two writes of a mere stage
+
+
+class Published:
+    """One server's record while its supervisor lives.
+
+    Parameters
+    ----------
+    registry
+        Where it is written.
+    record
+        The record as the launch wrote it.
+    """
+
+    def __init__(self, registry: Registry, record: Record) -> None:
+        self._registry = registry
+        self._changes: dict[str, Any] = {}
+        self._next = 0.0
+        self.record = record
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is not written yet: the disk may be full."""
+        return bool(self._changes)
+
+    def change(self, **changes: Any) -> None:
+        """Change the record; a new state is written by the next `flush`, a new stage a little later."""
+        if changes.get("state", self.record.state) != self.record.state:
+            self._next = 0.0
+        self.record = replace(self.record, **changes)
+        self._changes |= changes
+
+    def flush(self, *, force: bool = False) -> None:
+        """Write what changed; what cannot be written is kept for the next time."""
+        now = time.monotonic()
+        if not self._changes or (now < self._next and not force):
+            return
+        self._next = now + _PAUSE
+        with contextlib.suppress(OSError), self._registry.lock(self.record.name):
+            latest = self._registry.read(self.record.name)
+            if self._ours(latest):
+                # A record that was damaged is made whole again.
+                self.record = replace(latest or self.record, **self._changes)
+                self._registry.write(self.record)
+            self._changes.clear()
+
+    def refresh(self) -> bool:
+        """Take over what others decide: owners and lifetime.
+
+        Returns
+        -------
+        bool
+            False when the record is gone, or the name is another server's by now.
+        """
+        latest = self._registry.read(self.record.name)
+        if not self._ours(latest):
+            return False
+        if latest is not None:
+            self.record = replace(self.record, owners=latest.owners, keep=latest.keep, idle=latest.idle)
+        return True
+
+    def _ours(self, latest: Record | None) -> bool:
+        if latest is None:
+            return self._registry.exists(self.record.name)
+        return latest.id == self.record.id
