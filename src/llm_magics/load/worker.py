@@ -22,6 +22,7 @@ import orjson
 from llm_magics.load.driver import Driver, ramp
 from llm_magics.load.heartbeat import Heartbeat, percentile
 from llm_magics.load.pool import Pool
+from llm_magics.load.priority import urgent
 from llm_magics.load.prompts import Recipe, Stock
 from llm_magics.load.recorder import Recorder
 
@@ -43,6 +44,7 @@ class Session:
         self.stock: Stock | None = None
         self.step: dict[str, Any] = {}
         self.number = 0
+        self.priority = "normal"
         self.cancelled = False
         self.broken: OSError | None = None
         self._input = b""
@@ -135,7 +137,7 @@ class Session:
                 "loop_lag_p99": percentile(self.heart.lateness, 0.99),
                 "send_lag_p99": percentile(driver.send_lag, 0.99),
                 "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
-                "held": driver.held, "workers": 1,
+                "held": driver.held, "workers": 1, "priority": self.priority,
             }
         )  # fmt: skip
         self._flush()
@@ -228,9 +230,11 @@ def main() -> int:
         line += piece
     plan, _, rest = bytes(line).partition(b"\n")
     _raise_descriptor_limit()
+    priority = urgent()
 
     async def session() -> int:
         work = Session(orjson.loads(plan))
+        work.priority = priority
         work._input = rest  # noqa: SLF001
         return await work.run()
 
