@@ -23,7 +23,8 @@ def made(identity: str, requests: int = 50) -> Run:
     records = [
         RequestRecord(
             point=0, index=i, intended=i * 0.1, sent=i * 0.1, first_token=i * 0.1 + 0.05, last_token=i * 0.1 + 0.7,
-            done=i * 0.1 + 0.7, output_tokens=64, prompt_tokens=9, chunks=64, gaps=[10_000 + (i * j) % 997 for j in range(63)],
+            done=i * 0.1 + 0.7, output_tokens=64, prompt_tokens=9, chunks=64,
+            gaps=[10_000 + (i * j) % 997 for j in range(63)],
         )
         for i in range(requests)
     ]  # fmt: skip

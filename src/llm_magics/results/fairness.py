@@ -54,13 +54,16 @@ def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
             if _differ(said := [work.get(key) for work in works.values()]):
                 yield f"{key} differs: {_each(works, said)}"
     seeds = [[run.workload.get("seed") for run in runs] for runs in sides.values()]
-    hashes = [[run.header.get("schedule_hash") for run in runs] for runs in sides.values()]
+    salts = [[(run.header.get("prompts") or {}).get("salt") for run in runs] for runs in sides.values()]
+    schedules = [[point.get("schedule") for run in runs for point in run.asked] for runs in sides.values()]
     if any(None in each for each in seeds):
         unknown = [label for label, each in zip(sides, seeds, strict=True) if None in each]
         yield f"what {', '.join(unknown)} was sent is not known: the prompts may differ"
     elif _differ([sorted(each) for each in seeds]):
         yield f"the prompts are not the same, their seeds differ: {_each(sides, seeds)}"
-    elif all(all(each) for each in hashes) and _differ([sorted(each) for each in hashes]):
+    elif _differ([sorted(each, key=str) for each in salts]):
+        yield "the prompts have the same lengths but not the same words: the runs were made apart"
+    elif all(all(each) for each in schedules) and _differ(schedules):
         yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
 
 

@@ -144,7 +144,7 @@ class Audit:
 
 @dataclass(slots=True)
 class ServerSample:
-    """The server's own metrics at one moment of the run: portable name (`running`, `waiting`, `kv_usage` …) -> value."""
+    """The server's own metrics at one moment: portable name (`running`, `waiting`, `kv_usage` …) -> value."""
 
     t: float
     values: dict[str, float]

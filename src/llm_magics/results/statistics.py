@@ -3,10 +3,11 @@
 How resampling is done, and why. Requests are resampled, not blocks of them: with the 50 requests a notebook sends,
 blocks long enough to hold the dependence between neighbours would be a handful, and a bootstrap of a handful is too
 narrow. Instead the dependence is measured (`dependence`, tau: n dependent requests say as much as n / tau
-independent ones) and the bootstrap's standard error is widened by sqrt(tau). Intervals are then Student's t, on the log scale for times and throughputs (a ratio of 2 and of 1/2 are equally far),
-because a percentile bootstrap of small samples is too narrow by itself (Hesterberg 2015, "What Teachers Should Know
-About the Bootstrap", section 4). Where both sides were sent the same requests, pairs are resampled, so that what lies
-in the request and not in the server cancels. Everything is seeded: the same runs give the same verdict.
+independent ones) and the bootstrap's standard error is widened by sqrt(tau). Intervals are then Student's t,
+on the log scale for times and throughputs (a ratio of 2 and of 1/2 are equally far), because a percentile bootstrap of
+small samples is too narrow by itself (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 4).
+Where both sides were sent the same requests, pairs are resampled, so that what lies in the request and not in the
+server cancels. Everything is seeded: the same runs give the same verdict.
 """
 
 from __future__ import annotations
@@ -112,9 +113,10 @@ def dependence(series: Sequence[Floats]) -> Dependence:
     """tau = 1 + 2 * sum of autocorrelations, at least 1, of requests in the order they were sent.
 
     The sum ends where a pair of successive autocorrelations is no longer positive (Geyer 1992, initial positive
-    sequence), at lag W. Short series make it too small, for which it is corrected by 1 + (2W + 1) / n, and the
-    variance that is scaled with it is known with n / (2W + 1) degrees of freedom (Wolff 2004, "Monte Carlo errors with
-    less errors", equations 49 and 42). Several series (rounds) are pooled, never joined end to end.
+    sequence), at lag W. Short series make it too small: by a factor of 1 + (2W + 1) / n through the mean that is taken
+    off (Wolff 2004, "Monte Carlo errors with less errors", equation 49), and by as much again, as simulation shows,
+    because the sum is cut off early; it is corrected for both. The variance that is scaled with it is known with
+    n / (2W + 1) degrees of freedom (equation 42). Several series (rounds) are pooled, never joined end to end.
     """
     kept = [each - each.mean() for each in series if len(each) > 3]
     n = sum(len(each) for each in series)
@@ -134,7 +136,7 @@ def dependence(series: Sequence[Floats]) -> Dependence:
         tau += 2 * pair
         window += 2
     spread = (2 * window + 1) / n
-    corrected = tau * (1 + spread * len(series)) if window else tau
+    corrected = tau * (1 + 2 * spread * len(series)) if window else tau
     return Dependence(float(min(max(corrected, 1.0), n / 2)), max(1 / spread - 1, 1.0))
 
 

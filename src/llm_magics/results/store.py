@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from llm_magics.results import spool
 from llm_magics.results.columns import Columns
 from llm_magics.results.records import Audit, PointWindow, ServerSample
 from llm_magics.results.run import Run
+from llm_magics.results.run_rows import RunRow, row_of
+
+__all__ = ["RunRow", "RunStore"]
 
 SCHEMA = 1
 _BUSY = 20.0  # s to wait for another process that writes
@@ -44,35 +47,6 @@ CREATE TABLE IF NOT EXISTS contents (
 );
 CREATE INDEX IF NOT EXISTS runs_started ON runs (started DESC);
 """
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A stored run in a list.
-
-    Attributes
-    ----------
-    id, name, label, engine, model, status
-        As in `Run`.
-    started
-        ISO 8601, UTC.
-    points, requests
-        How many of each were measured.
-    headline
-        The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the lowest
-        median TTFT and TPOT of all points (`median_ttft_ms`, `median_tpot_ms`).
-    """
-
-    id: str
-    name: str
-    label: str
-    engine: str
-    model: str
-    started: str
-    status: str
-    points: int
-    requests: int
-    headline: dict[str, Any]
 
 
 class RunStore:
@@ -270,32 +244,6 @@ class RunStore:
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             then = f"move {self.path} away: a new store is made"
         return StoreError(what, why=f"{error} ({self.path})", then=then)
-
-
-def row_of(run: Run) -> RunRow:
-    """A run as it stands in a list."""
-    header = run.header
-    return RunRow(
-        id=run.id,
-        name=run.name,
-        label=run.label,
-        engine=str(header.get("engine") or ""),
-        model=str(header.get("model") or ""),
-        started=run.started.isoformat(timespec="seconds"),
-        status=run.status,
-        points=len(run.points),
-        requests=len(run.measured) or sum(point.get("completed") or 0 for point in run.points),
-        headline=_headline(run.points),
-    )
-
-
-def _headline(points: list[dict[str, Any]]) -> dict[str, Any]:
-    best = max(points, key=lambda point: point.get("output_throughput") or 0.0, default={})
-    found = {"output_throughput": best.get("output_throughput"), "at": best.get("label")}
-    for key in ("median_ttft_ms", "median_tpot_ms"):
-        values = [value for point in points if (value := point.get(key)) is not None]
-        found[key] = min(values, default=None)
-    return found
 
 
 def _run(document: dict[str, Any], requests: bytes) -> Run:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from synthetic import synthetic_run
 
 from llm_magics.errors import SpecError
 from llm_magics.results.answers import Answer
 from llm_magics.results.comparison import Comparison
 from llm_magics.results.pooling import pooled
 from llm_magics.results.run import Run
-from synthetic import synthetic_run
 
 
 def rounds(name: str, count: int = 3, **server: Any) -> list[Run]:
@@ -154,6 +154,18 @@ def test_what_is_unfair_is_said(changes: dict[str, Any], words: str) -> None:
     found = Comparison.of_runs({"A": synthetic_run(name="A", **base), "B": synthetic_run(name="B", seed=1, **(base | changes))})  # fmt: skip  # noqa: E501
     assert flagged(found, words)
     assert f"Careful: {next(flag for flag in found.flags if words in flag)}." in str(found.verdict)
+
+
+def test_runs_made_apart_with_one_seed_have_other_words() -> None:
+    sides = {name: synthetic_run(name=name, seed=i, header={"prompts": {"salt": i}}) for i, name in enumerate("AB")}
+    assert flagged(Comparison.of_runs(sides), "the same lengths but not the same words")
+
+
+def test_other_schedules_with_one_seed_are_said() -> None:
+    sides = {name: synthetic_run(name=name, rate=[8]) for name in "AB"}
+    for name, run in sides.items():
+        run.header["points"][0]["schedule"] = [f"digest of {name}"]
+    assert flagged(Comparison.of_runs(sides), "the schedules are not the same")
 
 
 def test_other_sampling_is_said() -> None:

@@ -1,4 +1,4 @@
-"""If these fail, a run cannot be taken out to another tool, or another tool's run says something else here than there."""
+"""If these fail, a run cannot be taken to another tool, or another tool's run says something else here than there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from synthetic import synthetic_run
 
 from llm_magics.errors import SpecError
 from llm_magics.results import exchange
 from llm_magics.results.run import Run
-from synthetic import synthetic_run
 
 HERE = Path(__file__).parent
 
@@ -91,7 +91,9 @@ GUIDELLM = {
     "benchmarks": [
         {
             "type_": "generative_benchmark",
-            "config": {"strategy": {"type_": "concurrent", "streams": 2}, "backend": {"target": "http://x", "model": "m"}},
+            "config": {
+                "strategy": {"type_": "concurrent", "streams": 2}, "backend": {"target": "http://x", "model": "m"},
+            },
             "scheduler_metrics": {
                 "start_time": 1000.0, "measure_start_time": 1001.0, "measure_end_time": 1005.0,
                 "requests_made": {"successful": 2, "errored": 1, "incomplete": 1, "total": 9},
@@ -100,9 +102,13 @@ GUIDELLM = {
             "requests": {
                 "successful": [
                     {
-                        "info": {"timings": {"targeted_start": start, "request_start": start + 0.01, "first_token_iteration": start + 0.1,
-                                             "last_token_iteration": start + 1.0, "request_end": start + 1.0, "token_iterations": 10}},
-                        "input_metrics": {"text_tokens": 100, "cached_tokens": 20}, "output_metrics": {"text_tokens": 10},
+                        "info": {"timings": {
+                            "targeted_start": start, "request_start": start + 0.01,
+                            "first_token_iteration": start + 0.1, "last_token_iteration": start + 1.0,
+                            "request_end": start + 1.0, "token_iterations": 10,
+                        }},
+                        "input_metrics": {"text_tokens": 100, "cached_tokens": 20},
+                        "output_metrics": {"text_tokens": 10},
                     }
                     for start in (998.5, 1001.0, 1002.0)
                 ],

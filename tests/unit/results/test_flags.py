@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthetic import synthetic_run
 
 from llm_magics.results.records import Audit
 from llm_magics.results.run import Run
-from synthetic import synthetic_run
 
 
 def changed(run: Run, **columns: Any) -> Run:

@@ -6,11 +6,11 @@ from datetime import UTC
 
 import numpy as np
 import pytest
+from synthetic import synthetic_run
 
 from llm_magics.results.columns import Columns
 from llm_magics.results.naming import is_id, labels, new_id
 from llm_magics.results.records import RequestRecord
-from synthetic import synthetic_run
 
 DESIGNED = [
     "point", "intended", "sent", "first_token", "last_token", "ttft", "tpot", "e2e", "prompt_tokens", "output_tokens",
@@ -32,10 +32,14 @@ def test_requests_are_one_row_a_measured_request() -> None:
 def test_rows_and_records_agree() -> None:
     """The columns compute what `RequestRecord`'s own properties say, for every kind of request."""
     records = [
-        RequestRecord(point=0, index=0, intended=1.0, sent=1.001, first_token=1.2, last_token=1.9, output_tokens=30, chunks=10, gaps=[70_000] * 9),
-        RequestRecord(point=0, index=1, intended=1.0, sent=1.1, first_token=1.2, last_token=1.2, output_tokens=1, chunks=1),
+        RequestRecord(
+            point=0, index=0, intended=1.0, sent=1.001, first_token=1.2, last_token=1.9, output_tokens=30, chunks=10,
+        ),
+        RequestRecord(
+            point=0, index=1, intended=1.0, sent=1.1, first_token=1.2, last_token=1.2, output_tokens=1, chunks=1,
+        ),
         RequestRecord(point=0, index=2, intended=2.0, status="error", error="reset"),
-        RequestRecord(point=0, index=3, intended=2.0, sent=2.0, first_token=2.5, last_token=3.0, chunks=4, gaps=[1] * 3),
+        RequestRecord(point=0, index=3, intended=2.0, sent=2.0, first_token=2.5, last_token=3.0, chunks=4),
     ]  # fmt: skip
     columns = Columns.of_records(records)
     for name in ("ttft", "tpot", "e2e", "lag"):

@@ -9,10 +9,10 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import synthetic_run
 
 from llm_magics.errors import StoreError
 from llm_magics.results import spool
-from synthetic import synthetic_run
 
 
 def lines(*, status: str | None = "complete", requests: int = 12) -> list[bytes]:

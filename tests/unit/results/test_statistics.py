@@ -14,7 +14,8 @@ from llm_magics.results.statistics import Doubt
 
 @pytest.mark.parametrize(
     ("p", "df", "t"),
-    [(0.975, 1, 12.706205), (0.975, 2, 4.302653), (0.975, 4, 2.776445), (0.995, 10, 3.169273), (0.95, 30, 1.697261), (0.975, 1e7, 1.959964)],
+    [(0.975, 1, 12.706205), (0.975, 2, 4.302653), (0.975, 4, 2.776445),
+     (0.995, 10, 3.169273), (0.95, 30, 1.697261), (0.975, 1e7, 1.959964)],
 )  # fmt: skip
 def test_students_t_as_in_the_tables(p: float, df: float, t: float) -> None:
     assert t_quantile(p, df) == pytest.approx(t, abs=1e-5)

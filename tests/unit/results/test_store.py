@@ -12,13 +12,13 @@ from pathlib import Path
 
 import orjson
 import pytest
+from synthetic import synthetic_run
 
 from llm_magics import paths
 from llm_magics.errors import StoreError
 from llm_magics.results import spool
 from llm_magics.results.run import Run
 from llm_magics.results.store import RunStore
-from synthetic import synthetic_run
 
 
 def test_a_run_comes_back_whole() -> None:
@@ -110,7 +110,8 @@ def test_several_processes_write_at_once() -> None:
         "from synthetic import synthetic_run\n"
         "from llm_magics.results.store import RunStore\n"
         "for i in range(4):\n"
-        "    RunStore().save(synthetic_run(requests=8, concurrency=[1], run_id=f'r{sys.argv[2]}{i}')); RunStore().list()\n"
+        "    RunStore().save(synthetic_run(requests=8, concurrency=[1], run_id=f'r{sys.argv[2]}{i}'))\n"
+        "    RunStore().list()\n"
     )
 
     def write(number: int) -> subprocess.CompletedProcess[str]:
@@ -134,7 +135,7 @@ def test_a_store_of_a_newer_version_is_refused_in_words() -> None:
 
 def test_a_file_that_is_no_store_is_refused_in_words() -> None:
     (paths.data_dir() / "runs.sqlite").write_bytes(b"this is not a database" * 100)
-    with pytest.raises(StoreError, match="move .* away"):
+    with pytest.raises(StoreError, match=r"move .* away"):
         RunStore().list()
 
 

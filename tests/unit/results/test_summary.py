@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic import synthetic_run
 
 from llm_magics.results.columns import Columns
 from llm_magics.results.records import RequestRecord
 from llm_magics.results.summary import latency, summary
-from synthetic import synthetic_run
 
 CLOSED = {"arrival": "concurrent", "concurrency": 1, "label": "1 stream"}
 
@@ -22,7 +22,8 @@ def record(index: int, start: float, *, ttft: float = 0.05, gap: float = 0.01, c
     last = start + ttft + gap * (chunks - 1)
     return RequestRecord(
         point=0, index=index, intended=start, sent=start, first_byte=start, first_token=start + ttft, last_token=last,
-        done=last, prompt_tokens=100, output_tokens=chunks * per_chunk, chunks=chunks, gaps=[round(gap * 1e6)] * (chunks - 1),
+        done=last, prompt_tokens=100, output_tokens=chunks * per_chunk, chunks=chunks,
+        gaps=[round(gap * 1e6)] * (chunks - 1),
     )  # fmt: skip
 
 

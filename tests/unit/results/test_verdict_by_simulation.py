@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulation import simulated_run
 
 from llm_magics.results.comparison import Comparison
-from simulation import simulated_run
 
 TRIALS = 100
 

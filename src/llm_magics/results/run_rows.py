@@ -1,0 +1,63 @@
+"""A run in a list of runs: the few figures that are kept apart so that listing reads no requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_magics.results.run import Run
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A stored run in a list.
+
+    Attributes
+    ----------
+    id, name, label, engine, model, status
+        As in `Run`.
+    started
+        ISO 8601, UTC.
+    points, requests
+        How many of each were measured.
+    headline
+        The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the lowest
+        median TTFT and TPOT of all points (`median_ttft_ms`, `median_tpot_ms`).
+    """
+
+    id: str
+    name: str
+    label: str
+    engine: str
+    model: str
+    started: str
+    status: str
+    points: int
+    requests: int
+    headline: dict[str, Any]
+
+
+def row_of(run: Run) -> RunRow:
+    """A run as it stands in a list."""
+    header = run.header
+    return RunRow(
+        id=run.id,
+        name=run.name,
+        label=run.label,
+        engine=str(header.get("engine") or ""),
+        model=str(header.get("model") or ""),
+        started=run.started.isoformat(timespec="seconds"),
+        status=run.status,
+        points=len(run.points),
+        requests=len(run.measured) or sum(point.get("completed") or 0 for point in run.points),
+        headline=_headline(run.points),
+    )
+
+
+def _headline(points: list[dict[str, Any]]) -> dict[str, Any]:
+    best = max(points, key=lambda point: point.get("output_throughput") or 0.0, default={})
+    found = {"output_throughput": best.get("output_throughput"), "at": best.get("label")}
+    for key in ("median_ttft_ms", "median_tpot_ms"):
+        values = [value for point in points if (value := point.get(key)) is not None]
+        found[key] = min(values, default=None)
+    return found
