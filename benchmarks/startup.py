@@ -51,7 +51,8 @@ def engine_alone() -> float:
             command.argv, env={**os.environ, **command.env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1) as answer:
+            url = f"http://127.0.0.1:{port}/health"
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
                 if answer.status == 200:
                     break
             time.sleep(0.005)
@@ -109,7 +110,8 @@ def main() -> None:
             ("supervisor, resident memory", f"{memory:.0f} MB", "under 25 MB"),
             ("a finished run of 1,000 requests, mime bundle", f"{seconds(SHOWN):.2f} s", "under 0.5 s"),
         ]
-    head = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
+    head = f"{datetime.now(UTC):%Y-%m-%d}, {machine}"
     table = "\n".join(["| what | median | target |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
     text = f"# Start-up\n\n`python benchmarks/startup.py --save`: {head}; {ROUNDS} rounds each.\n\n{table}\n"
     print(text)

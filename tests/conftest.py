@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Private Jupyter runtime and data directories; afterwards every server that a test forgot is stopped and reported."""
+    """Private Jupyter runtime and data directories; every server that a test forgot is stopped and reported."""
     home = tmp_path_factory.mktemp("jupyter")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(home / "runtime"))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(home / "data"))

@@ -221,12 +221,12 @@ def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
         raise SpecError(
             "GPUs were asked for, and this machine has none that can be seen.", then="leave gpus out; %llm doctor"
         )
-    if spec.gpus == "auto":
+    if not isinstance(spec.gpus, list):
         wanted = (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1)
         return tuple(gpu.index for gpu in gpus.free(wanted))
     known = [gpu.index for gpu in present]
-    if missing := [index for index in spec.gpus if index not in known]:  # type: ignore[union-attr]
+    if missing := [index for index in spec.gpus if index not in known]:
         raise SpecError(
             f"There is no GPU {missing[0]}.", why=f"GPUs here: {', '.join(map(str, known))}", then="%llm gpus"
         )
-    return tuple(spec.gpus)  # type: ignore[arg-type]
+    return tuple(spec.gpus)

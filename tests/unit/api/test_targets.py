@@ -18,7 +18,7 @@ from llm_magics.errors import SpecError, TargetError
 class Handler(BaseHTTPRequestHandler):
     """Any server on this machine: what it says to /v1/models is the test's to choose."""
 
-    models: Any = {"data": [{"id": "m"}]}
+    models: Any
     keys: list[str | None]
 
     def do_GET(self) -> None:
@@ -35,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[Handler]]]:
-    handler = type("One", (Handler,), {"keys": []})
+    handler = type("One", (Handler,), {"keys": [], "models": {"data": [{"id": "m"}]}})
     found = HTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=found.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{found.server_port}", handler
@@ -75,7 +75,7 @@ def test_other_urls_are_refused(url: str) -> None:
 
 
 def test_nobody_answers() -> None:
-    with pytest.raises(TargetError, match="127.0.0.1:9"):
+    with pytest.raises(TargetError, match=r"127\.0\.0\.1:9"):
         bench("http://127.0.0.1:9", requests=1)
 
 

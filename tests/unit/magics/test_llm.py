@@ -70,7 +70,7 @@ def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
         shell.run_line_magic("serve", "'a b'")
     with pytest.raises(SpecError, match="is not a name"):
         shell.run_line_magic("serve", "a/b")
-    with pytest.raises(SpecError, match="there is no verb 'lst'|no verb 'lst'; did you mean 'list'"):
+    with pytest.raises(SpecError, match="no verb 'lst'; did you mean 'list'"):
         shell.run_line_magic("llm", "lst")
     with pytest.raises(TargetError, match="no server 'nobody'"):
         shell.run_line_magic("bench", "nobody")
