@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import verbs
@@ -75,8 +76,8 @@ def _say(answer: verbs.Answer, *, as_json: bool) -> None:
     if as_json and answer.data is not None:
         print(json.dumps(_finite(answer.data), default=str, allow_nan=False))
         return
-    for line in answer.lines:
-        print(line, flush=True)
+    if answer.stream:
+        answer.stream(partial(print, flush=True))
     if answer.shown is not None:
         print(answer.shown)
 

@@ -6,7 +6,8 @@ notebook and the terminal add only how it is put on the screen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,14 +15,26 @@ from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb says: `shown` draws itself (mime bundle and `str`), `data` is JSON, `lines` stream as they come."""
+    """What a verb says.
+
+    Attributes
+    ----------
+    shown
+        Text, or something that draws itself (mime bundle and `str`).
+    data
+        The same as JSON.
+    stream
+        Instead: called with a function that puts a line on the screen, for what takes a while or goes on.
+    """
 
     shown: Any = None
     data: Any = None
-    lines: Iterable[str] = ()
+    stream: Callable[[Say], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,13 @@ def _logs(options: Any) -> Answer:
     last = logs.tail(path, options.n)
     if not options.follow:
         return Answer("\n".join(last), {"name": options.name, "log": last})
-    return Answer(lines=(line for part in (last, logs.follow(path, threading.Event())) for line in part))
+
+    def follow(say: Say) -> None:
+        with suppress(KeyboardInterrupt):  # the usual way to end it
+            for line in logs.follow(path, threading.Event(), lines=options.n):
+                say(line)
+
+    return Answer(stream=follow)
 
 
 def _gpus(_: Any) -> Answer:
@@ -154,9 +173,6 @@ def _install_options(line: LineParser) -> None:
 
 
 def _install(options: Any) -> Answer:
-    import queue
-    import threading
-
     from llm_magics import engines
     from llm_magics.engines import environments
     from llm_magics.engines.install import install
@@ -165,26 +181,12 @@ def _install(options: Any) -> Answer:
     if here is not None:
         where = here.python or here.binary
         return Answer(f"{options.engine} {here.version} is here already: {where}", {"where": where})
-    lines: queue.Queue[str | None] = queue.Queue()
-    ended: list[BaseException | Any] = []
 
-    def work() -> None:
-        try:
-            ended.append(install(options.engine, gpu=options.gpu, on_line=lines.put))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread below
-            ended.append(error)
-        lines.put(None)
+    def work(say: Say) -> None:
+        made = install(options.engine, gpu=options.gpu, on_line=say)
+        say(f"{options.engine} {made.version} is ready: {made.python or made.binary}")
 
-    def stream() -> Iterable[str]:
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while (line := lines.get()) is not None:
-            yield line
-        if isinstance(ended[0], BaseException):
-            raise ended[0]
-        yield f"{options.engine} {ended[0].version} is ready: {ended[0].python or ended[0].binary}"
-
-    return Answer(lines=stream())
+    return Answer(stream=work)
 
 
 def _runs_options(line: LineParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import (
@@ -145,11 +146,8 @@ class LLMMagics(Magics):
         with _help_as_text():
             options = verbs.parser(words[0], "%llm").read(words[1] if len(words) > 1 else "")
             answer = verbs.VERBS[words[0]].run(options)
-            try:
-                for each in answer.lines:
-                    print(each, flush=True)  # noqa: T201
-            except KeyboardInterrupt:
-                return None
+            if answer.stream:
+                answer.stream(partial(print, flush=True))
             if isinstance(answer.shown, str):
                 print(answer.shown)  # noqa: T201
                 return None
