@@ -19,6 +19,9 @@ class Renderer(Protocol):
     def bundle(self, result: Any) -> dict[str, Any]:
         """The mime bundle of the result."""
 
+    def text(self, result: Any) -> str:
+        """The result as aligned text."""
+
     def widget(self, result: Any) -> Any:
         """The ipywidgets version."""
 
@@ -39,6 +42,9 @@ class Shown:
     def widget(self) -> Any:
         """The result with live controls, as an ipywidgets widget."""
         return self._drawn_by().widget(self)
+
+    def __str__(self) -> str:
+        return self.renderer.text(self) if self.renderer else repr(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._drawn_by().bundle(self) if self.renderer else {"text/plain": repr(self)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.views import format as fmt
-from llm_magics.views import tables
+from llm_magics.views import headline, palette, tables
 from llm_magics.views.bundle import bundle
 from llm_magics.views.cards import AnswerCards
 from llm_magics.views.markup import Markup, page, tag
@@ -32,6 +32,10 @@ class ComparisonRenderer:
         figure = self.figure(result)
         return bundle(figure, page(*fragments(result, figure)), text(result))
 
+    def text(self, result: Comparison) -> str:
+        """What a terminal shows."""
+        return text(result)
+
     def widget(self, result: Comparison) -> Any:
         """The table of goodput with live SLO sliders."""
         from llm_magics.views.widget import slo_widget
@@ -49,14 +53,38 @@ def fragments(comparison: Comparison, figure: Any = None) -> list[Markup | None]
     """The comparison as HTML: the verdict, a picture of the figure, the table, what makes it weak."""
     verdict = comparison.verdict
     head = tag("div", verdict.headline, cls="title")
-    said = [tag("p", sentence) for sentence in verdict.sentences]
+    said = [sentence(each) for each in verdict.sentences]
     if comparison.answers:
         cards = AnswerCards(comparison.prompt or "", comparison.answers, done=True)
-        return [cards.html(), *(tag("p", sentence, cls="muted") for sentence in [verdict.headline, *verdict.sentences])]
+        return [cards.html(), *(tag("p", each, cls="muted") for each in [verdict.headline, *verdict.sentences])]
     from llm_magics.views.picture import picture
 
     drawn = picture(figure, verdict.headline) if figure is not None else None
-    return [head, *said, drawn, tables.comparison(comparison).html(), flag_list(verdict.caveats)]
+    return [head, *said, legend(comparison), drawn, tables.comparison(comparison).html(), flag_list(verdict.caveats)]
+
+
+def legend(comparison: Comparison) -> Markup:
+    """The sides in their colours, and what each is."""
+    sides = [
+        tag(
+            "span",
+            tag("span", "━", style=f"color:{palette.series(number)}"),
+            " ",
+            tag("b", label),
+            " ",
+            headline.what(run),
+        )
+        for number, (label, run) in enumerate(comparison.runs.items())
+    ]
+    return tag("div", *sides, cls="facts")
+
+
+def sentence(said: str) -> Markup:
+    """A sentence of a verdict; the load it speaks of stands out."""
+    where, colon, rest = said.partition(": ")
+    if not colon or not where.startswith("At "):
+        return tag("p", said)
+    return tag("p", tag("b", where), ": ", rest)
 
 
 def text(comparison: Comparison) -> str:

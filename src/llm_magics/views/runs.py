@@ -28,6 +28,10 @@ class RunRenderer:
         figure = self.figure(result)
         return bundle(figure, page(*fragments(result, figure)), text(result))
 
+    def text(self, result: Run) -> str:
+        """What a terminal shows."""
+        return text(result)
+
     def widget(self, result: Run) -> Any:
         """The table of goodput with live SLO sliders."""
         from llm_magics.views.widget import slo_widget
