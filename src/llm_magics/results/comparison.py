@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import SpecError
 from llm_magics.results import effects as differences
-from llm_magics.results.effects import Effect
+from llm_magics.results.effects import Effect, RoundFigures
 from llm_magics.results.fairness import unfair
 from llm_magics.results.pooling import points_of, pooled
 from llm_magics.results.showing import Shown
@@ -178,7 +178,7 @@ class Comparison(Shown):
 
     def _across_points(self, metric: str, base: Run, other: Run) -> list[Effect]:
         """One pair's effects in one metric, the doubt between rounds pooled over the points."""
-        found, distances = [], []
+        found, figures = [], []
         for point in self.points:
             places = self._place(base, point), self._place(other, point)
             key = metric
@@ -192,8 +192,8 @@ class Comparison(Shown):
             if base.given is not None or other.given is not None:
                 effect = differences.of_summaries(effect, self._answered(base, point), self._answered(other, point))
             found.append(effect)
-            distances.append(self._round_distances(key, base, other, point, places))
-        spread = differences.between(distances)
+            figures.append(self._round_figures(key, base, other, point, places))
+        spread = differences.between(figures)
         if spread is None:
             return found
         variance, df = spread
@@ -201,17 +201,17 @@ class Comparison(Shown):
             differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df))
             if len(each) >= differences.LEAST_ROUNDS and effect.outcome != "few"
             else effect
-            for effect, each in zip(found, distances, strict=True)
+            for effect, (each, _) in zip(found, figures, strict=True)
         ]
 
-    def _round_distances(self, metric: str, base: Run, other: Run, point: str, places: tuple[int, int]) -> Any:
+    def _round_figures(self, metric: str, base: Run, other: Run, point: str, places: tuple[int, int]) -> RoundFigures:
         if base.given is None and other.given is None:
-            return differences.round_distances(metric, base, other, places)
+            return differences.round_figures(metric, base, other, places)
         sides = [self.rounds[base.label], self.rounds[other.label]]
         values = [
             [value for run in runs if (value := _in_round(run, point, metric)) is not None] for runs in sides
         ]  # fmt: skip
-        return differences.given_distances(metric, *values)
+        return differences.scaled(metric, *values)
 
 
 def _in_round(run: Run, point: str, metric: str) -> float | None:

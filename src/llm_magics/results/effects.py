@@ -22,7 +22,9 @@ from llm_magics.results.samples import Sample, sample
 from llm_magics.results.statistics import Doubt
 
 LEAST_ROUNDS = 3
+PAIRED_ROUNDS = 5
 
+RoundFigures = tuple[Floats, Floats]
 Outcome = Literal["different", "noise", "unsure", "few", "unmeasured"]
 
 
@@ -114,28 +116,38 @@ def alone(one: Sample) -> Doubt:
     return Doubt(statistics.bootstrap_error([one.rows], one.statistic) * math.sqrt(alike.tau), alike.df)
 
 
-def round_distances(metric: str, base: Run, other: Run, places: tuple[int, int]) -> Floats:
-    """The difference in each round (log ratio, or difference of shares), rounds matched in their order."""
+def round_figures(metric: str, base: Run, other: Run, places: tuple[int, int]) -> RoundFigures:
+    """Both sides' figure in each round, as logarithms (goodput: as it is), rounds matched in their order."""
     a, b = sample(base, places[0], metric), sample(other, places[1], metric)
     if a is None or b is None:
-        return np.zeros(0)
+        return np.zeros(0), np.zeros(0)
     pairs = [(x, y) for x, y in zip(a.rounds, b.rounds, strict=False) if len(x) and len(y)]
-    return given_distances(metric, [float(a.statistic(x)) for x, _ in pairs], [float(b.statistic(y)) for _, y in pairs])
+    return scaled(metric, [float(a.statistic(x)) for x, _ in pairs], [float(b.statistic(y)) for _, y in pairs])
 
 
-def given_distances(metric: str, base: Sequence[float], other: Sequence[float]) -> Floats:
-    """The same from the figures of each round, where only those are there."""
-    found = [_log_distance(x, y, metric == "goodput") for x, y in zip(base, other, strict=False)]
-    return np.array([each for each in found if math.isfinite(each)])
+def scaled(metric: str, base: Sequence[float], other: Sequence[float]) -> RoundFigures:
+    """The same from the figures of each round, where only those are there; a round without either is left out."""
+    pairs = np.array(list(zip(base, other, strict=False)), dtype=np.float64).reshape(-1, 2)
+    if metric != "goodput":
+        pairs = np.log(pairs[(pairs > 0).all(axis=1)])
+    return pairs[:, 0], pairs[:, 1]
 
 
-def between(distances: Sequence[Floats]) -> tuple[float, float] | None:
-    """Variance of one round's difference, pooled over sweep points, and its degrees of freedom; None below 3 rounds."""
-    enough = [each for each in distances if len(each) >= LEAST_ROUNDS]
-    df = sum(len(each) - 1 for each in enough)
-    if not df:
+def between(figures: Sequence[RoundFigures]) -> tuple[float, float] | None:
+    """Variance of one round's difference, pooled over sweep points, and its degrees of freedom; None below 3 rounds.
+
+    From five rounds on, base and other are paired round by round, so that what drifts on the machine cancels. With
+    three or four, pairs leave too few degrees of freedom to find anything: each side's own scatter is taken, which
+    holds the drift as well and so can only be too wide.
+    """
+    enough = [(a, b) for a, b in figures if len(a) >= LEAST_ROUNDS]
+    if not enough:
         return None
-    return sum(float(((each - each.mean()) ** 2).sum()) for each in enough) / df, float(df)
+    paired = min(len(a) for a, _ in enough) >= PAIRED_ROUNDS
+    series = [[b - a] if paired else [a, b] for a, b in enough]
+    squares = sum(float(((each - each.mean()) ** 2).sum()) for sides in series for each in sides)
+    df = sum(len(each) - 1 for sides in series for each in sides)
+    return squares / df * (1 if paired else 2), float(df)
 
 
 def with_doubt(effect: Effect, doubt: Doubt) -> Effect:
@@ -171,12 +183,6 @@ def _distance(base: float, other: float, shares: bool) -> float:
     if shares:
         return other - base
     return other / base - 1 if base else math.nan
-
-
-def _log_distance(base: float, other: float, shares: bool) -> float:
-    if shares:
-        return other - base
-    return math.log(other / base) if base > 0 and other > 0 else math.nan
 
 
 def _satterthwaite(doubts: Sequence[Doubt]) -> float:

@@ -106,3 +106,21 @@ def test_wilson_as_in_the_textbook() -> None:
     assert (low, high) == (pytest.approx(0.8654, abs=1e-3), pytest.approx(0.9890, abs=1e-3))
     assert statistics.wilson(50, 50)[1] == 1.0
     assert statistics.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_rounds_are_paired_from_five_on_so_that_what_drifts_on_the_machine_cancels() -> None:
+    from llm_magics.results.effects import between
+
+    rng = np.random.default_rng(5)
+
+    def figures(rounds: int) -> tuple[np.ndarray, np.ndarray]:
+        drift = np.linspace(0, 1, rounds)
+        return drift + 0.01 * rng.normal(size=rounds), drift + 0.01 * rng.normal(size=rounds)
+
+    variance, df = between([figures(5), figures(5)]) or (0, 0)
+    assert variance < 0.001
+    assert df == 2 * 4
+    variance, df = between([figures(3)]) or (0, 0)
+    assert variance > 0.1  # too wide, never too narrow
+    assert df == 2 * 2
+    assert between([figures(2)]) is None
