@@ -119,11 +119,9 @@ class _Question:
         ttft = (stamps[0] - sent) / 1e9 if stamps else None
         e2e = (stamps[-1] - sent) / 1e9 if stamps else None
         tokens = reply.output_tokens
-        speed = None
-        if len(stamps) > 1 and stamps[-1] > stamps[0]:
-            # As TPOT: the first chunk's tokens came with the first chunk. Until usage has come, a chunk is a token.
-            count = tokens or len(stamps)
-            speed = (count - count / len(stamps)) / ((stamps[-1] - stamps[0]) / 1e9)
+        # Over the whole answer: one answer's chunks may come in one burst, and a burst has no pace of its own.
+        # Until usage has come, a chunk is a token.
+        speed = (tokens or len(stamps)) / e2e if e2e else None
         return replace(
             self.blank,
             text="".join(self.pieces),

@@ -24,7 +24,7 @@ class Answer:
     tokens, prompt_tokens
         As the server's `usage` says; None where it says nothing.
     tokens_per_s
-        Output tokens per second after the first chunk, the inverse of TPOT; None for an answer of one chunk.
+        Output tokens / `e2e`: the whole answer, the wait for its first chunk included.
     finish
         The server's finish_reason: `stop`, `length` …
     error

@@ -85,10 +85,11 @@ class Columns:
 
     @property
     def tpot(self) -> Floats:
-        """Time per output token after the first chunk, s (see `RequestRecord.tpot`); NaN below two chunks."""
+        """Time per output token after the first chunk, s (see `RequestRecord.tpot`); NaN where it was not seen."""
         after_first = self.output_tokens - self.tokens_per_chunk
-        usable = (self.output_tokens > 0) & (self.chunks >= 2) & (after_first > 0)
-        return (self.last_token - self.first_token) / np.where(usable, after_first, np.nan)
+        took = self.last_token - self.first_token
+        usable = (self.output_tokens > 0) & (self.chunks >= 2) & (after_first > 0) & (took > 0)
+        return took / np.where(usable, after_first, np.nan)
 
     def text(self, column: str) -> NDArray[np.object_]:
         """`finish` or `error` as words, None where there is none."""

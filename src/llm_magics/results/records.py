@@ -82,9 +82,12 @@ class RequestRecord:
         """Time per output token after the first chunk, s: (t_last - t_first) / (n - n_first_chunk).
 
         Tokens of the first chunk are not told apart by servers; a stream of n tokens in c chunks is taken to carry
-        n/c in each, which is exact for one token a chunk and for a fixed stream interval.
+        n/c in each, which is exact for one token a chunk and for a fixed stream interval. None when all chunks came at
+        one instant: then no pace was seen.
         """
         if self.first_token is None or self.last_token is None or not self.output_tokens or self.chunks < 2:
+            return None
+        if self.last_token <= self.first_token:
             return None
         after_first = self.output_tokens - self.output_tokens / self.chunks
         return (self.last_token - self.first_token) / after_first if after_first > 0 else None
