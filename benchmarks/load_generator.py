@@ -36,7 +36,9 @@ from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
 from llm_magics.spec.workload import Workload
 url, streams, requests, tokens, spool, length = sys.argv[1:]
-work = Workload(concurrency=int(streams), requests=int(requests), input_tokens=int(length), output_tokens=int(tokens), warmup=0)
+work = Workload(
+    concurrency=int(streams), requests=int(requests), input_tokens=int(length), output_tokens=int(tokens), warmup=0
+)
 measure(Endpoint(url, "paced"), work, Path(spool), header={})
 """
 
@@ -136,7 +138,7 @@ def ours(paced: Paced, prefix: list[str], streams: int, requests: int, folder: P
         "tpot": sum(tpots) / len(tpots),
         "tree": tree,
         "truth": truth,
-        "note": f"own audit: core {audit['core']:.0%}, loop lag p99 {audit['loop_lag_p99'] * 1e3:.2f} ms",
+        "note": f"loop lag p99 {audit['loop_lag_p99'] * 1e3:.2f} ms, priority {audit['priority']}",
     }
 
 
@@ -206,11 +208,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     server, client, room = quiet_room()
-    lines = [
-        "| streams | client | true TTFT mean / p99 (ms) | TTFT error mean (ms) | p99 | TPOT error | CPU µs/chunk "
-        "| core | streams held | peak MB | server late p99 (ms) |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = (
+        "streams", "client", "true TTFT mean / p99 (ms)", "TTFT error mean (ms)", "p99", "TPOT error", "CPU µs/chunk",
+        "core", "streams held", "peak MB", "server late p99 (ms)",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         binary = folder / "paced_server"
@@ -233,23 +235,22 @@ def main() -> None:
                         print(lines[-1], found["note"], flush=True)
                     finally:
                         paced.stop()
-    report = [
-        f"# Load generators against a server with known latencies, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "",
-        f"True TTFT {TTFT} ms, TPOT {ITL} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop, "
-        "requests = 3 x streams (at least 8). Errors are against what the server itself stamped.",
-        f"Machine: {os.cpu_count()} x {cpu_name()}, {platform.platform()}, Python {platform.python_version()}; {room}.",
-        f"Load average when it ended: {os.getloadavg()[0]:.1f} (other work ran on this machine).",
-        f"Command: `python benchmarks/load_generator.py --streams {options.streams} --rounds {options.rounds}"
-        f"{' --vllm … --tokenizer …' if options.vllm else ''}`",
-        *([f"vLLM: {version(options.vllm)}"] if options.vllm else []),
-        "",
-        *lines,
-        "",
-    ]
+    peer = " --vllm … --tokenizer …" if options.vllm else ""
+    report = f"""# Load generators against a server with known latencies, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
+
+True TTFT {TTFT} ms, TPOT {ITL} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop, requests = 3 x streams
+(at least 8). Errors are against what the server itself stamped.
+
+- Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
+{platform.python_version()}; {room}. Load average when it ended: {os.getloadavg()[0]:.1f} (other work ran here).
+- Command: `python benchmarks/load_generator.py --streams {options.streams} --rounds {options.rounds}{peer}`
+- Peer: vLLM {version(options.vllm) if options.vllm else "not measured"}
+
+"""
+    report += "\n".join(lines) + "\n"
     if options.out:
-        options.out.write_text("\n".join(report))
-    print("\n".join(report))
+        options.out.write_text(report)
+    print(report)
 
 
 def cpu_name() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -168,7 +169,16 @@ def test_resets(tmp_path: Path, where: str) -> None:
     assert all("closed" in error for error in errors(found))
 
 
-@pytest.mark.parametrize(("status", "words"), [("429 Too Many Requests", "slow down"), ("503 Service Unavailable", "loading"), ("500 Internal Server Error", "oops"), ("404 Not Found", "no such model"), ("422 Unprocessable", "extra field")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("429 Too Many Requests", "slow down"),
+        ("503 Service Unavailable", "loading"),
+        ("500 Internal Server Error", "oops"),
+        ("404 Not Found", "no such model"),
+        ("422 Unprocessable", "extra field"),
+    ],
+)
 def test_refusals_in_the_servers_words(tmp_path: Path, status: str, words: str) -> None:
     def every_second(talk: Talk) -> None:
         if talk.number % 2:
@@ -397,7 +407,8 @@ def certificate(tmp_path: Path) -> Path:
     made = tmp_path / "both.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-keyout", str(made), "-out", str(tmp_path / "cert.pem"), "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+         "-keyout", str(made), "-out", str(tmp_path / "cert.pem"), "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
         check=True, capture_output=True,
     )  # fmt: skip
     made.write_text(made.read_text() + (tmp_path / "cert.pem").read_text())
@@ -499,8 +510,9 @@ from llm_magics.errors import LoadError
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
 from llm_magics.spec.workload import Workload
+work = Workload(concurrency=100_000, requests=200_000)
 try:
-    measure(Endpoint("http://127.0.0.1:9", "m"), Workload(concurrency=100_000, requests=200_000), Path(sys.argv[1]), header={})
+    measure(Endpoint("http://127.0.0.1:9", "m"), work, Path(sys.argv[1]), header={})
 except LoadError as error:
     print(error)
 """
@@ -519,3 +531,21 @@ def test_full_disk_ends_the_run_in_words(tmp_path: Path) -> None:
     with ScriptedApi().running() as api, pytest.raises(LoadError) as caught:
         run(api, Path("/dev/full"))
     assert "No space left" in str(caught.value)
+
+
+def test_without_uvloop_the_record_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uvloop.py").write_text("raise ImportError('not here')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with ScriptedApi().running() as api:
+        found = run(api, tmp_path / "spool", concurrency=[1, 4], warmup=1)
+    assert errors(found) == []
+    assert [(row["chunks"], row["prompt_tokens"]) for row in requests(found)] == [(4, 20)] * 14
+
+
+def test_open_loop_holds_few_idle_connections(tmp_path: Path) -> None:
+    """Servers with a thread a connection (llama.cpp) starve on idle ones."""
+    with ScriptedApi().running() as api:
+        found = run(api, tmp_path / "spool", concurrency=None, rate=40, requests=20, warmup=2)
+    assert errors(found) == []
+    probes = len(api.heads) - len(api.prompts)
+    assert api.connections - probes < 16
