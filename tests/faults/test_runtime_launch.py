@@ -317,6 +317,15 @@ def test_a_cancelled_launch_stops_what_it_started(servers: Servers) -> None:
     assert servers.left() == []
 
 
+def test_a_server_stopped_before_its_supervisor_could_do_anything(servers: Servers) -> None:
+    outcome = servers.launch("--load", "60", launching={"on_progress": lambda record, _: stop("s")})
+    assert outcome == Stopped("it was asked to stop")
+    record = servers.registry.get("s")
+    assert record is not None
+    assert record.state == "stopped"
+    assert servers.left() == []
+
+
 def test_a_server_stopped_by_somebody_else_while_it_starts(servers: Servers) -> None:
     threading.Timer(0.7, lambda: stop("s")).start()
     outcome = servers.launch("--load", "60")

@@ -268,6 +268,8 @@ def _failure(record: Record, registry: Registry) -> Outcome:
     log = tail(registry.log_path(record.name), _SHOWN)
     if record.state == "lost":
         stop(record.name, registry=registry)
+        if record.stops_why == lifetime.ASKED:
+            return Stopped(lifetime.ASKED)
         why = {"cause": "its supervisor ended unexpectedly", "line": log[-1] if log else "", "remedy": "start it again"}
         return Failed(None, log, why)
     if record.state == "stopped":

@@ -45,6 +45,7 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
     held = [process.pid for process in named(record)]
     supervisor = _supervisor(record)
     if supervisor is not None:
+        _announce(registry, record)
         processes.send(supervisor, signal.SIGTERM)
         _until_gone(supervisor, timeout)
         if supervisor.alive():
@@ -75,6 +76,17 @@ def dismiss(name: str, *, registry: Registry | None = None) -> None:
         raise _unknown(name, registry)
     if not registry.remove(name):
         raise LLMMagicsError(f"{name} is running.", then=f"%llm stop {name}")
+
+
+def _announce(registry: Registry, stopping: Record) -> None:
+    """Put the reason down first: a supervisor that has only just been started ends without a word of its own."""
+
+    def change(record: Record) -> Record:
+        ours = record.id == stopping.id and record.alive and record.state != "stopping"
+        return replace(record, stops_why=lifetime.ASKED) if ours else record
+
+    with contextlib.suppress(OSError, KeyError):
+        registry.update(stopping.name, change)
 
 
 def _supervisor(record: Record) -> Identity | None:
