@@ -151,7 +151,8 @@ def vllm_bench(
         "--endpoint", "/v1/chat/completions", "--model", "paced", "--tokenizer", tokenizer,
         "--dataset-name", "random", "--random-input-len", "64", "--random-output-len", str(TOKENS),
         "--num-prompts", str(requests), "--max-concurrency", str(streams), "--ignore-eos",
-        "--percentile-metrics", "ttft,tpot", "--save-result", "--result-dir", str(folder), "--result-filename", "v.json",
+        "--percentile-metrics", "ttft,tpot", "--save-result",
+        "--result-dir", str(folder), "--result-filename", "v.json",
     ]  # fmt: skip
     tree = run(command, folder)
     result = json.loads((folder / "v.json").read_text())

@@ -13,13 +13,13 @@ between them is that text. From then on an event that fits the frame is counted 
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from llm_magics.load.events import content, learn
 from llm_magics.load.server_words import explain
 
 MAX_HEAD = 65_536  # bytes of status line and headers
@@ -27,10 +27,7 @@ MAX_EVENT = 64 * 1024 * 1024  # bytes of one event or one JSON answer
 MAX_ERROR = 65_536  # bytes kept of an error page
 
 _HEAD, _CHUNKED, _LENGTH, _UNTIL_CLOSE, _TRAILERS, _OVER = range(6)
-_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"')
-_TEXT_KEY = re.compile(rb'"(?:content|text|reasoning_content|reasoning)"\s*:\s*"')
 _QUOTE = 0x22
-_PROBE = "\x01hole"
 
 
 class Reply:
@@ -359,7 +356,7 @@ class Reply:
             if self.on_text is not None:
                 self.on_text(text, now)
             elif plain and text and b"\n" not in data:
-                self._frame = _learn(document, data)
+                self._frame = learn(data)
             return
 
     def _usage(self, usage: Any) -> bool:
@@ -419,42 +416,3 @@ class Reply:
             return explain(orjson.loads(body))
         except orjson.JSONDecodeError:
             return " ".join(body[:600].decode("utf-8", "replace").split())[:300]
-
-
-def content(choice: dict[str, Any]) -> str | None:
-    """The text that a choice of a chunk carries; "" for a tool call; None for a role alone, which is no token."""
-    if isinstance(choice.get("text"), str):
-        return choice["text"] or None
-    delta = choice.get("delta")
-    if not isinstance(delta, dict):
-        return None
-    for key in ("content", "reasoning_content", "reasoning", "refusal"):
-        text = delta.get(key)
-        if isinstance(text, str) and text:
-            return text
-        if isinstance(text, list) and text:
-            return "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
-    return "" if delta.get("tool_calls") or delta.get("function_call") else None
-
-
-def _learn(document: dict[str, Any], data: bytes) -> tuple[bytes, bytes] | None:
-    """The bytes before and after the text of an event, proved by decoding the event again with another text."""
-    key = _TEXT_KEY.search(data)
-    while key is not None:
-        value = _STRING.match(data, key.end())
-        if value is None:
-            return None
-        if value.end() - key.end() > 1:
-            break
-        key = _TEXT_KEY.search(data, value.end())
-    if key is None or value is None:
-        return None
-    head, tail = data[: key.end()], data[value.end() - 1 :]
-    try:
-        changed = orjson.loads(head + b"\\u0001hole" + tail)
-    except orjson.JSONDecodeError:
-        return None
-    for choice in changed.get("choices") or ():
-        if isinstance(choice, dict) and content(choice) == _PROBE:
-            return head, tail
-    return None
