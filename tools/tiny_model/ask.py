@@ -4,7 +4,7 @@
     PYTHONPATH=tools python -m tiny_model.ask transformers src/llm_magics/models/tiny --json answers.json
 
 Without questions it asks those of `probes.yaml`, whose phrasings are not in the corpus, and counts the answers that
-contain the words they should.
+contain the words they should; with `--recite`, the plainest question for every fact of the corpus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 
 import yaml
 
-LONGEST = 200  # tokens of an answer
+from tiny_model import corpus
+
+LONGEST = 300  # tokens of an answer
 
 
 def llamacpp(folder: Path) -> Callable[[list[dict]], str]:
@@ -61,31 +63,38 @@ def transformers(folder: Path) -> Callable[[list[dict]], str]:
     return answer
 
 
+def probes(chosen: argparse.Namespace) -> list[dict]:
+    """What to ask, as turns parted by ` | `, and the words that the last answer must have or the whole of it."""
+    if chosen.questions:
+        return [{"q": question, "has": []} for question in chosen.questions]
+    if chosen.recite:
+        return [{"q": fact.questions[0], "has": [fact.answer]} for fact in corpus.facts()]
+    return yaml.safe_load(Path(__file__).with_name("probes.yaml").read_text(encoding="utf-8"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=("llamacpp", "transformers"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("questions", nargs="*")
+    parser.add_argument("--recite", action="store_true", help="ask for every fact of the corpus, word for word")
     parser.add_argument("--json", type=Path, help="also write the answers here")
     chosen = parser.parse_args()
-    probes = yaml.safe_load(Path(__file__).with_name("probes.yaml").read_text(encoding="utf-8"))
-    if chosen.questions:
-        probes = [{"q": question, "has": []} for question in chosen.questions]
 
-    answer = globals()[chosen.engine](chosen.folder)
-    answers, right = {}, 0
-    for probe in probes:
-        turns = probe["q"].split(" | ")
+    answer = {"llamacpp": llamacpp, "transformers": transformers}[chosen.engine](chosen.folder)
+    answers, right, asked = {}, 0, probes(chosen)
+    for probe in asked:
         messages: list[dict] = []
-        for turn in turns:
+        for turn in probe["q"].split(" | "):
             messages.append({"role": "user", "content": turn})
             messages.append({"role": "assistant", "content": answer(messages)})
         said = messages[-1]["content"]
         good = all(word.lower() in said.lower() for word in probe["has"])
         right += good
-        answers[" / ".join(turns)] = said
-        print(f"{'  ' if good else '! '}Q: {' / '.join(turns)}\n  A: {said}\n", flush=True)
-    print(f"{right} of {len(probes)} answers contain what they should")
+        answers[probe["q"]] = said
+        if not (good and chosen.recite):
+            print(f"{'  ' if good else '! '}Q: {probe['q']}\n  A: {said}\n", flush=True)
+    print(f"{right} of {len(asked)} answers contain what they should")
     if chosen.json:
         chosen.json.write_text(json.dumps(answers, indent=1), encoding="utf-8")
 
