@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,8 @@ class Columns:
 
     def take(self, chosen: NDArray[Any]) -> Columns:
         """The chosen requests (a boolean mask or indices), their gaps with them."""
+        if chosen.dtype == bool and chosen.all():
+            return self
         rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         lengths = np.diff(self.gap_start)[rows]
         start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -110,6 +112,10 @@ class Columns:
             if item.name not in ("gap_start", "gaps", "words")
         }
         return Columns(**plain, gap_start=start, gaps=self.gaps[positions], words=self.words)
+
+    def without_gaps(self) -> Columns:
+        """The same requests without the times between chunks, which are most of the memory."""
+        return replace(self, gap_start=np.zeros(len(self) + 1, dtype=np.int64), gaps=np.zeros(0, dtype=np.int32))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each request as a spool row (see `RequestRecord.to_json`), what was not measured left out."""

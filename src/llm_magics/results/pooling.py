@@ -84,6 +84,8 @@ def _relabelled(run: Run, label: str) -> Run:
         notes=run.notes,
     )
     twin.spool = run.spool
+    if "points" in vars(run):
+        twin.points = run.points  # summaries do not depend on the label
     return twin
 
 

@@ -69,12 +69,15 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
     """What a run gives for a metric at a point; None where the metric has no sample (or was not measured)."""
     if run.given is not None:
         return None
-    columns = run.at(point)
+    sliced = run.asked[point].get("concurrency") is None and metric in _THROUGHPUTS
+    if sliced and metric != "steady_output_throughput":
+        return None
+    columns = run.at(point) if sliced else run.measured.without_gaps().take(run.measured.point == point)
     parts = [columns.take(columns.repeat == each) for each in np.unique(columns.repeat)]
+    if sliced:
+        return _slices(parts)
     parts = [part.take(np.lexsort((part.index, part.intended))) for part in parts]
     if metric in _THROUGHPUTS:
-        if run.asked[point].get("concurrency") is None:
-            return _slices(parts) if metric == "steady_output_throughput" else None
         return _throughput([part.take(part.status == OK) for part in parts], metric)
     if metric == "goodput":
         return _goodput(parts, run.slo)

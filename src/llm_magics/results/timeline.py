@@ -26,8 +26,7 @@ def arrivals(columns: Columns) -> tuple[Floats, Floats]:
     A request's tokens are spread evenly over its chunks, since servers do not say what each carries. Requests in their
     order, the chunks of each in time order.
     """
-    came = np.flatnonzero(~np.isnan(columns.first_token))
-    kept = columns.take(came) if len(came) < len(columns) else columns
+    kept = columns.take(~np.isnan(columns.first_token))
     lengths = np.diff(kept.gap_start)
     first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]]).astype(np.int64) if len(kept) else lengths
     steps = np.zeros(len(kept.gaps) + len(kept))
