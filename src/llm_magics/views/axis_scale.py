@@ -72,21 +72,25 @@ class Scale:
         """Values and labels of the ticks inside the range."""
         if self.categories:
             return [(name, str(name)) for name in self.categories]
-        shares = "%" in str(self.axis.get("tickformat", ""))
         if "tickvals" in self.axis:
-            words = self.axis.get("ticktext") or [
-                fmt.percent(v) if shares else fmt.number(v) for v in self.axis["tickvals"]
-            ]
-            return list(zip(self.axis["tickvals"], words, strict=True))
+            values = list(self.axis["tickvals"])
+            return list(zip(values, self.axis.get("ticktext") or map(self._word, values), strict=True))
         if self.log:
             powers = range(math.ceil(self.low - 1e-9), math.floor(self.high + 1e-9) + 1)
             values = [10.0**power for power in powers]
             if len(values) < 2:
                 values = [m * 10.0**p for p in range(math.floor(self.low), math.ceil(self.high) + 1) for m in (1, 2, 5)]
-            return [(v, fmt.number(v)) for v in values if self.low - 1e-9 <= math.log10(v) <= self.high + 1e-9]
+            inside = (value for value in values if self.low - 1e-9 <= math.log10(value) <= self.high + 1e-9)
+            return [(value, self._word(value)) for value in inside]
         step = _nice((self.high - self.low) / (5 if self.which == "y" else 4))
-        first = math.ceil(self.low / step - 1e-9)
-        return [(k * step, fmt.number(k * step)) for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+        return [(number * step, self._word(number * step)) for number in numbers]
+
+    def _word(self, value: float) -> str:
+        """A tick's label."""
+        if "%" in str(self.axis.get("tickformat", "")):
+            return fmt.percent(value)
+        return fmt.number(value) + str(self.axis.get("ticksuffix", ""))
 
 
 def scales(layout: Mapping[str, Any], traces: Sequence[Mapping[str, Any]], width: float) -> dict[str, Scale]:

@@ -14,10 +14,10 @@ from typing import Any
 SHORT = 16  # numbers; shorter lists stay readable
 PLOTLY = "application/vnd.plotly.v1+json"
 
-# No logo, and only the tools that help with these figures.
+# No logo, and only the tools that help with these figures. Not `responsive`: with it Plotly takes the height of its
+# container at every redraw, which in JupyterLab is 0, and the figure vanishes at the first click; Lab resizes by itself.
 _CONFIG = {
     "displaylogo": False,
-    "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
 

@@ -187,7 +187,7 @@ class ServerCard(Card):
             found = record.diagnosis or {}
             status = "" if record.exit is None else f" (exit status {record.exit})"
             return join(
-                tag("p", found.get("cause") or f"The engine ended{status}."),
+                tag("p", _sentence(found["cause"]) if found.get("cause") else f"The engine ended{status}."),
                 tag("pre", fmt.visible(found["line"])) if found.get("line") else None,
                 tag("p", "→ ", found.get("remedy") or tag("code", f"%llm logs {record.name}")),
             )
@@ -285,6 +285,10 @@ class ErrorCard(Card):
         return fmt.visible(str(self.error))
 
 
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
+
+
 def fact_row(facts: Sequence[tuple[str, object]]) -> Markup:
     """Small titles over values, side by side."""
     cells = (tag("div", tag("b", title), value, cls="fact num") for title, value in facts)
@@ -298,4 +302,4 @@ def lifetime(record: ServerFacts, now: float) -> str:
         return f"stops in {fmt.duration(max(0.0, record.stops_at - now))}{why}"
     if record.keep == "detached":
         return f"until stopped, or idle for {fmt.duration(record.idle)}" if record.idle else "until stopped"
-    return "until its cell ends" if record.keep == "cell" else "as long as this notebook's kernel"
+    return "until its cell ends" if record.keep == "cell" else "as long as its notebook's kernel"

@@ -53,13 +53,24 @@ def link(url: str, text: object | None = None) -> Markup:
 
 
 def page(*parts: object) -> str:
-    """One output: the style sheet and the parts in the root element that its rules need."""
-    return str(join(Markup(f"<style>{style()}</style>"), tag("div", *parts, cls="root")))
+    """One output: the parts in the root element that the style sheet's rules need, and those of its rules they use."""
+    body = tag("div", *parts, cls="root")
+    return str(join(Markup(f"<style>{style(body)}</style>"), body))
+
+
+def style(body: str = "") -> str:
+    """The style sheet without comments and spare spaces; of rules for classes, only those that `body` uses."""
+    used = {word for names in re.findall(r'class="([^"]*)"', body) for word in names.split()} | {"llmm-root"}
+    if not body:
+        return "".join(rule for rule, _ in _rules())
+    if "<table" not in body:
+        used.add("no table")
+    return "".join(rule for rule, needs in _rules() if needs <= used and not ("table" in rule and "no table" in used))
 
 
 @cache
-def style() -> str:
-    """The style sheet of all outputs, without comments and spare spaces."""
+def _rules() -> list[tuple[str, set[str]]]:
+    """Each rule with the classes that its selector names (the first of several selectors stands for all)."""
     colours = {
         "good": palette.GOOD,
         "warn": palette.WARN,
@@ -71,4 +82,11 @@ def style() -> str:
     sheet = re.sub(
         r"/\*.*?\*/", "", files("llm_magics.views").joinpath("style.css").read_text("utf-8"), flags=re.DOTALL
     )
-    return f".llmm-root{{{variables}}}" + re.sub(r"\s*([{};:,>])\s*", r"\1", re.sub(r"\s+", " ", sheet)).strip()
+    sheet = re.sub(r"\s*([{};:,>])\s*", r"\1", re.sub(r"\s+", " ", sheet)).replace(";}", "}").strip()
+    rules = re.findall(r"@[^{]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}|[^{}@]+\{[^{}]*\}", sheet)
+    return [(f".llmm-root{{{variables}}}", set())] + [(rule, _classes(rule)) for rule in rules]
+
+
+def _classes(rule: str) -> set[str]:
+    selector = rule.partition("{")[0].partition(",")[0]
+    return set() if rule.startswith("@") else set(re.findall(r"\.(llmm-[a-z]+)", selector))

@@ -29,28 +29,48 @@ def picture(figure: Any, description: str) -> Markup | None:
 
 
 def svg(drawn: Mapping[str, Any]) -> str | None:
-    """The panels of a plotly JSON as an SVG document; tables are left out, the page has them as HTML."""
+    """The first row of panels of a plotly JSON as an SVG document: the curves that a reader wants to see at once.
+
+    Tables are left out, the page has them as HTML; the rows below would double what a notebook keeps.
+    """
     layout = drawn["layout"]
     lines = [_opened(trace) for trace in drawn["data"] if trace.get("type") == "scatter"]
-    found = scales(layout, lines, WIDTH)
+    found = _first_row(scales(layout, lines, WIDTH))
     if not found:
         return None
     bottom = round(max(scale.bottom for scale in found.values() if scale.which == "y") + 40)
-    top = max(0, round(min(scale.top for scale in found.values() if scale.which == "y") - 56))
+    notes = layout.get("annotations", ())
+    heads = [note.get("yshift", 0) for note in notes if note["xref"] == "paper" and note["y"] == 1]
+    top = max(0, round(min(scale.top for scale in found.values()) - max(heads, default=0) - 14))
     parts = [_axis(found, scale) for scale in found.values()]
-    parts += [_shape(found, shape) for shape in layout.get("shapes", ()) if shape.get("visible") is not False]
+    parts += [_shape(found, shape) for shape in layout.get("shapes", ()) if _here(found, shape)]
     previous: str | None = None
     for trace in lines:
-        if trace.get("visible") in (None, True) and trace["x"]:
+        if trace.get("visible") in (None, True) and trace["x"] and _axis_key(trace["xaxis"]) in found:
             path = _path(found, trace)
             parts.append(_trace(found, trace, path, previous))
             previous = path
-    parts += [_note(found, layout, note) for note in layout.get("annotations", ())]
+    parts += [_note(found, layout, note) for note in notes if _here(found, note)]
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{bottom - top}' "
         f"viewBox='0 {top} {WIDTH} {bottom - top}' xml:space='preserve' "
         f"font-family='system-ui,sans-serif' font-size='11' fill='{palette.TEXT}'>{''.join(parts)}</svg>"
     )
+
+
+def _first_row(found: Mapping[str, Scale]) -> dict[str, Scale]:
+    """The axes of the highest panels."""
+    tops = {key: scale.top for key, scale in found.items()}
+    return {key: scale for key, scale in found.items() if scale.top == min(tops.values())}
+
+
+def _here(found: Mapping[str, Scale], item: Mapping[str, Any]) -> bool:
+    """Whether a shape or a note belongs to the panels that are drawn; on the page: whether it stands at their top."""
+    if item.get("visible") is False:
+        return False
+    if item["xref"] == "paper":
+        return bool(item.get("y") == 1)
+    return all(_axis_key(item[ref].removesuffix(" domain")) in found for ref in ("xref", "yref"))
 
 
 def _opened(trace: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +169,6 @@ def _bars(trace: Mapping[str, Any], which: str, scale: Scale, value: Any, at: fl
 
 
 def _shape(found: Mapping[str, Scale], shape: Mapping[str, Any]) -> str:
-    if shape.get("type") != "line" or shape["xref"] == "paper":
-        return ""
     x, y = (found[_axis_key(shape[ref].removesuffix(" domain"))] for ref in ("xref", "yref"))
     inside = {}
     for ref, scale, keys in (("xref", x, ("x0", "x1")), ("yref", y, ("y0", "y1"))):
@@ -163,7 +181,8 @@ def _shape(found: Mapping[str, Scale], shape: Mapping[str, Any]) -> str:
         inside["x0"], inside["y0"], inside["x1"], inside["y1"], line["color"], line["width"], dot="dash" in line
     )
     if label := shape.get("label"):
-        drawn += _text(label["text"], inside["x0"] + 3, y.bottom - 4, "start", f" fill='{label['font']['color']}'")
+        level = inside["y0"] if inside["y0"] == inside["y1"] else y.bottom
+        drawn += _text(label["text"], inside["x0"] + 3, level - 4, "start", f" fill='{label['font']['color']}'")
     return drawn
 
 

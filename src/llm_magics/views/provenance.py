@@ -39,15 +39,12 @@ def _limits(run: Run) -> str:
     return ", ".join(f"{key.upper()} ≤ {fmt.latency(limit)}" for key, limit in run.slo.items())
 
 
-def _gpus(run: Run) -> str:
-    return ", ".join(map(str, run.header.get("gpus") or [])) if run.header.get("gpu") else ""
-
-
 def _hardware(run: Run) -> str:
     header = run.header
     cores = f"{header['cores']} CPU cores" if header.get("cores") else ""
+    used = f"GPU {', '.join(map(str, header['gpus']))} used" if header.get("gpu") and header.get("gpus") else ""
     driver = f"driver {header['driver']}" if header.get("driver") else ""
-    return ", ".join(str(part) for part in (header.get("gpu"), driver, cores, header.get("system")) if part)
+    return ", ".join(str(part) for part in (header.get("gpu"), used, driver, cores, header.get("system")) if part)
 
 
 def _client(run: Run) -> str:
@@ -84,7 +81,6 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "model": _header("model"),
     "command": _header("command"),
     "hardware": _hardware,
-    "GPUs used": _gpus,
     "sent": headline.sent,
     "load": _load,
     "workload": _workload,

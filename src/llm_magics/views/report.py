@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -22,11 +22,20 @@ from llm_magics.views import format as fmt
 from llm_magics.views import headline, provenance, tables
 from llm_magics.views.bundle import plotly_json
 from llm_magics.views.cards import AnswerCards
+from llm_magics.views.comparisons import sentence
+from llm_magics.views.figures.of_comparison import comparison_figure
+from llm_magics.views.figures.of_run import run_figure
 from llm_magics.views.markup import Markup, escape, join, style, tag
 from llm_magics.views.runs import flag_list
 
 if TYPE_CHECKING:
     Result = Run | Comparison
+
+# A figure inside a closed <details> has no width; it is drawn anew when that opens.
+_OPENED = (
+    "document.querySelectorAll('details').forEach(d=>d.addEventListener('toggle',"
+    "()=>d.querySelectorAll('.js-plotly-plot').forEach(p=>Plotly.Plots.resize(p))));"
+)
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
@@ -70,11 +79,11 @@ class _Plots:
 
     def place(self, figure: Any, description: str) -> Markup:
         """Where a figure will be drawn."""
-        self.drawn.append(plotly_json(figure))
+        drawn = plotly_json(figure)
+        self.drawn.append({**drawn, "config": {**drawn["config"], "responsive": True}})
         height = self.drawn[-1]["layout"].get("height", 400)
-        return tag(
-            "div", id=f"plot{len(self.drawn)}", style=f"height:{height}px", role="img", **_described(description)
-        )
+        about = {"aria-label": fmt.visible(description)}
+        return tag("div", id=f"plot{len(self.drawn)}", style=f"height:{height}px", role="img", **about)
 
     def scripts(self) -> Markup:
         """plotly.js once, and a call for each figure."""
@@ -86,7 +95,7 @@ class _Plots:
             f"Plotly.newPlot('plot{number}',f.data,f.layout,f.config);".join((f"var f={_literal(drawn)};", "\n"))
             for number, drawn in enumerate(self.drawn, 1)
         )
-        return Markup(f"<script>{get_plotlyjs()}</script>\n<script>{calls}</script>")
+        return Markup(f"<script>{get_plotlyjs()}</script>\n<script>{calls}{_OPENED}</script>")
 
 
 def _page(results: Sequence[Result], title: str) -> str:
@@ -131,7 +140,7 @@ def _run(run: Run, plots: _Plots, heading: str) -> Markup:
         tag("h2", heading) if heading else None,
         _paragraph("lead", headline.of_run(run)),
         _root(partial) if partial else None,
-        tag("div", plots.place(run.figure, headline.of_run(run)), **{"class": "plot"}),
+        tag("div", plots.place(run_figure(run, bare=True), headline.of_run(run)), **{"class": "plot"}),
         _root(tables.points(run).html(), flag_list(run.flags)),
         tag("h2", "Where this comes from"),
         _root(provenance.table({run.label: run}).html()),
@@ -142,16 +151,16 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
     verdict = comparison.verdict
     each = [
         tag("details", tag("summary", f"{label} alone"),
-            tag("div", plots.place(run.figure, headline.of_run(run)), **{"class": "plot"}),
+            tag("div", plots.place(run_figure(run, bare=True), headline.of_run(run)), **{"class": "plot"}),
             _root(tables.points(run).html(), flag_list(run.flags)))
         for label, run in comparison.runs.items()
     ]  # fmt: skip
     return join(
         tag("h2", heading) if heading else None,
         _paragraph("lead", verdict.headline),
-        *(_paragraph("said", sentence) for sentence in verdict.sentences),
+        _root(*map(sentence, verdict.sentences)),
         _root(flag_list(verdict.caveats)) if verdict.caveats else None,
-        tag("div", plots.place(comparison.figure, verdict.headline), **{"class": "plot"}),
+        tag("div", plots.place(comparison_figure(comparison, bare=True), verdict.headline), **{"class": "plot"}),
         _root(tables.comparison(comparison).html()),
         tag("h2", "Each side alone"),
         *each,
@@ -166,7 +175,7 @@ def _answers(comparison: Comparison) -> Markup:
     return join(
         _paragraph("lead", verdict.headline),
         _root(cards.html()),
-        *(_paragraph("said", sentence) for sentence in verdict.sentences),
+        _root(*map(sentence, verdict.sentences)),
     )
 
 
@@ -193,10 +202,6 @@ def _root(*parts: object) -> Markup:
 
 def _paragraph(kind: str, text: str) -> Markup:
     return tag("p", fmt.visible(text), **{"class": kind})
-
-
-def _described(text: str) -> Mapping[str, str]:
-    return {"aria-label": fmt.visible(text)}
 
 
 def _literal(value: Any) -> str:

@@ -95,11 +95,12 @@ class Board:
         """The plotly Figure."""
         import plotly.graph_objects as go
 
-        margin = {**MARGIN, "t": MARGIN["t"] if self.title else 40, "b": MARGIN["b"] if self.table else 44}
+        top = MARGIN["t"] if self.subtitle else MARGIN["t"] - 24 if self.title else 40
+        margin = {**MARGIN, "t": top, "b": MARGIN["b"] if self.table else 44}
         layout = {
             "title": {
                 "text": self.title, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container",
-                "yanchor": "top", "pad": {"t": 12, "l": MARGIN["l"]}, "font": {"size": 16},
+                "yanchor": "top", "pad": {"t": 12, "l": MARGIN["l"]}, "font": {"size": 16 if self.subtitle else 12},
                 "subtitle": {"text": self.subtitle, "font": {"size": 12, "color": palette.TEXT}},
             },
             "height": self.inner + margin["t"] + margin["b"],
@@ -139,11 +140,9 @@ class Panel:
         """A horizontal limit with its name, e.g. an SLO."""
         self.board.shapes.append(
             {"type": "line", "xref": f"x{self.name} domain", "yref": f"y{self.name}", "x0": 0, "x1": 1, "y0": value,
-             "y1": value, "line": {"color": palette.BAD, "width": 1.2, "dash": "dot"}, "layer": "below"}
-        )  # fmt: skip
-        self.board.notes.append(
-            {"text": text, "xref": f"x{self.name} domain", "yref": f"y{self.name}", "x": 0.01, "y": value,
-             "xanchor": "left", "yanchor": "bottom", "showarrow": False, "font": {"size": 11, "color": palette.BAD}}
+             "y1": value, "line": {"color": palette.BAD, "width": 1.2, "dash": "dot"}, "layer": "below",
+             "label": {"text": text, "textposition": "start", "yanchor": "bottom",
+                       "font": {"size": 11, "color": palette.BAD}}}
         )  # fmt: skip
 
     def legend(self, lines: Sequence[tuple[str, str]]) -> None:
@@ -178,5 +177,11 @@ def spans(count: int, gap: float = 0.085) -> list[tuple[float, float]]:
     return [(round(place * (width + gap), 4), round(place * (width + gap) + width, 4)) for place in range(count)]
 
 
-_X: dict[str, Any] = {"showgrid": False, "zeroline": False, "showline": True, "linecolor": palette.LINE}
-_Y: dict[str, Any] = {"gridcolor": palette.GRID, "zeroline": False, "rangemode": "tozero"}
+_X: dict[str, Any] = {
+    "showgrid": False,
+    "zeroline": False,
+    "showline": True,
+    "linecolor": palette.LINE,
+    "separatethousands": True,
+}
+_Y: dict[str, Any] = {"gridcolor": palette.GRID, "zeroline": False, "rangemode": "tozero", "separatethousands": True}

@@ -15,8 +15,8 @@ from llm_magics.views import format as fmt
 from llm_magics.views import palette
 from llm_magics.views.figures.board import Board, Panel, plain, spans
 
-# Dense where a reader looks: the tail.
-SHARES = np.concatenate([np.linspace(0, 0.9, 37), np.linspace(0.91, 0.99, 9), [0.993, 0.996, 0.998, 0.999, 1.0]])
+# Per cent; dense where a reader looks, in the tail. Whole numbers take a byte each.
+SHARES = np.concatenate([np.arange(0, 90, 2), np.arange(90, 101)])
 
 METRICS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E"}
 
@@ -56,6 +56,7 @@ def switched(
                 {
                     f"annotations[{panel.heading}].text": _heading(key, where),
                     f"{axis}.type": _kind(samples[key]),
+                    f"{axis}.dtick": _dtick(samples[key]),
                     f"{axis}.autorange": True,
                     **{
                         f"shapes[{place}].visible": board.shapes[place]["name"] == key
@@ -67,7 +68,7 @@ def switched(
         }
         for key, title in METRICS.items()
     ]
-    panel.axis("x")["type"] = _kind(samples[first])
+    panel.axis("x").update(type=_kind(samples[first]), dtick=_dtick(samples[first]))
     panel.buttons(buttons)
     panel.legend([(plain(name), colour) for name, colour in zip(names, colours, strict=True)])
 
@@ -79,18 +80,26 @@ def side_by_side(
     for key, span in zip(METRICS, spans(len(METRICS)), strict=True):
         unit = "share of requests" if key == "ttft" else ""
         panel = board.panel(
-            row, *span, _heading(key), x="ms", y=unit, yaxis=_SHARE_AXIS, xaxis={"type": _kind(samples[key])}
+            row,
+            *span,
+            _heading(key),
+            x="ms",
+            y=unit,
+            yaxis=_SHARE_AXIS,
+            xaxis={"type": _kind(samples[key]), "dtick": _dtick(samples[key])},
         )
         _curves(panel, key, samples[key], names, colours, shown=True)
         _limit(panel, key, slo, shown=True)
         if len(names) == 1:
             _percentile_marks(panel, samples[key][0], colours[0])
+        elif key == "ttft":
+            panel.legend([(plain(name), colour) for name, colour in zip(names, colours, strict=True)])
 
 
 def quantiles(samples: NDArray[np.float64]) -> list[float]:
     """The samples' quantiles at `SHARES`, ms; empty without samples."""
     known = samples[~np.isnan(samples)]
-    return [] if not len(known) else [float(value) for value in np.quantile(known, SHARES) * 1000]
+    return [] if not len(known) else [float(value) for value in np.quantile(known, SHARES / 100) * 1000]
 
 
 def _curves(
@@ -106,13 +115,13 @@ def _curves(
         values = quantiles(samples)
         panel.add(
             x=values,
-            y=[round(float(share), 4) for share in SHARES] if values else [],
+            y=SHARES.tolist() if values else [],
             mode="lines",
             line={"color": colour},
             name=plain(name),
             meta=key,
             visible=shown,
-            hovertemplate=f"{plain(name)}<br>%{{y:.1%}} within <b>%{{x:,.4~g}} ms</b><extra></extra>",
+            hovertemplate="%{y} % within <b>%{x:,.4~g} ms</b>",
         )
 
 
@@ -134,11 +143,11 @@ def _percentile_marks(panel: Panel, samples: NDArray[np.float64], colour: str) -
     middle, high = (float(value) * 1000 for value in np.quantile(known, [0.5, 0.99]))
     panel.add(
         x=[middle, high],
-        y=[0.5, 0.99],
+        y=[50, 99],
         mode="markers+text",
         marker={"size": 8, "color": colour},
         text=[f"p50 {fmt.milliseconds(middle)}", f"p99 {fmt.milliseconds(high)}"],
-        textposition=["middle right", "bottom left"],
+        textposition=["middle right", "top left"],
         textfont={"size": 11},
         cliponaxis=False,
         hoverinfo="skip",
@@ -159,4 +168,9 @@ def _kind(series: Sequence[NDArray[np.float64]]) -> str:
     return "log" if high / low > 30 else "linear"
 
 
-_SHARE_AXIS = {"tickformat": ".0%", "range": [0, 1.02], "tickvals": [0, 0.25, 0.5, 0.75, 1]}
+def _dtick(series: Sequence[NDArray[np.float64]]) -> int | None:
+    """Labels at powers of ten only; left to Plotly where the axis is linear."""
+    return 1 if _kind(series) == "log" else None
+
+
+_SHARE_AXIS = {"range": [0, 102], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}

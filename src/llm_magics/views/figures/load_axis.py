@@ -27,13 +27,23 @@ def load_axis(points: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str, dict
     rates = [point.get("request_rate") for point in points]
     if all(isinstance(value, (int, float)) and math.isfinite(value) for value in rates):
         return (*_numeric([float(value) for value in rates if value is not None], "request rate, req/s"),)
-    names = [str(point.get("label") or f"point {number + 1}") for number, point in enumerate(points)]
-    return names, "load", {"type": "category", "range": [-0.3, len(names) - 0.7]}
+    rated = all(rate == "inf" or isinstance(rate, (int, float)) for rate in rates)
+    names = [_rate(rate) if rated else str(point.get("label") or "") for rate, point in zip(rates, points, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{number}: {name}" for number, name in enumerate(names, 1)]
+    axis = {"type": "category", "range": [-0.3, len(names) - 0.7]}
+    return names, "request rate, req/s (∞: all at once)" if rated else "load", axis
 
 
-def short_label(point: Mapping[str, Any]) -> str:
-    """A point in a legend or a table: `16 streams`, `4 req/s`."""
-    return str(point.get("label") or "load")
+def chosen(count: int, most: int = 4) -> list[int]:
+    """At most `most` of `count` points, the first and the last among them: more curves in a panel tell less."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+
+
+def _rate(rate: Any) -> str:
+    return "∞" if rate == "inf" or math.isinf(rate) else fmt.number(float(rate))
 
 
 def _numeric(values: list[float], title: str) -> tuple[list[Any], str, dict[str, Any]]:

@@ -21,21 +21,28 @@ PANEL = 220  # px
 Summary = Mapping[str, Any]
 
 
-def comparison_figure(comparison: Comparison) -> Any:
-    """A comparison of runs as a plotly Figure; of answers, their speed as bars."""
+def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
+    """A comparison of runs as a plotly Figure; of answers, their speed as bars.
+
+    A `bare` figure has no headline and no table: it stands on a page that has them.
+    """
     if comparison.answers:
         return _of_answers(comparison)
     colours = {label: palette.series(number) for number, label in enumerate(comparison.labels)}
     table = tables.comparison(comparison, brief=True)
     whole = bool(comparison.points) and all(len(run.measured) for run in comparison.runs.values())
-    rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)]
-    board = Board(f"<b>{plain(comparison.verdict.headline, 110)}</b>", _subtitle(comparison, colours), rows, table=True)
+    rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)] * (not bare)
+    legend = _subtitle(comparison, colours)
+    board = Board(f"<b>{plain(comparison.verdict.headline, 110)}</b>", legend, rows, table=True)
+    if bare:
+        board = Board(legend, "", rows)
     if comparison.points:
         _curves(board, comparison, colours)
     if whole:
         _distributions(board, comparison, colours)
         differences(board, 1, (0.53, 1), comparison.effects, colours)
-    grid.grid(board, len(rows) - 1, table)
+    if not bare:
+        grid.grid(board, len(rows) - 1, table)
     return board.figure()
 
 
@@ -128,7 +135,7 @@ def _of_answers(comparison: Comparison) -> Any:
     colours = [palette.series(number) for number in range(len(labels))]
     figures = [
         ("<b>TTFT</b>  time to first token", "ms", [None if a.ttft is None else a.ttft * 1000 for a in answers]),
-        ("<b>Speed</b>  after the first chunk", "tok/s", [answer.tokens_per_s for answer in answers]),
+        ("<b>Speed</b>  of the whole answer", "tok/s", [answer.tokens_per_s for answer in answers]),
     ]
     for (heading, unit, values), span in zip(figures, spans(2, 0.12), strict=True):
         panel = board.panel(0, *span, heading, y=unit)

@@ -11,7 +11,7 @@ from llm_magics.results.columns import OK, Columns
 from llm_magics.views import headline, palette, tables
 from llm_magics.views.figures import distribution, grid
 from llm_magics.views.figures.board import Board, plain
-from llm_magics.views.figures.load_axis import short_label
+from llm_magics.views.figures.load_axis import chosen
 from llm_magics.views.figures.throughput_latency import throughput_latency
 from llm_magics.views.figures.timeline import timeline
 
@@ -21,30 +21,28 @@ if TYPE_CHECKING:
 PANEL = 220  # px
 
 
-def run_figure(run: Run) -> Any:
+def run_figure(run: Run, *, bare: bool = False) -> Any:
     """A run as a plotly Figure.
 
     Several points: throughput, TTFT and TPOT against the load, then distributions and the timeline. One point: the
     distributions side by side, then the timeline. Runs of which only summaries exist (imports) have no lower half.
+    A `bare` figure has no title and no table: it stands on a page that has them.
     """
     points = run.points
-    names = [short_label(point) for point in points]
-    colours = [palette.series(number) for number in range(len(points))]
     table = tables.points(run, brief=True)
     panels = 2 if len(run.measured) else int(len(points) > 1)
-    rows = [PANEL] * panels + [grid.height(table)]
+    if len(points) == 1 and len(run.header.get("rounds") or ()) > 1:
+        panels = 1
+    rows = [PANEL] * panels + [grid.height(table)] * (not bare)
     board = Board(_title(run), plain(headline.of_run(run), 160), rows, table=True)
+    if bare:
+        board = Board("", "", rows)
     if len(points) > 1:
         throughput_latency(board, 0, points, run.slo)
     if len(run.measured):
-        samples = {key: [_samples(run.at(point["point"]), key) for point in points] for key in distribution.METRICS}
-        if len(points) > 1:
-            distribution.switched(board, 1, (0, 0.4), samples, names, colours, run.slo)
-            timeline(board, 1, (0.5, 0.96), run.columns, run.server_samples, _starts(run, names, colours))
-        else:
-            distribution.side_by_side(board, 0, samples, names, colours, run.slo)
-            timeline(board, 1, (0, 0.96), run.columns, run.server_samples, _starts(run, names, colours))
-    grid.grid(board, len(rows) - 1, table)
+        _lower_half(board, run)
+    if not bare:
+        grid.grid(board, len(rows) - 1, table)
     return board.figure()
 
 
@@ -54,14 +52,30 @@ def _title(run: Run) -> str:
     return f'{title}  <span style="color:{palette.WARN}"><b>partial</b></span>' if run.partial else title
 
 
-def _starts(run: Run, names: list[str], colours: list[str]) -> list[tuple[float, str, str]]:
-    """When each point began, from its earliest intended request."""
-    found = []
-    for point, name, colour in zip(run.points, names, colours, strict=True):
-        times = run.columns.intended[run.columns.point == point["point"]]
-        if len(times):
-            found.append((float(np.nanmin(times)), name, colour))
-    return found
+def _lower_half(board: Board, run: Run) -> None:
+    """Distributions and, where one clock ran through, the timeline. A run pooled from rounds has a clock for each."""
+    points = [run.points[place] for place in chosen(len(run.points))]
+    names = [str(point.get("label") or "load") for point in points]
+    colours = [palette.series(place) for place in chosen(len(run.points))]
+    samples = {key: [_samples(run.at(point["point"]), key) for point in points] for key in distribution.METRICS}
+    one_clock = len(run.header.get("rounds") or ()) < 2
+    if len(run.points) == 1:
+        distribution.side_by_side(board, 0, samples, names, colours, run.slo)
+    elif one_clock:
+        distribution.switched(board, 1, (0, 0.4), samples, names, colours, run.slo)
+    else:
+        distribution.side_by_side(board, 1, samples, names, colours, run.slo)
+    if one_clock:
+        starts = [_start(run, int(point["point"])) for point in run.points]
+        kept = [(starts[place], run.points[place], palette.series(place)) for place in range(len(starts))]
+        moments = [(start, str(point.get("label") or ""), colour) for start, point, colour in kept if start is not None]
+        timeline(board, 1, (0.5 if len(run.points) > 1 else 0, 0.96), run.columns, run.server_samples, moments)
+
+
+def _start(run: Run, point: int) -> float | None:
+    """When a point began: its earliest intended request, s."""
+    times = run.columns.intended[run.columns.point == point]
+    return float(np.nanmin(times)) if len(times) else None
 
 
 def _samples(columns: Columns, key: str) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 from llm_magics.views import palette
-from llm_magics.views.figures.board import Board, Panel, plain, spans
+from llm_magics.views.figures.board import Board, Panel, spans
 from llm_magics.views.figures.load_axis import load_axis
 
 LATENCIES = {"ttft": ("TTFT", "time to first token"), "tpot": ("TPOT", "time per output token")}
@@ -39,14 +39,8 @@ def _throughput(
         line={"color": palette.BLUE},
         marker={"size": 9, "color": list(colours)},
         cliponaxis=False,
-        hovertext=[
-            f"{plain(point.get('label', ''))}<br><b>{fmt.tokens_per_s(point.get('output_throughput'))}</b>"
-            f"<br>{fmt.requests_per_s(point.get('request_throughput'))}"
-            + ("" if share is None else f"<br>{fmt.percent(share)} within SLO")
-            for point, share in zip(points, shares, strict=True)
-        ],
-        hoverinfo="text",
-        name="output tokens/s",
+        hovertemplate=f"%{{x}} {_unit(panel)}<br><b>%{{y:,.4~g}} tok/s</b>%{{text}}<extra></extra>",
+        text=["" if share is None else f"<br>{fmt.percent(share)} within the SLO" for share in shares],
     )
     highest = max((value for value in values if value), default=1.0)
     panel.axis("y")["range"] = [0, highest * 1.1]
@@ -69,14 +63,14 @@ def _percentiles(
             textposition="top left" if quantile == "p99" else "bottom left",
             textfont={"size": 11},
             cliponaxis=False,
-            hovertext=[
-                f"{plain(point.get('label', ''))}<br>{name} {quantile} <b>{fmt.milliseconds(value)}</b>"
-                for point, value in zip(points, values, strict=True)
-            ],
-            hoverinfo="text",
-            name=f"{name} {quantile}",
+            hovertemplate=f"%{{x}} {_unit(panel)}<br>{name} {quantile} <b>%{{y:,.4~g}} ms</b><extra></extra>",
             **({"fill": "tonexty", "fillcolor": palette.faded(palette.BLUE, 0.1)} if quantile == "p50" else {}),
         )
     known = [point[field] for point in points for field in (f"p99_{key}_ms", f"median_{key}_ms") if point.get(field)]
     if known and max(known) / min(known) > 50:
         panel.axis("y").update(type="log", rangemode="normal", dtick=1)
+
+
+def _unit(panel: Panel) -> str:
+    """What a position on the load axis counts, for a hover."""
+    return "req/s" if "req/s" in panel.axis("x")["title"]["text"] else "streams"

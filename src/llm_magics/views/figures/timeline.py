@@ -16,6 +16,7 @@ from llm_magics.results.records import ServerSample
 from llm_magics.results.timeline import in_flight
 from llm_magics.views import palette
 from llm_magics.views.figures.board import Board, Panel, plain
+from llm_magics.views.figures.load_axis import chosen
 
 STEPS = 120  # most points of a line; more cannot be told apart in a panel
 
@@ -79,7 +80,7 @@ def _cache(panel: Panel, line: tuple[list[float], list[float]]) -> None:
     panel.board.axes[f"yaxis{panel.name}9"] = {
         **{key: value for key, value in panel.axis("y").items() if key not in ("domain", "anchor", "gridcolor")},
         "overlaying": f"y{panel.name}", "anchor": f"x{panel.name}", "side": "right", "showgrid": False,
-        "range": [0, 1.02], "tickformat": ".0%", "tickvals": [0, 0.5, 1], "title": {"text": ""},
+        "range": [0, 1.02], "tickvals": [0, 0.5, 1], "ticktext": ["0 %", "50 %", "100 %"], "title": {"text": ""},
     }  # fmt: skip
     panel.board.traces.append(
         {"type": "scatter", "xaxis": f"x{panel.name}", "yaxis": right, "x": line[0], "y": line[1], "mode": "lines",
@@ -104,12 +105,14 @@ def _separators(panel: Panel, starts: Sequence[tuple[float, str, str]], end: flo
 
 def _zoom(panel: Panel, starts: Sequence[tuple[float, str, str]], end: float) -> None:
     """Buttons that show one point's part of the time: the points of a sweep rarely take equally long."""
+    ends = [moment for moment, _, _ in starts[1:]] + [end]
     spans = [("all", starts[0][0], end)]
-    for (moment, name, _), (following, _, _) in zip(starts, [*starts[1:], (end, "", "")], strict=True):
-        spans.append((name.split(" ")[0] if name != "all at once" else "∞", moment, following))
+    for place in chosen(len(starts)):
+        moment, name, _ = starts[place]
+        spans.append((plain("∞" if name == "all at once" else name.split(" ")[0], 6), moment, ends[place]))
     axis = f"xaxis{panel.name}.range"
     panel.buttons(
-        [{"label": label, "method": "relayout", "args": [{axis: [start, stop]}]} for label, start, stop in spans[:9]]
+        [{"label": label, "method": "relayout", "args": [{axis: [start, stop]}]} for label, start, stop in spans]
     )
 
 
