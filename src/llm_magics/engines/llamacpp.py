@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LAUNCHER = Path(__file__).parent / "launchers" / "xllamacpp_server.py"
 SLOTS = 4  # llama-server's own choice
+CONNECTIONS = 128  # a thread each while it is open; with the default, six on two cores, a seventh client starves
 USUAL_CONTEXT = 8192  # tokens a request may have when nothing is said: the model's own, but no more memory than this
 
 
@@ -123,7 +124,7 @@ class LlamaCpp(Engine):
         return [
             *start, source, place.model, "--alias", self.served_name(spec, place.model),
             "--host", place.host, "--port", str(place.port), *self._context(place.model, spec), "--metrics",
-            "--threads", threads, "--threads-batch", threads,
+            "--threads", threads, "--threads-batch", threads, "--threads-http", str(CONNECTIONS),
             *(["--n-gpu-layers", "0"] if spec.gpus == "none" else []),
         ]  # fmt: skip
 
