@@ -129,10 +129,9 @@ def main() -> int:
     except RuntimeError as error:
         print(f"xllamacpp_server: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    # Only now: while a model loads, the default action ends the process at once, and a handler could not run.
-    # Closing the library's server in order is no choice: it holds the interpreter until the last client has left.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+    # TERM and INT end the process at once, whatever streams are open, for closing the library's server in order is no
+    # choice: it holds the interpreter until the last client has left. The default action cannot be missed or delayed.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"server is listening on {server.listening_address}", file=sys.stderr, flush=True)  # noqa: T201
     while True:
         signal.pause()
