@@ -5,6 +5,7 @@ A run that only has summaries (another tool's file) can still be shown and compa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -90,10 +91,10 @@ def read(path: str | Path) -> Run:
 
 def _of_json(content: bytes, path: Path) -> Run:
     try:
-        document = orjson.loads(content)
+        document = _parsed(content)
         documents = document if isinstance(document, list) else [document]
-    except orjson.JSONDecodeError:
-        documents = [orjson.loads(line) for line in content.splitlines() if line.strip()]
+    except ValueError:
+        documents = [_parsed(line) for line in content.splitlines() if line.strip()]
     if not documents:
         raise ValueError("it is empty")
     if isinstance(documents[0], dict) and documents[0].get("format") == _NATIVE:
@@ -103,6 +104,14 @@ def _of_json(content: bytes, path: Path) -> Run:
     if all(vllm_bench.recognizes(each) for each in documents):
         return vllm_bench.read(documents, path.name)
     raise ValueError("its keys are those of no load tester known here")
+
+
+def _parsed(content: bytes) -> Any:
+    """JSON, also with the NaN and Infinity that Python's own writer leaves in other tools' files."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
 
 
 def _write_json(run: Run, path: Path) -> None:

@@ -69,13 +69,16 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
     """What a run gives for a metric at a point; None where the metric has no sample (or was not measured)."""
     if run.given is not None:
         return None
-    sliced = run.asked[point].get("concurrency") is None and metric in _THROUGHPUTS
-    if sliced and metric != "steady_output_throughput":
+    asked = run.asked[point]
+    sliced = asked.get("concurrency") is None and metric in _THROUGHPUTS
+    # all at once there is no steady part: the whole run is what the server was measured by
+    whole = asked.get("arrival") == "throughput"
+    if sliced and metric != ("output_throughput" if whole else "steady_output_throughput"):
         return None
     columns = run.at(point) if sliced else run.measured.without_gaps().take(run.measured.point == point)
     parts = [columns.take(columns.repeat == each) for each in np.unique(columns.repeat)]
     if sliced:
-        return _slices(parts)
+        return _slices(parts, whole=whole)
     parts = [part.take(np.lexsort((part.index, part.intended))) for part in parts]
     if metric in _THROUGHPUTS:
         return _throughput([part.take(part.status == OK) for part in parts], metric)
@@ -102,16 +105,21 @@ def _throughput(parts: Sequence[Columns], metric: str) -> Sample:
     return Sample(rounds, [part.index for part in parts], statistics.ratio)
 
 
-def _slices(parts: Sequence[Columns]) -> Sample | None:
-    """Tokens per second in equal slices of the steady part."""
+def _slices(parts: Sequence[Columns], *, whole: bool) -> Sample | None:
+    """Tokens per second in equal slices of the steady part, or of the whole from the first send to the last token."""
     rounds = []
     for part in parts:
-        full = timeline.steady(part, None)
+        full = _extent(part) if whole else timeline.steady(part, None)
         if full is None:
             return None
         tokens = timeline.per_slice(part, *full, _SLICES)
         rounds.append((tokens * _SLICES / (full[1] - full[0]))[:, None])
     return Sample(rounds, [np.arange(_SLICES)] * len(rounds), statistics.mean)
+
+
+def _extent(part: Columns) -> tuple[float, float] | None:
+    last = part.last_token[~np.isnan(part.last_token)]
+    return (float(np.nanmin(part.sent)), float(last.max())) if len(last) else None
 
 
 def _goodput(parts: Sequence[Columns], slo: dict[str, float]) -> Sample | None:

@@ -7,6 +7,7 @@ whose writer died. A last line that was cut short is left out; nothing else is e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class _Rows:
 
 def _header(line: bytes, path: Path) -> dict[str, Any]:
     try:
-        fields = orjson.loads(line)
+        fields = json.loads(line)  # the standard library's: an unlimited rate is written Infinity, which orjson refuses
         if not isinstance(fields, dict) or fields.pop("kind", "header") != "header":
             raise ValueError("the first line is no header")
         if int(fields.pop("schema", SPOOL_SCHEMA)) > SPOOL_SCHEMA:

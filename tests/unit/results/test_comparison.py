@@ -111,6 +111,19 @@ def test_rates_are_compared_over_the_part_where_both_are_loaded() -> None:
     assert effect(found, "median_ttft_ms", "8 req/s").outcome == "different"
 
 
+def test_all_at_once_the_whole_run_counts() -> None:
+    def burst(name: str, tpot: float) -> list[Run]:
+        runs = rounds(name, rate=[1e6], requests=60, tpot=tpot)
+        for run in runs:
+            run.header["points"] = [{"arrival": "throughput", "label": "all at once"}]
+        return runs
+
+    found = Comparison.of_runs({"A": burst("A", 0.01), "B": burst("B", 0.007)})
+    here = effect(found, "output_throughput", "all at once")
+    assert here.outcome == "different"
+    assert here.low < 0.41 < here.high
+
+
 def test_table_has_values_with_intervals_around_them() -> None:
     table = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0088)}).table
     assert table.index.names == ["point", "metric"]

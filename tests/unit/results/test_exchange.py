@@ -66,6 +66,13 @@ def test_a_real_file_of_vllm_bench_is_read() -> None:
     assert found.started.year == 2026
 
 
+def test_figures_that_are_no_numbers_do_not_stop_a_file(tmp_path: Path) -> None:
+    theirs = json.loads((HERE / "vllm_bench_serve.json").read_text()) | {"std_itl_ms": float("nan")}
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(theirs) + "\n" + json.dumps(theirs))
+    assert [point["completed"] for point in Run.load(path).points] == [64, 64]
+
+
 def test_what_we_write_as_vllm_bench_gives_vllm_benchs_figures(run: Run, tmp_path: Path) -> None:
     path = exchange.write(run, tmp_path / "theirs.json", "vllm")
     documents = [json.loads(line) for line in path.read_text().splitlines()]
