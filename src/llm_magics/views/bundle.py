@@ -15,7 +15,7 @@ SHORT = 16  # numbers; shorter lists stay readable
 PLOTLY = "application/vnd.plotly.v1+json"
 
 # No logo, and only the tools that help with these figures. Not `responsive`: with it Plotly takes the height of its
-# container at every redraw, which in JupyterLab is 0, and the figure vanishes at the first click; Lab resizes by itself.
+# container at every redraw, which is 0 in JupyterLab: the figure vanishes at the first click. Lab resizes by itself.
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],

@@ -27,7 +27,6 @@ VALUES: dict[tuple[str, ...], tuple[str, type]] = {
     ("-t", "--threads"): ("cpuparams.n_threads", int),
     ("-tb", "--threads-batch"): ("cpuparams_batch.n_threads", int),
     ("--threads-http",): ("n_threads_http", int),
-    ("--threads-http",): ("n_threads_http", int),
     ("-ngl", "--gpu-layers", "--n-gpu-layers"): ("n_gpu_layers", int),
     ("-mg", "--main-gpu"): ("main_gpu", int),
     ("-s", "--seed"): ("sampling.seed", int),
