@@ -1,4 +1,4 @@
-"""The three magics typed into a real notebook in a real browser: a card, a figure, a verdict, and nothing left behind."""
+"""The three magics typed into a real notebook in a browser: a card, a figure, a verdict, and nothing left behind."""
 
 from __future__ import annotations
 
