@@ -182,7 +182,9 @@ def _shape(found: Mapping[str, Scale], shape: Mapping[str, Any]) -> str:
     )
     if label := shape.get("label"):
         level = inside["y0"] if inside["y0"] == inside["y1"] else y.bottom
-        drawn += _text(label["text"], inside["x0"] + 3, level - 4, "start", f" fill='{label['font']['color']}'")
+        end = label.get("xanchor") == "right"
+        where = (inside["x0"] - 3, level - 4, "end") if end else (inside["x0"] + 3, level - 4, "start")
+        drawn += _text(label["text"], *where, f" fill='{label['font']['color']}'")
     return drawn
 
 

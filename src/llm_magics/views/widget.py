@@ -42,7 +42,8 @@ def slo_widget(runs: Mapping[str, Run]) -> Any:
     if not any(len(run.measured) for run in runs.values()):
         raise LLMMagicsError("There are no single requests to judge.", why="the run holds only summaries")
     ttft, tpot = (
-        _slider(ipywidgets, runs, key, title) for key, title in (("ttft", "TTFT within"), ("tpot", "TPOT within"))
+        _slider(ipywidgets, runs, key, title)
+        for key, title in (("ttft", "TTFT within, ms"), ("tpot", "TPOT within, ms"))
     )
     shown = ipywidgets.Output()
 
@@ -95,7 +96,7 @@ def _slider(ipywidgets: Any, runs: Mapping[str, Run], key: str, title: str) -> A
         readout_format=",.1f",
         continuous_update=True,
         layout={"width": "420px"},
-        style={"description_width": "90px"},
+        style={"description_width": "115px"},
     )
 
 
@@ -106,7 +107,7 @@ def _figure(runs: Mapping[str, Run], found: Mapping[str, list[dict[str, float]]]
     _, title, axis = load_axis(first.points)
     panels = (
         board.panel(0, *left, "<b>Goodput</b>  share within the limits", x=title, xaxis=axis,
-                    yaxis={"range": [0, 1.05], "tickformat": ".0%"}),
+                    yaxis={"range": [0, 1.05], "tickvals": [0, 0.5, 1], "ticktext": ["0 %", "50 %", "100 %"]}),
         board.panel(0, *right, "<b>Good requests</b>", x=title, y="req/s", xaxis=axis),
     )  # fmt: skip
     for number, (label, rows) in enumerate(found.items()):

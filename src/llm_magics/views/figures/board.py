@@ -18,6 +18,7 @@ GAP = 100  # px between rows: ticks and title of the axis above, heading and leg
 BEFORE_TABLE = 58
 
 
+FAR = 2.5  # a limit so many times the data's largest is named at the edge, not drawn: it would press the data flat
 HEADING = 18  # px that a panel's heading stands above it
 LEGENDED = 37  # with a legend between them
 LEGEND = 16
@@ -47,6 +48,7 @@ class Board:
     axes: dict[str, dict[str, Any]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     count: int = 0
+    crowded: bool = False  # whether panels of the first row have a line under their heading
 
     @property
     def inner(self) -> int:
@@ -96,6 +98,7 @@ class Board:
         import plotly.graph_objects as go
 
         top = MARGIN["t"] if self.subtitle else MARGIN["t"] - 24 if self.title else 40
+        top += 20 * self.crowded
         margin = {**MARGIN, "t": top, "b": MARGIN["b"] if self.table else 44}
         layout = {
             "title": {
@@ -136,20 +139,39 @@ class Panel:
         """Draw a trace in the panel."""
         self.board.traces.append({"type": kind, "xaxis": f"x{self.name}", "yaxis": f"y{self.name}", **trace})
 
-    def level(self, value: float, text: str) -> None:
-        """A horizontal limit with its name, e.g. an SLO."""
-        self.board.shapes.append(
-            {"type": "line", "xref": f"x{self.name} domain", "yref": f"y{self.name}", "x0": 0, "x1": 1, "y0": value,
-             "y1": value, "line": {"color": palette.BAD, "width": 1.2, "dash": "dot"}, "layer": "below",
-             "label": {"text": text, "textposition": "start", "yanchor": "bottom",
-                       "font": {"size": 11, "color": palette.BAD}}}
-        )  # fmt: skip
+    def level(self, value: float, text: str, most: float) -> None:
+        """A horizontal limit with its name, e.g. an SLO; one far above `most`, the data's largest, is only named."""
+        near = value <= FAR * most
+        place = {"yref": f"y{self.name}", "y0": value, "y1": value}
+        beyond = {"yref": f"y{self.name} domain", "y0": 0.92, "y1": 0.92}
+        self._limit({"xref": f"x{self.name} domain", "x0": 0, "x1": 1, **(place if near else beyond)}, text, near, "↑")
+
+    def upright(self, value: float, text: str, most: float, **more: Any) -> None:
+        """The same, vertical."""
+        near = value <= FAR * most
+        place = {"xref": f"x{self.name}", "x0": value, "x1": value}
+        beyond = {"xref": f"x{self.name} domain", "x0": 0.97, "x1": 0.97}
+        across = {"yref": f"y{self.name} domain", "y0": 0, "y1": 1, **(place if near else beyond)}
+        self._limit(across, text, near, "→", textangle=0, xanchor="left" if value < 0.7 * most else "right")
+        self.board.shapes[-1].update(more)
+
+    def _limit(self, place: dict[str, Any], text: str, near: bool, arrow: str, **label: Any) -> None:
+        line = {"color": palette.BAD, "width": 1.2 if near else 0, "dash": "dot"}
+        words = text if near else f"{text} {arrow}"
+        font = {"size": 11, "color": palette.BAD}
+        shown = {"text": words, "textposition": "start", "yanchor": "bottom", "font": font, **label}
+        self.board.shapes.append({"type": "line", **place, "line": line, "layer": "below", "label": shown})
 
     def legend(self, lines: Sequence[tuple[str, str]]) -> None:
         """Names of the lines in their colours, in a row under the heading."""
+        self.subheading(" &nbsp;&nbsp;".join(f'<span style="color:{colour}">━</span> {name}' for name, colour in lines))
+
+    def subheading(self, text: str) -> None:
+        """A line under the heading."""
         self.board.notes[self.heading]["yshift"] = LEGENDED
-        text = " &nbsp;&nbsp;".join(f'<span style="color:{colour}">━</span> {name}' for name, colour in lines)
         self.board.note(text, self.left, self.top, yshift=LEGEND)
+        if self.top == 1:
+            self.board.crowded = True
 
     def buttons(self, choices: Sequence[Mapping[str, Any]]) -> None:
         """Plotly's own buttons at the panel's top right; each a mapping of label, method and args."""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_magics.views import format as fmt
-from llm_magics.views import palette
 from llm_magics.views.figures.board import Board, Panel, plain, spans
 
 # Per cent; dense where a reader looks, in the tail. Whole numbers take a byte each.
@@ -43,7 +42,7 @@ def switched(
     for key in METRICS:
         _curves(panel, key, samples[key], names, colours, shown=key == first)
     for key in METRICS:
-        _limit(panel, key, slo, shown=key == first)
+        _limit(panel, key, samples[key], slo, shown=key == first)
     places = range(start, len(board.traces))
     shown_by = [board.traces[place]["meta"] for place in places]
     axis = f"xaxis{panel.name}"
@@ -89,7 +88,7 @@ def side_by_side(
             xaxis={"type": _kind(samples[key]), "dtick": _dtick(samples[key])},
         )
         _curves(panel, key, samples[key], names, colours, shown=True)
-        _limit(panel, key, slo, shown=True)
+        _limit(panel, key, samples[key], slo, shown=True)
         if len(names) == 1:
             _percentile_marks(panel, samples[key][0], colours[0])
         elif key == "ttft":
@@ -125,18 +124,16 @@ def _curves(
         )
 
 
-def _limit(panel: Panel, key: str, slo: Mapping[str, float], *, shown: bool) -> None:
-    if key not in slo:
-        return
-    panel.board.shapes.append(
-        {"type": "line", "xref": f"x{panel.name}", "yref": f"y{panel.name} domain", "x0": slo[key] * 1000,
-         "x1": slo[key] * 1000, "y0": 0, "y1": 1, "line": {"color": palette.BAD, "width": 1.2, "dash": "dot"},
-         "visible": shown, "name": key, "label": {"text": f"SLO {fmt.latency(slo[key])}", "textposition": "start",
-         "font": {"color": palette.BAD, "size": 11}, "textangle": 0, "xanchor": "left", "yanchor": "bottom"}}
-    )  # fmt: skip
+def _limit(
+    panel: Panel, key: str, series: Sequence[NDArray[np.float64]], slo: Mapping[str, float], *, shown: bool
+) -> None:
+    if key in slo:
+        most = max((float(np.nanmax(samples)) for samples in series if not np.isnan(samples).all()), default=0.0)
+        panel.upright(slo[key] * 1000, f"SLO {fmt.latency(slo[key])}", most * 1000, visible=shown, name=key)
 
 
 def _percentile_marks(panel: Panel, samples: NDArray[np.float64], colour: str) -> None:
+    """Median and 99th percentile: dots on the curve, their values under the heading."""
     known = samples[~np.isnan(samples)]
     if not len(known):
         return
@@ -144,14 +141,11 @@ def _percentile_marks(panel: Panel, samples: NDArray[np.float64], colour: str) -
     panel.add(
         x=[middle, high],
         y=[50, 99],
-        mode="markers+text",
+        mode="markers",
         marker={"size": 8, "color": colour},
-        text=[f"p50 {fmt.milliseconds(middle)}", f"p99 {fmt.milliseconds(high)}"],
-        textposition=["middle right", "top left"],
-        textfont={"size": 11},
-        cliponaxis=False,
         hoverinfo="skip",
     )
+    panel.subheading(f"p50 <b>{fmt.milliseconds(middle)}</b> &nbsp; p99 <b>{fmt.milliseconds(high)}</b>")
 
 
 def _heading(key: str, where: str = "") -> str:

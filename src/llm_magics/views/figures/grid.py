@@ -24,7 +24,7 @@ def grid(board: Board, row: int, table: Table) -> None:
     """Draw a table over the whole width of a row of the board."""
     bottom, top = board.place(row)
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in line] for line in table.rows]
-    columns = list(zip(*cells, strict=True))
+    columns = list(zip(*cells, strict=True)) or [() for _ in table.columns]
     align = [column.align for column in table.columns]
     units = [column.unit for column in table.columns]
     texts = [[_text(cell, unit) for cell in column] for column, unit in zip(columns, units, strict=True)]

@@ -56,7 +56,8 @@ def _curves(board: Board, comparison: Comparison, colours: Mapping[str, str]) ->
                 _curve(panel, comparison, label, metric, positions, points, colours[label], number, style)
         slo = next(iter(comparison.runs.values())).slo.get(metrics[0].split("_")[1], None)
         if slo is not None:
-            panel.level(slo * 1000, f"SLO {fmt.latency(slo)}")
+            values = [point.get(metric) or 0.0 for points in sides.values() for point in points for metric in metrics]
+            panel.level(slo * 1000, f"SLO {fmt.latency(slo)}", max(values))
 
 
 def _curve(

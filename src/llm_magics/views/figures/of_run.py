@@ -34,6 +34,7 @@ def run_figure(run: Run, *, bare: bool = False) -> Any:
     if len(points) == 1 and len(run.header.get("rounds") or ()) > 1:
         panels = 1
     rows = [PANEL] * panels + [grid.height(table)] * (not bare)
+    rows = rows or [1]  # a bare figure of a run that measured nothing
     board = Board(_title(run), plain(headline.of_run(run), 160), rows, table=True)
     if bare:
         board = Board("", "", rows)

@@ -24,7 +24,8 @@ def throughput_latency(board: Board, row: int, points: Sequence[Mapping[str, Any
         panel = board.panel(row, *span, f"<b>{name}</b>  {meaning}", x=title, y="ms", xaxis=axis)
         _percentiles(panel, positions, points, key, colours)
         if key in slo:
-            panel.level(slo[key] * 1000, f"SLO {fmt.latency(slo[key])}")
+            known = [point[f"p99_{key}_ms"] for point in points if point.get(f"p99_{key}_ms")]
+            panel.level(slo[key] * 1000, f"SLO {fmt.latency(slo[key])}", max(known, default=0.0))
 
 
 def _throughput(
