@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llm_magics.views import format as fmt
-from llm_magics.views.cards import Card, fact_row
+from llm_magics.views.card import Card, fact_row
 from llm_magics.views.markup import Markup, tag
 
 if TYPE_CHECKING:

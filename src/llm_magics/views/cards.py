@@ -1,4 +1,4 @@
-"""Cards: a server and how its start goes, answers side by side, an error. One object, drawn as HTML or as text.
+"""Cards of servers and errors, and, from their own file, of answers.
 
 A card is a snapshot: `progress.live` shows one after the other in the same place. Everything that an engine or a user
 wrote is escaped by `markup.tag`.
@@ -7,18 +7,20 @@ wrote is escaped by `markup.tag`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_magics.views import format as fmt
-from llm_magics.views.markup import Markup, join, page, tag
+from llm_magics.views.answer_cards import AnswerCards
+from llm_magics.views.card import Card, fact_row
+from llm_magics.views.markup import Markup, join, tag
 from llm_magics.views.table import Tone
 
 if TYPE_CHECKING:
     from llm_magics.errors import LLMMagicsError
-    from llm_magics.results.answers import Answer
     from llm_magics.views.facts import ServerFacts
+
+__all__ = ["STATE_TONES", "AnswerCards", "Card", "ErrorCard", "ServerCard", "lifetime"]
 
 STATE_TONES: dict[str, Tone] = {
     "starting": "busy",
@@ -29,34 +31,6 @@ STATE_TONES: dict[str, Tone] = {
     "failed": "bad",
     "lost": "warn",
 }
-
-
-class Card:
-    """Base of everything that is shown in a box: `html()` and `__str__` are the two forms of it.
-
-    `stays` says whether it is worth leaving behind when the work it tells of is done; `oneline` is it in one line.
-    """
-
-    stays = True
-
-    def html(self) -> Markup:
-        """The card as markup."""
-        raise NotImplementedError
-
-    @property
-    def oneline(self) -> str:
-        """The card in one line, for a terminal that is written over."""
-        return str(self).partition("\n")[0]
-
-    def ended(self, error: BaseException) -> Card:
-        """The card after its work was broken off."""
-        return self
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/html": page(self.html()), "text/plain": str(self)}
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,76 +173,6 @@ class ServerCard(Card):
 
 
 @dataclass(frozen=True, repr=False)
-class AnswerCards(Card):
-    """Answers to one prompt, side by side, as they stream or when they are whole.
-
-    They are not left behind by `live`: the comparison that follows as the cell's value shows them again.
-    """
-
-    prompt: str
-    answers: Mapping[str, Answer] | Sequence[Answer]
-    done: bool = False
-    stays = False
-
-    @property
-    def each(self) -> list[Answer]:
-        """The answers in order."""
-        return list(self.answers.values() if isinstance(self.answers, Mapping) else self.answers)
-
-    def html(self) -> Markup:
-        """The cards as markup."""
-        prompt = tag("p", fmt.shortened(self.prompt, 300), cls="muted prompt") if self.prompt else None
-        return join(prompt, tag("div", *map(self._card, self.each), cls="side"))
-
-    def __str__(self) -> str:
-        return "\n\n".join(self._text(answer) for answer in self.each)
-
-    @property
-    def oneline(self) -> str:
-        """How many tokens have come from each."""
-        return " · ".join(f"{answer.name}: {'error' if answer.error else self._tokens(answer)}" for answer in self.each)
-
-    def _streaming(self, answer: Answer) -> bool:
-        return not self.done and answer.finish is None and answer.error is None
-
-    def _card(self, answer: Answer) -> Markup:
-        model = answer.model if answer.model != answer.name else ""
-        head = tag("div", tag("span", answer.name, cls="title"), tag("span", model, cls="muted"), cls="head")
-        caret = tag("span", "▍", cls="caret") if self._streaming(answer) else None
-        text = fmt.visible(answer.text)
-        if not text and answer.ok and not caret:
-            said: Markup | None = tag("div", "an empty answer", cls="answer muted")
-        else:
-            said = tag("div", text, caret, cls="answer") if text or caret else None
-        failed = tag("pre", fmt.visible(answer.error)) if answer.error else None
-        figures = tag("div", *(tag("span", figure) for figure in self._figures(answer)), cls="foot muted")
-        return tag("div", head, said, failed, figures, cls="card" + (" error" if answer.error else ""))
-
-    def _figures(self, answer: Answer) -> list[str]:
-        if answer.error:
-            return ["no whole answer"]
-        figures = []
-        if answer.tokens_per_s:
-            figures.append(fmt.tokens_per_s(answer.tokens_per_s))
-        if answer.ttft is not None:
-            figures.append(f"TTFT {fmt.latency(answer.ttft)}")
-        figures.append(self._tokens(answer))
-        if answer.finish not in (None, "stop"):
-            figures.append("cut at the token limit" if answer.finish == "length" else f"ended by {answer.finish}")
-        return figures
-
-    def _tokens(self, answer: Answer) -> str:
-        if answer.tokens is None:
-            return "waiting" if self._streaming(answer) and not answer.text else "tokens not counted"
-        return "1 token" if answer.tokens == 1 else f"{fmt.count(answer.tokens)} tokens"
-
-    def _text(self, answer: Answer) -> str:
-        said = answer.error or answer.text or "(an empty answer)"
-        lines = "\n".join(f"  {line}" for line in fmt.visible(said).splitlines())
-        return f"{fmt.visible(answer.name)} · {' · '.join(self._figures(answer))}\n{lines}"
-
-
-@dataclass(frozen=True, repr=False)
 class ErrorCard(Card):
     """An error as a card: what failed, why in the engine's words, what to type next."""
 
@@ -287,12 +191,6 @@ class ErrorCard(Card):
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
-
-
-def fact_row(facts: Sequence[tuple[str, object]]) -> Markup:
-    """Small titles over values, side by side."""
-    cells = (tag("div", tag("b", title), value, cls="fact num") for title, value in facts)
-    return tag("div", *cells, cls="facts")
 
 
 def lifetime(record: ServerFacts, now: float) -> str:

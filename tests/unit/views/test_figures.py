@@ -165,7 +165,7 @@ def test_three_sides_are_compared_too() -> None:
 
 def test_answers_have_a_figure_of_their_speed() -> None:
     figure = comparison_figure(Comparison.of_answers("?", {"a": answer(), "b": answer(name="b", error="x", ttft=None)}))
-    assert list(figure.data[0].y)[0] == pytest.approx(12.3)
+    assert figure.data[0].y[0] == pytest.approx(12.3)
 
 
 def test_tags_in_names_are_text_in_figures() -> None:

@@ -11,7 +11,9 @@ from made import ATTACK, answer, bench, compared
 
 from llm_magics import views  # noqa: F401 - teaches results to draw themselves
 from llm_magics.errors import SpecError
+from llm_magics.results.columns import Columns
 from llm_magics.results.comparison import Comparison
+from llm_magics.results.run import Run
 from llm_magics.views.report import report
 
 
@@ -38,11 +40,7 @@ class Page(HTMLParser):
 
 
 def test_it_is_written_where_asked_and_fetches_nothing(tmp_path: Path) -> None:
-    path = (
-        bench(requests=30).report(tmp_path / "r.html")
-        if hasattr(bench(), "report")
-        else report(bench(requests=30), tmp_path / "r.html")
-    )
+    path = report(bench(requests=30), tmp_path / "r.html")
     page = Page(Path(path).read_text())
     for tag, attributes in page.tags:
         assert tag not in ("link", "iframe", "object"), tag
@@ -86,6 +84,11 @@ def test_names_cannot_end_the_script_or_become_tags() -> None:
     assert scripts == 2
     assert not any(tag == "img" for tag, _ in Page(page).tags)
     assert re.search(r"alert\(1\)", Page(page).text)
+
+
+def test_a_run_that_measured_nothing_makes_a_report() -> None:
+    empty = Run({"name": "x"}, Columns.of_records([]), status="failed")
+    assert "nothing was measured" in Page(str(report(empty))).text
 
 
 def test_nothing_to_report_and_nowhere_to_write_are_said(tmp_path: Path) -> None:

@@ -33,11 +33,12 @@ def test_a_dead_server_shows_no_address() -> None:
 
 
 def test_gpus_name_their_holders() -> None:
+    holder = Facts(pid=7, name="python", server="qwen", memory=30 << 30)
     gpu = Facts(index=0, name="H100", memory_total=80 << 30, memory_used=40 << 30, utilisation=None, power=612.4,
-                temperature=64, mig=False, processes=[Facts(pid=7, name="python", server="qwen", memory=30 << 30)])  # fmt: skip
+                temperature=64, mig=False, processes=[holder])  # fmt: skip
     text = str(tables.gpus([gpu]))
-    assert "40.0 GiB of 80.0 GiB" in text
-    assert "qwen (pid 7, 30.0 GiB)" in text
+    assert "40 GiB of 80 GiB" in text
+    assert "qwen (pid 7, 30 GiB)" in text
     assert "612 W" in text
 
 
