@@ -24,6 +24,9 @@ BUILT_IN = {
     "llamacpp": "llm_magics.engines.llamacpp:engine",
     "vllm": "llm_magics.engines.vllm:engine",
     "transformers": "llm_magics.engines.transformers:engine",
+    "tgi": "llm_magics.engines.tgi:engine",
+    "tensorrt_llm": "llm_magics.engines.tensorrt_llm:engine",
+    "ollama": "llm_magics.engines.ollama:engine",
 }
 
 

@@ -7,6 +7,7 @@ adapter import only the standard library.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from llm_magics.engines.facts import (
     COMMON_FAILURES,
     Diagnosis,
+    Entry,
     Failure,
     Flag,
+    Image,
     Install,
     Metrics,
+    Option,
     Stage,
     Switch,
+    Variable,
+    Words,
 )
 from llm_magics.errors import SpecError
+from llm_magics.paths import runtime_dir
 
 if TYPE_CHECKING:
     from llm_magics.spec.server import ServerSpec
@@ -32,14 +39,19 @@ __all__ = [
     "Command",
     "Diagnosis",
     "Engine",
+    "Entry",
     "Executable",
     "Failure",
     "Flag",
+    "Image",
     "Install",
     "Metrics",
+    "Option",
     "Place",
     "Stage",
     "Switch",
+    "Variable",
+    "Words",
 ]
 
 
@@ -66,10 +78,23 @@ class Place:
 
 @dataclass(frozen=True)
 class Command:
-    """A process to start: arguments and what its environment needs beyond the allow-list; never a secret in argv."""
+    """A process to start: arguments and what its environment needs beyond the allow-list; never a secret in argv.
+
+    Attributes
+    ----------
+    files
+        Configuration files it reads, path -> text; written before it starts, for the user's eyes only.
+    ready_path
+        The page that answers 200 when this very server is ready; "" for the engine's usual one.
+    container
+        `{"tool": "docker", "name": …}` where the process is the client of a container.
+    """
 
     argv: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    ready_path: str = ""
+    container: dict[str, str] | None = None
 
 
 class Engine:
@@ -79,12 +104,14 @@ class Engine:
     title: str
     url: str = ""
     install: Install = Install()
+    image: Image | None = None  # None: there is no official one
 
     model_format: Literal["safetensors", "gguf"] = "safetensors"
     needs_gpu: bool = False
 
     # Command line. `options` maps each portable option the engine has to how it is said.
-    options: Mapping[str, Flag | Switch] = {}
+    options: Mapping[str, Option] = {}
+    config_flag: str = ""  # says where the configuration file is, for engines with options of the kind `Entry`
     key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
 
     # Life.
@@ -147,14 +174,33 @@ class Engine:
             For an option or a value that this engine lacks, or for what `check` refuses.
         """
         argv = self.program(place, spec)
+        config, variables = self.configuration(spec), dict[str, str]()
         for name, value in self.translated(spec).items():
+            option = self.options[name]
             try:
-                argv += self.options[name].argv(value)
+                argv += option.argv(value)
+                if isinstance(option, Variable):
+                    variables |= option.env(value)
+                elif isinstance(option, Entry):
+                    option.put(config, value)
             except ValueError as error:
                 raise SpecError(f"{self.title} does not take this {name}: {error}.", then=f"change {name}") from None
         self.check(place, spec)
-        env = {**self.devices(place, spec), **self.environment(place, spec), **spec.env}
-        return Command([*argv, *spec.args], env)
+        files = {}
+        if config:
+            path = str(runtime_dir() / f"{spec.name}.engine.yaml")
+            files[path] = json.dumps(config, indent=1) + "\n"  # which is YAML too
+            argv += [self.config_flag, path]
+        env = {**self.devices(place, spec), **self.environment(place, spec), **variables, **spec.env}
+        return Command([*argv, *spec.args], env, files, self.ready_page(spec, place.model))
+
+    def configuration(self, spec: ServerSpec) -> dict[str, Any]:
+        """What every configuration file of this engine says, whatever the spec; the options of kind `Entry` follow."""
+        return {}
+
+    def ready_page(self, spec: ServerSpec, model: str) -> str:
+        """The page that answers 200 when this very server is ready; "": `ready_path`."""
+        return ""
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:
         """The spec's portable options that become flags; overridden where an engine combines some.

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,68 @@ class Switch:
     def argv(self, value: Any) -> list[str]:
         """The option as arguments."""
         return [flag] if (flag := self.on if value else self.off) else []
+
+
+@dataclass(frozen=True)
+class Words:
+    """An option that is said in several words; `make` turns its value into arguments, or raises ValueError."""
+
+    make: Callable[[Any], list[str]]
+
+    def argv(self, value: Any) -> list[str]:
+        """The option as arguments.
+
+        Raises
+        ------
+        ValueError
+            For a value that the engine does not take.
+        """
+        return self.make(value)
+
+
+@dataclass(frozen=True)
+class Variable(Flag):
+    """An option that the engine reads from its environment; `name` is the variable's."""
+
+    name: str
+
+    def argv(self, value: Any) -> list[str]:
+        """No arguments."""
+        return []
+
+    def env(self, value: Any) -> dict[str, str]:
+        """The option as a variable; raises ValueError for a value that the engine does not take."""
+        said = {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else value
+        return {self.name: Flag(self.name, self.values, self.choices).argv(said)[1]}
+
+
+@dataclass(frozen=True)
+class Entry(Flag):
+    """An option that stands in the engine's configuration file; `name` is its key there, `a.b` for one inside `a`.
+
+    `make`, where given, turns the value into what stands there, or raises ValueError.
+    """
+
+    name: str
+    make: Callable[[Any], Any] | None = None
+
+    def argv(self, value: Any) -> list[str]:
+        """No arguments."""
+        return []
+
+    def put(self, config: dict[str, Any], value: Any) -> None:
+        """Set the entry in a configuration; raises ValueError for a value that the engine does not take."""
+        if self.make is not None:
+            value = self.make(value)
+        elif isinstance(value, str):
+            value = Flag(self.name, self.values, self.choices).argv(value)[1]
+        *outer, last = self.name.split(".")
+        for key in outer:
+            config = config.setdefault(key, {})
+        config[last] = value
+
+
+Option = Flag | Switch | Words  # and the kinds of Flag that are no argument: Variable, Entry
 
 
 @dataclass(frozen=True)
@@ -104,7 +166,8 @@ class Install:
     are asked for the version, the first that is there; `binary` is looked for on PATH. `gpu` and `cpu` are pip's
     arguments for a machine with and without a GPU, one step after the other: requirements to install, or
     `("uninstall", …)`, names to uninstall. `python` is the first version of Python the engine runs on and the first
-    it does not.
+    it does not. An installation counts when the new Python imports `modules`, or runs the arguments `proof` where
+    importing them needs what only the engine's launcher does.
     """
 
     modules: Sequence[str] = ()
@@ -114,6 +177,40 @@ class Install:
     cpu: Sequence[Sequence[str]] = ()
     hint: str = ""
     python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 14))
+    proof: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """The engine's container image (see `containers`).
+
+    Attributes
+    ----------
+    gpu, cpu
+        Names of the images for machines with and without a GPU; empty where there is none.
+    program
+        The engine's program inside: what a binary is elsewhere.
+    entry
+        What the image's own entry point already says: "" nothing (all arguments follow it, the program first),
+        "program" (only what comes after it follows), "replace" (the program takes the entry point's place).
+    port
+        Where the engine listens inside.
+    hub
+        The folder inside where the engine looks for models of the hub.
+    options
+        Further options of `docker run`: shared memory between the processes of several GPUs, limits.
+    volumes
+        Named volumes that keep what the engine downloads by itself: name -> folder inside.
+    """
+
+    gpu: str = ""
+    cpu: str = ""
+    program: str = ""
+    entry: Literal["", "program", "replace"] = "replace"
+    port: int = 8000
+    hub: str = "/root/.cache/huggingface/hub"
+    options: Sequence[str] = ("--ipc=host",)
+    volumes: Mapping[str, str] = field(default_factory=dict)
 
 
 # What any engine built on PyTorch or the hub may say; tried after the engine's own (facts: docs/engines.md).

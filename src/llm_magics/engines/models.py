@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
     from llm_magics.spec.server import ServerSpec
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
+_HUB_ID = re.compile(r"(?:hf\.co/|huggingface\.co/)?[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")
 _CONFIGS = ("config.json", "params.json")
 _LONGER_ON_PURPOSE = re.compile(r"rope|yarn|hf-overrides|hf_overrides")
 

@@ -63,7 +63,7 @@ def _announced(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 def test_an_engine_of_another_package_is_found_and_none_replaces_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     _announced(monkeypatch, f"{__name__}:other")
-    assert engines.names() == ["llamacpp", "vllm", "transformers", "other"]
+    assert engines.names() == [*engines.BUILT_IN, "other"]
     assert engines.get("other") is other
     assert engines.reference("vllm").startswith("llm_magics.")
 
