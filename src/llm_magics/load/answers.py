@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from llm_magics.errors import TargetError
 from llm_magics.load.endpoint import Endpoint, headers
-from llm_magics.load.reply import Reply
 from llm_magics.results.answers import Answer
 
 _PATIENCE = 600.0  # s for a whole answer
@@ -90,12 +89,12 @@ class _Question:
         self.stop = stop
         self.sent = 0
         self.pieces: list[str] = []
-        self.reply = Reply(on_text=lambda text, _: self.pieces.append(text))
+        self.reply = endpoint.protocol.reply(on_text=lambda text, _: self.pieces.append(text))
         self.failure: str | None = None
         self.body = {
-            "model": endpoint.model,
+            **endpoint.protocol.named(endpoint.model),
             "stream": True,
-            "messages": [{"role": "user", "content": prompt}],
+            **endpoint.protocol.said(prompt, chat=True),
             "max_tokens": max_tokens,
             "temperature": temperature,
             **endpoint.body,
@@ -139,7 +138,8 @@ class _Question:
         body = json.dumps(self.body).encode()
         fields = {**headers(where, self.endpoint.api_key), "Connection": "close", "Content-Length": str(len(body))}
         head = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
-        request = f"POST {where.path}/v1/chat/completions HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
+        path = self.endpoint.protocol.path(self.endpoint.model, chat=True)
+        request = f"POST {where.path}{path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body
         with socket.create_connection((where.host, where.port), timeout=_CONNECT) as plain:
             tls = ssl.create_default_context() if where.tls else None
             with tls.wrap_socket(plain, server_hostname=where.host) if tls else plain as sock:

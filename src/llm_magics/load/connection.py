@@ -22,7 +22,16 @@ class Exchange:
 
     __slots__ = ("asked", "index", "intended", "payload", "reply", "retried", "sent", "warmup")
 
-    def __init__(self, index: int, intended: int, payload: bytes, asked: int | None, *, warmup: bool = False) -> None:
+    def __init__(
+        self,
+        index: int,
+        intended: int,
+        payload: bytes,
+        asked: int | None,
+        reply: Reply | None = None,
+        *,
+        warmup: bool = False,
+    ) -> None:
         self.index = index
         self.intended = intended
         self.payload = payload
@@ -30,7 +39,7 @@ class Exchange:
         self.warmup = warmup
         self.sent = 0
         self.retried = False
-        self.reply = Reply()
+        self.reply = Reply() if reply is None else reply
 
 
 class Owner(Protocol):

@@ -27,7 +27,7 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
     TargetError
         When the server does not answer the probes that random text needs.
     """
-    chat = workload.endpoint == "chat"
+    chat = workload.endpoint == "chat" and bool(endpoint.protocol.chat)
     rows: list[Row] = []
     words: Words | None = None
     if workload.workload == "file":
@@ -39,7 +39,7 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
     output = _range(workload.output_tokens, workload.output_spread)
     lengths = {*range(output[0], output[1] + 1), *(row[1] for row in rows if row[1])}
     body = {
-        "model": endpoint.model,
+        **endpoint.protocol.named(endpoint.model),
         "stream": True,
         **({} if workload.temperature is None else {"temperature": workload.temperature}),
         **endpoint.body,
@@ -49,7 +49,8 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         fixed = endpoint.fixed_length if workload.ignore_eos else None
         fields[str(length)] = {**(fixed(length) if fixed else {"max_tokens": length}), **workload.extra_body}
     made: dict[str, Any] = {
-        "endpoint": workload.endpoint,
+        "endpoint": "chat" if chat else "completions",
+        "prompt": endpoint.protocol.prompt,
         "body": body,
         "fields": fields,
         "asked": {key: _asked(value, int(key)) for key, value in fields.items()},
@@ -63,7 +64,10 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         "prefixes": _prefixes(workload, words, salt) if words and workload.workload == "prefix" else [],
         "rows": rows,
     }
-    return made, _notes(workload, words, rows, salt)
+    notes = _notes(workload, words, rows, salt)
+    if workload.endpoint == "chat" and not chat:
+        notes["note"] = "this server has no chat: prompts were sent as plain text, without a chat template"
+    return made, notes
 
 
 def _notes(workload: Workload, words: Words | None, rows: list[Row], salt: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from llm_magics.load.connection import Connection, Exchange
 from llm_magics.load.pool import Pool
 from llm_magics.load.prompts import Stock
 from llm_magics.load.recorder import Recorder
+from llm_magics.load.reply import Reply
 
 _clock = time.monotonic_ns
 _BURST = 16  # sends between two looks at the network
@@ -27,8 +28,11 @@ _PAUSE = 0.1  # s that a stream rests after an error, where a clock and not a co
 class Driver:
     """Runs phases of load, one at a time; told by the connections what became of each request."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, recorder: Recorder, timeout: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, recorder: Recorder, timeout: float, reply: type[Reply] = Reply
+    ) -> None:
         self.loop = loop
+        self.reply = reply
         self.recorder = recorder
         self.timeout = timeout
         self.pool: Pool | None = None
@@ -165,7 +169,7 @@ class Driver:
         if self._left is not None:
             self._left -= 1
         index, payload, asked = self._stock.take()
-        exchange = Exchange(index, intended, payload, asked, warmup=self._warmup)
+        exchange = Exchange(index, intended, payload, asked, self.reply(), warmup=self._warmup)
         self._hold(sending=True)
         pool = self.pool
         if pool is None:

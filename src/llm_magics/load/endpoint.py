@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llm_magics.errors import TargetError
+from llm_magics.load.protocol import OPENAI, Protocol
 from llm_magics.load.server_words import explain
 
 _TIMEOUT = 30.0  # s for a question that needs no generation
@@ -23,7 +24,7 @@ _LARGEST = 16 * 1024 * 1024  # bytes of an answer to a question
 
 @dataclass
 class Endpoint:
-    """An OpenAI-compatible server.
+    """A server that takes load: OpenAI-compatible, unless `protocol` says otherwise.
 
     Attributes
     ----------
@@ -41,6 +42,8 @@ class Endpoint:
         Where the engine counts tokens (`/tokenize`), when it does.
     sample
         Reads the server's own metrics, portable name -> value; may raise, may be slow.
+    protocol
+        The API it speaks.
     """
 
     url: str
@@ -50,6 +53,7 @@ class Endpoint:
     fixed_length: Callable[[int], dict[str, Any]] | None = None
     tokenize_path: str | None = None
     sample: Callable[[], dict[str, float]] | None = None
+    protocol: Protocol = OPENAI
 
     @property
     def address(self) -> Address:
@@ -222,6 +226,9 @@ def probe(endpoint: Endpoint) -> None:
     TargetError
         It does not answer, refuses the key, has no such model, or is something else.
     """
+    if endpoint.protocol.exists:
+        _exists(endpoint)
+        return
     try:
         names = models(endpoint.url, endpoint.api_key)
     except TargetError as error:
@@ -236,7 +243,7 @@ def probe(endpoint: Endpoint) -> None:
             then=f"use model={names[0]!r}",
         )
     if not names:
-        said = endpoint.ask("POST", "/v1/chat/completions", chat(endpoint, "Hi", 1), timeout=120.0)
+        said = endpoint.ask("POST", "/v1/chat/completions", question(endpoint, "Hi", 1), timeout=120.0)
         _refused(endpoint.url, said)
         if said.status != 200 or not isinstance(said.document, dict) or "choices" not in said.document:
             raise TargetError(
@@ -246,12 +253,23 @@ def probe(endpoint: Endpoint) -> None:
             )
 
 
-def chat(endpoint: Endpoint, text: str, tokens: int) -> dict[str, Any]:
+def _exists(endpoint: Endpoint) -> None:
+    said = endpoint.ask("GET", endpoint.protocol.exists.format(model=endpoint.model))
+    _refused(endpoint.url, said)
+    if said.status != 200:
+        raise TargetError(
+            f"{endpoint.url} has no model {endpoint.model!r} that is ready (HTTP {said.status}).",
+            why=said.words,
+            then="check the model's name, and the server's log",
+        )
+
+
+def question(endpoint: Endpoint, text: str, tokens: int, *, chat: bool = True) -> dict[str, Any]:
     """The body of a short question that is answered in one piece."""
     body = {key: value for key, value in endpoint.body.items() if key not in ("stream", "stream_options")}
     return {
-        "model": endpoint.model,
-        "messages": [{"role": "user", "content": text}],
+        **endpoint.protocol.named(endpoint.model),
+        **endpoint.protocol.said(text, chat=chat),
         "max_tokens": tokens,
         "temperature": 0.0,
         **body,

@@ -78,13 +78,13 @@ def measure(
     made, notes = recipe(endpoint, workload, salt)
     origin = time.monotonic_ns()
     where = endpoint.address
-    path = "/v1/chat/completions" if workload.endpoint == "chat" else "/v1/completions"
+    path = endpoint.protocol.path(endpoint.model, chat=workload.endpoint == "chat")
     head = f"POST {where.path}{path} HTTP/1.1\r\n" + "".join(
         f"{key}: {value}\r\n" for key, value in headers(where, endpoint.api_key).items()
     )
     plan = {
         "origin": origin, "host": where.host, "port": where.port, "tls": where.tls, "head": head,
-        "timeout": workload.timeout, "recipe": made, "steps": steps,
+        "timeout": workload.timeout, "recipe": made, "steps": steps, "protocol": endpoint.protocol.key,
     }  # fmt: skip
     record = _open_spool(
         spool, {"started": time.time(), "workload": workload.model_dump(), **header}, workload, steps, notes

@@ -27,6 +27,7 @@ class Recipe:
         self.head = head
         self.steps = max(1, steps)
         self.chat = recipe["endpoint"] == "chat"
+        self.prompt = b',"%s":' % recipe.get("prompt", "prompt").encode()
         self.fields = {
             int(length): orjson.dumps({**recipe["body"], **fields})[:-1] for length, fields in recipe["fields"].items()
         }
@@ -76,7 +77,7 @@ class Recipe:
     def _bytes(self, row: Any, length: int) -> bytes:
         content = orjson.dumps(row)
         if not self.chat:
-            key, end = b',"prompt":', b"}"
+            key, end = self.prompt, b"}"
         elif isinstance(row, str):
             key, end = b',"messages":[{"role":"user","content":', b"}]}"
         else:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, chat
+from llm_magics.load.endpoint import Endpoint, question
 
 # Frequent English words and letters: nearly every byte-pair vocabulary has a token for most of them, space included.
 CANDIDATES = (  # noqa: SIM905 - 300 quoted words would take pages
@@ -151,10 +151,8 @@ def _usage_counter(endpoint: Endpoint, completions: bool) -> Callable[[str], int
     """Counts by the `usage` of a one-token answer: right by definition, at the price of a prefill."""
 
     def count(text: str) -> int | None:
-        body = chat(endpoint, text, 1)
-        if completions:
-            body["prompt"] = body.pop("messages")[0]["content"]
-        path = "/v1/completions" if completions else "/v1/chat/completions"
+        body = question(endpoint, text, 1, chat=not completions)
+        path = endpoint.protocol.path(endpoint.model, chat=not completions, stream=False)
         said = endpoint.ask("POST", path, body, timeout=300.0)
         if said.status != 200:
             raise TargetError(
@@ -162,8 +160,6 @@ def _usage_counter(endpoint: Endpoint, completions: bool) -> Callable[[str], int
                 why=said.words,
                 then="check the model's name, the API key and `endpoint:` (chat or completions)",
             )
-        usage = said.document.get("usage") if isinstance(said.document, dict) else None
-        tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-        return tokens if isinstance(tokens, int) and tokens > 0 else None
+        return endpoint.protocol.prompt_tokens(said.document)
 
     return count

@@ -24,6 +24,7 @@ from llm_magics.load.heartbeat import Heartbeat, percentile
 from llm_magics.load.pool import Pool
 from llm_magics.load.priority import urgent
 from llm_magics.load.prompts import Recipe, Stock
+from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
 
 COMPLETE, CANCELLED, NOT_RECORDED = 0, 3, 4
@@ -39,7 +40,7 @@ class Session:
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.recorder = Recorder(plan["spool"], plan["origin"])
-        self.driver = Driver(self.loop, self.recorder, plan["timeout"])
+        self.driver = Driver(self.loop, self.recorder, plan["timeout"], PROTOCOLS[plan["protocol"]].reply)
         self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
         self.stock: Stock | None = None
         self.step: dict[str, Any] = {}
