@@ -69,7 +69,8 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
             wheels = [] if steps is engine.install.gpu else _cpu_wheels()
             for step in steps:
                 _run(_pip(target, step, wheels), say)
-            _run([str(environments.python_of(target)), "-c", "import " + ", ".join(engine.install.modules)], say)
+            proof = engine.install.proof or ("-c", "import " + ", ".join(engine.install.modules))
+            _run([str(environments.python_of(target)), *proof], say)
         except subprocess.CalledProcessError as error:
             file.flush()
             raise InstallError(
