@@ -25,6 +25,7 @@ def serve(prog: str) -> LineParser:
     line.add_argument("--dry-run", action="store_true", default=False, help="print the exact command, start nothing")
     line.add_argument("--no-wait", action="store_true", default=False, help="return at once")
     line.add_argument("--replace", action="store_true", default=False, help="stop a server of this name that differs")
+    line.add_argument("--force", action="store_true", default=False, help="start even what seems not to fit the GPUs")
     line.options_of(ServerSpec, leave_out=("name",))
     return line
 

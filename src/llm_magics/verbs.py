@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from llm_magics import choosing
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
@@ -232,6 +233,11 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),
     "engines": Verb("the engines: what is installed, where, and how to install the rest", _no_options, _engines),
+    "fit": Verb(
+        "whether a model fits a GPU: weights, KV cache, context, concurrency, what to change",
+        choosing.fit_options,
+        lambda options: Answer(*choosing.fit(options)),
+    ),
     "install": Verb("install an engine into an environment of its own", _install_options, _install),
     "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),
     "doctor": Verb(

@@ -45,13 +45,14 @@ class Prepared:
         return " ".join([*words, *argv])
 
 
-def prepare(spec: ServerSpec) -> Prepared:
-    """Everything that can be found wrong before a process exists.
+def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
+    """Everything that can be found wrong before a process exists; `force` leaves out the check of memory.
 
     Raises
     ------
     SpecError
-        Unknown engine or option, a model that is not there, an engine that is not installed or needs a GPU.
+        Unknown engine or option, a model that is not there or does not fit, an engine that is not installed or needs
+        a GPU.
     """
     from llm_magics import engines
     from llm_magics.engines import environments, models
@@ -68,7 +69,12 @@ def prepare(spec: ServerSpec) -> Prepared:
             then=f"`%llm install {engine.key}` makes an environment for it; "
             f"or name one that has it: --python PATH{' or --bin PATH' if engine.install.binary else ''}",
         )
-    return Prepared(spec, engine, executable, model, gpus)
+    prepared = Prepared(spec, engine, executable, model, gpus)
+    if not force:
+        from llm_magics.api.fitting import check
+
+        check(prepared)
+    return prepared
 
 
 def serve(
@@ -76,6 +82,7 @@ def serve(
     *,
     wait: bool = True,
     replace: bool = False,
+    force: bool = False,
     lines: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Server:
@@ -89,6 +96,8 @@ def serve(
         Return when the server is ready; else at once.
     replace
         Stop a server of this name that has another spec, and start this one.
+    force
+        Start even what the GPUs' memory is too small for, as far as can be told.
     lines
         Line of the cell on which each option stands, for error messages.
     options
@@ -102,12 +111,12 @@ def serve(
         When the server did not become ready; its `outcome` says how. Nothing is left running then.
     """
     spec = build(ServerSpec, {"name": name, **options}, lines)
-    return launched(prepare(spec), wait=wait, replace=replace)
+    return launched(prepare(spec, force=force), wait=wait, replace=replace)
 
 
-def dry_run(name: str, *, lines: Mapping[str, int] | None = None, **options: Any) -> str:
+def dry_run(name: str, *, force: bool = False, lines: Mapping[str, int] | None = None, **options: Any) -> str:
     """The exact command `serve` would start, as one types it in a shell; starts nothing (errors as in `serve`)."""
-    return prepare(build(ServerSpec, {"name": name, **options}, lines)).command_line
+    return prepare(build(ServerSpec, {"name": name, **options}, lines), force=force).command_line
 
 
 def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:

@@ -38,6 +38,23 @@ def context_length(path: str | Path) -> int | None:
     return None
 
 
+def facts(path: str | Path) -> dict[str, Any]:
+    """Every scalar and text of the header that stands before the tokenizer: the model's own facts (arrays as None).
+
+    Raises
+    ------
+    ValueError, OSError
+        As `context_length`.
+    """
+    found: dict[str, Any] = {}
+    with Path(path).open("rb") as file:
+        for key, value in _pairs(file):
+            if key.startswith("tokenizer."):
+                break
+            found[key] = value
+    return found
+
+
 def _pairs(file: BinaryIO) -> Any:
     magic = file.read(4)
     if magic != MAGIC:

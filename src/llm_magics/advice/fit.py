@@ -1,0 +1,307 @@
+"""Does a model fit, at which context and concurrency, on how many GPUs; and what to change when it does not.
+
+`Balance` does the arithmetic of one demand on one device; this file asks it again with each change that could help and
+keeps those that do, so that no advice is given that would fail the same check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llm_magics.advice import gpus_known, models_known
+from llm_magics.advice.balance import GIB, USUAL_SHARE, Balance, Demand, Device, per_token
+from llm_magics.advice.model_facts import facts
+from llm_magics.errors import SpecError
+
+CONTEXTS = (1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 1048576)
+_SIZES = (2, 4, 8, 16, 32, 64)  # GPUs that are tried
+_USEFUL = 512  # tokens; a shorter context is no remedy
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """The answer of `%llm fit`. Sizes in bytes of one GPU (or of the machine), unless said.
+
+    Attributes
+    ----------
+    balance
+        The demand, the device and the arithmetic between them.
+    gpus_needed
+        The fewest GPUs of this kind on which it fits; None where it does not fit on 64.
+    remedies
+        What makes it fit, best first; what makes all asked sequences fit, when one does. Each was tried.
+    """
+
+    balance: Balance
+    gpus_needed: int | None
+    remedies: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether an engine could start with it."""
+        return self.balance.fits
+
+    @property
+    def holds(self) -> bool:
+        """Whether all asked sequences fit at their full length at once."""
+        return self.balance.concurrency(self.balance.context) >= self.balance.demand.sequences
+
+    @property
+    def table(self) -> list[dict[str, float]]:
+        """For each usual context up to the asked or the model's: `context` tokens, `sequence` bytes, `concurrency`."""
+        own = self.balance
+        most = max(own.architecture.context or 0, own.context)
+        lengths = sorted({*(length for length in CONTEXTS if length < most), own.context, most})
+        return [
+            {"context": length, "sequence": own.sequence(length), "concurrency": own.concurrency(length)}
+            for length in lengths
+        ]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        own, where = self.balance, _where(self.balance)
+        at_once = own.concurrency(own.context)
+        if not self.fits:
+            needed = f"; it fits on {self.gpus_needed}" if self.gpus_needed and own.device.kind == "gpu" else ""
+            if own.room <= 0:
+                return (
+                    f"{own.facts.name} does not fit on {where}: its weights and what runs them leave no memory{needed}."
+                )
+            return f"{own.facts.name} with {own.context:,} tokens of context does not fit on {where}{needed}."
+        if not self.holds:
+            return (
+                f"{own.facts.name} fits on {where}, but only {at_once:.1f} of {own.demand.sequences} sequences of "
+                f"{own.context:,} tokens at once; the others wait."
+            )
+        many = f"{_many(at_once)} sequence{'' if at_once < 2 else 's'}"
+        return f"{own.facts.name} fits on {where}: {many} of {own.context:,} tokens at once."
+
+    def __str__(self) -> str:
+        from llm_magics.views.fit import FitCard
+
+        return str(FitCard(self.data()))
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        from llm_magics.views.fit import FitCard
+
+        return FitCard(self.data())._repr_mimebundle_()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was estimated or left out."""
+        return (
+            *self.balance.architecture.notes,
+            "activations, graphs and runtime are estimated; weights and cache are computed",
+        )
+
+    def data(self) -> dict[str, Any]:
+        """The same as JSON."""
+        own = self.balance
+        _, said = own.facts.weights(own.demand.dtype, own.demand.quantization)
+        return {
+            "model": own.facts.name, "source": own.facts.source, "family": own.architecture.family,
+            "parameters": own.architecture.parameters.total if own.architecture.parameters else None,
+            "device": own.device.name, "kind": own.device.kind, "memory": own.device.memory, "gpus": own.gpus,
+            "fits": self.fits, "holds": self.holds, "verdict": self.verdict, "gpus_needed": self.gpus_needed,
+            "budget": own.budget, "weights": own.weights, "weights_source": said, "overhead": own.overhead,
+            "kv_room": max(0, own.room), "kv_cache_dtype": own.kv_dtype,
+            "kv_bytes_per_token": per_token(own.architecture, own.kv_dtype, tensor=own.demand.tensor,
+                                            pipeline=own.demand.pipeline),
+            "tokens_in_cache": own.tokens_in_cache, "context": own.context, "model_context": own.architecture.context,
+            "sequences": own.demand.sequences, "concurrency": own.concurrency(own.context),
+            "longest_context": own.longest(), "table": self.table, "remedies": list(self.remedies),
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def fit(
+    model: str,
+    *,
+    device: Device | None = None,
+    demand: Demand | None = None,
+    revision: str | None = None,
+    online: bool = True,
+) -> Fit:
+    """Check a model against a device.
+
+    Parameters
+    ----------
+    model
+        `tiny`, a folder, a GGUF file or a hub id.
+    device
+        This machine's first GPU, or its memory where there is none, when left out.
+    demand
+        Context, sequences, parallel sizes and types; the model's own context and one sequence when left out.
+    online
+        Whether the hub may be asked for a config.json that is not here.
+
+    Raises
+    ------
+    SpecError
+        When the model is not found, or what is found does not say enough.
+    """
+    return judged(Balance(facts(model, revision=revision, online=online), demand or Demand(), device or this_machine()))
+
+
+def judged(balance: Balance) -> Fit:
+    """A balance with the GPUs it would need and what would help."""
+    needed = _gpus_needed(balance)
+    tried = Fit(balance, needed, ())
+    if tried.fits and tried.holds:
+        return tried
+    return replace(tried, remedies=tuple(_remedies(balance, needed, starting=not tried.fits)))
+
+
+def this_machine(gpu: str | None = None, memory: str | None = None) -> Device:
+    """A device from what a person asks for, else this machine's own.
+
+    Raises
+    ------
+    SpecError
+        For a GPU whose memory is not known, or an amount that is none.
+    """
+    if gpu and memory:
+        raise SpecError("--gpu and --memory both say how much memory there is.", then="keep one")
+    if gpu:
+        found = gpus_known.known(gpu)
+        return Device(found.name, found.memory)
+    if memory:
+        size = gpus_known.memory(memory)
+        return Device(f"a GPU of {size / GIB:g} GiB", size)
+    from llm_magics.runtime import gpus
+
+    if present := [each for each in gpus.gpus() if not each.mig]:
+        smallest = min(present, key=lambda each: each.memory_total)
+        return Device(smallest.name, smallest.memory_total, count=len(present))
+    import psutil
+
+    return Device("this machine's memory", psutil.virtual_memory().available, "cpu", 1)
+
+
+def _gpus_needed(balance: Balance) -> int | None:
+    if balance.fits:
+        return balance.gpus
+    if balance.device.kind == "cpu":
+        return None
+    return next((size for size in _SIZES if size > balance.gpus and _spread(balance, size).fits), None)
+
+
+def _spread(balance: Balance, gpus: int) -> Balance:
+    """The same on so many GPUs: tensor parallel within a node of eight, pipeline stages across."""
+    tensor = min(gpus, 8)
+    return replace(balance, demand=replace(balance.demand, tensor=tensor, pipeline=max(1, gpus // tensor)))
+
+
+def _remedies(balance: Balance, needed: int | None, *, starting: bool) -> list[str]:
+    """Changes that were tried and help, the least costly first."""
+    wanted = 1 if starting else balance.demand.sequences
+    found = []
+
+    def helps(**changes: Any) -> bool:
+        tried = replace(balance, demand=replace(balance.demand, **changes))
+        return tried.concurrency(tried.context) >= wanted
+
+    longest = balance.longest(wanted)
+    if longest >= _USEFUL:
+        found.append(f"max_model_len: {_round_down(longest)}")
+    if not starting:
+        found.append(
+            f"max_num_seqs: {max(1, int(balance.concurrency(balance.context)))} (the others wait in the queue)"
+        )
+    latent = any(layer.kind == "latent" for layer in balance.architecture.layers)
+    for name in ("q8_0",) if balance.facts.format == "gguf" else ("fp8_ds_mla",) if latent else ("fp8",):
+        if balance.demand.kv_cache_dtype in (None, "auto", "float16", "bfloat16") and helps(kv_cache_dtype=name):
+            found.append(f"kv_cache_dtype: {name}")
+    share = balance.demand.share or USUAL_SHARE
+    if balance.device.kind == "gpu" and share < 0.95 and helps(share=0.95):
+        found.append("gpu_memory_utilization: 0.95")
+    if balance.device.kind == "gpu" and needed and needed > balance.gpus:
+        found.append(_on_more(balance, needed))
+    found += _smaller_weights(balance, wanted)
+    if not starting and balance.device.kind == "gpu":
+        more = next(
+            (
+                size
+                for size in _SIZES
+                if size > balance.gpus and _spread(balance, size).concurrency(balance.context) >= wanted
+            ),
+            None,
+        )
+        found += [_on_more(balance, more)] if more else []
+    if starting and balance.device.kind == "gpu":
+        larger = sorted((gpu for gpu in gpus_known.KNOWN.values() if gpu.memory > balance.device.memory
+                         and gpu.maker == "nvidia"), key=lambda gpu: gpu.memory)  # fmt: skip
+        enough = next((gpu for gpu in larger if replace(balance, device=Device(gpu.name, gpu.memory)).fits), None)
+        found += [f"a larger GPU: {enough.name} ({enough.memory / GIB:.0f} GiB)"] if enough else []
+    return found or ["a smaller model, or a quantized one in GGUF, which llama.cpp runs partly on the CPU"]
+
+
+def _on_more(balance: Balance, gpus: int) -> str:
+    here = balance.device.count
+    has = f" (this machine has {here})" if here is not None and here < gpus else ""
+    if gpus <= 8:
+        return f"tensor_parallel_size: {gpus}{has}"
+    return f"tensor_parallel_size: 8 and pipeline_parallel_size: {gpus // 8}, on {gpus // 8} machines{has}"
+
+
+def _smaller_weights(balance: Balance, wanted: int) -> list[str]:
+    """Quantization of the weights: by the engine while it loads, or a checkpoint that somebody made."""
+    own = balance.architecture
+    if own.quantization or balance.demand.quantization or own.parameters is None or balance.facts.format == "gguf":
+        return []
+    found = []
+    if balance.device.kind == "gpu":
+        eight_bit = replace(balance, demand=replace(balance.demand, quantization="fp8"))
+        found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
+    quantized = replace(own, quantization={"quant_method": "awq", "bits": 4, "group_size": 128})
+    four_bit = replace(balance, facts=replace(balance.facts, architecture=quantized, measured=None))
+    size, before = four_bit.weights * balance.gpus / GIB, balance.weights * balance.gpus / GIB
+    about = f" ({size:.1f} GiB instead of {before:.1f})"
+    found.append(_shortened(four_bit, wanted, "a 4-bit checkpoint of the model (AWQ, GPTQ)", about))
+    return [each for each in found if each]
+
+
+def _shortened(changed: Balance, wanted: int, change: str, about: str) -> str:
+    """A change, with the context that it allows where it does not allow the asked one; "" when it is of no use."""
+    if changed.concurrency(changed.context) >= wanted:
+        return change + about
+    longest = changed.longest(wanted)
+    return f"{change} and max_model_len: {_round_down(longest)}{about}" if longest >= _USEFUL else ""
+
+
+def smaller_known(device: Device) -> Sequence[str]:
+    """Models of our table that fit on a device with 4096 tokens, largest first."""
+    sizes = {}
+    for name in models_known.CONFIGS:
+        tried = Balance(facts(name, online=False), Demand(context=4096), device)
+        if tried.fits:
+            sizes[name] = tried.weights
+    return sorted(sizes, key=lambda name: -sizes[name])
+
+
+def _round_down(tokens: int) -> int:
+    step = 1024 if tokens > 8192 else 256 if tokens > 1024 else 1
+    return tokens // step * step
+
+
+def _many(count: float) -> str:
+    return f"{count:.1f}" if count < 10 and count != int(count) else f"{int(count):,}"
+
+
+def _where(balance: Balance) -> str:
+    device = balance.device
+    if device.kind == "cpu":
+        return f"{device.name} ({device.memory / GIB:.1f} GiB free)"
+    plural = (
+        f"{balance.gpus} x {device.name}"
+        if balance.gpus > 1
+        else f"one {device.name}"
+        if not device.name.startswith("a GPU")
+        else device.name
+    )
+    return f"{plural} ({device.memory / GIB:.0f} GiB{' each' if balance.gpus > 1 else ''})"
