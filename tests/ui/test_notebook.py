@@ -41,6 +41,9 @@ def test_the_magics_in_a_live_notebook(lab: Any, new_page: Callable[..., Any], p
     assert "http://127.0.0.1:" in cells.nth(1).inner_text()
     for number in (2, 5):
         assert cells.nth(number).locator(".js-plotly-plot .main-svg").count() > 0
+    said = cells.nth(5).inner_text()
+    assert "At 1 stream" in said
+    assert "No verdict on TTFT p99: it takes 300 requests a point" in said
     words = cells.nth(4).inner_text()
     assert "tok/s" in words
     assert words.lower().count("cache") >= 2  # both answered

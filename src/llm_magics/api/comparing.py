@@ -124,17 +124,19 @@ def _interleaved(work: Workload, targets: Sequence[Target], rounds: int) -> Comp
     """A B, B A, A B …: what drifts on the machine meets every side alike."""
     from llm_magics.api.benching import measured
     from llm_magics.results.comparison import Comparison
+    from llm_magics.views.progress import live
 
     measured_runs: dict[str, list[Run]] = {target.name: [] for target in targets}
     salt = secrets.randbits(40)
-    for number in range(rounds):
-        # Each round has its own prompts and arrivals, the same for every side, so that no cache knows the last round's.
-        once = work.model_copy(update={"seed": work.seed + number})
-        for target in targets if number % 2 == 0 else reversed(targets):
-            run = measured(target, once, title=f"round {number + 1} of {rounds}", salt=salt + number)
-            measured_runs[target.name].append(run)
-            if run.partial:
-                return Comparison.of_runs({name: found for name, found in measured_runs.items() if found})
+    with live():  # one display for all rounds
+        for number in range(rounds):
+            # Each round has its own prompts and arrivals, the same for every side: no cache knows the last round's.
+            once = work.model_copy(update={"seed": work.seed + number})
+            for target in targets if number % 2 == 0 else reversed(targets):
+                run = measured(target, once, title=f"round {number + 1} of {rounds}", salt=salt + number)
+                measured_runs[target.name].append(run)
+                if run.partial:
+                    return Comparison.of_runs({name: found for name, found in measured_runs.items() if found})
     return Comparison.of_runs(measured_runs)
 
 

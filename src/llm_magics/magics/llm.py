@@ -100,6 +100,7 @@ class LLMMagics(Magics):
             run = bench(asked.target, lines=numbers, **options)
             if hasattr(asked, "out"):
                 self._bind(asked.out, run)
+            _say(run)
             return run
 
     @no_var_expand
@@ -131,6 +132,7 @@ class LLMMagics(Magics):
                 comparison.report(asked.report)
             if hasattr(asked, "out"):
                 self._bind(asked.out, comparison)
+            _say(comparison)
             return comparison
 
     @output_can_be_silenced
@@ -170,6 +172,15 @@ class LLMMagics(Magics):
         if name not in self.shell.user_ns:
             raise SpecError(f"There is no {name} in this notebook.", then="--data takes the name of a DataFrame")
         return self.shell.user_ns[name]
+
+
+def _say(result: Any) -> None:
+    from IPython.display import display
+
+    from llm_magics.views.words import words
+
+    if (said := words(result)) is not None:
+        display(said)  # type: ignore[no-untyped-call]
 
 
 class _help_as_text:  # noqa: N801 - reads as a statement

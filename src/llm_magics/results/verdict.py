@@ -59,7 +59,7 @@ def of_effects(
         headline = NOTHING
     elif better:
         tested = sum(effect.corrected is not None and better in (effect.base, effect.other) for effect in effects)
-        headline = f"{better} is better: ahead in {ahead[better]} of {tested} comparisons, behind in none."
+        headline = _better(better, [effect for effect in certain if winner(effect) == better], tested)
     elif undefeated:
         last = " and ".join(label for label in labels if behind[label])
         headline = f"{' and '.join(undefeated)} are ahead of {last}; between them no difference is certain."
@@ -69,6 +69,15 @@ def of_effects(
     sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
     few = _too_few(effects)
     return Verdict(headline, [*(each for each in sentences if each), *few], list(flags), better)
+
+
+def _better(label: str, won: Sequence[Effect], tested: int) -> str:
+    """One side is never behind: better on the whole, or (ahead in less than half) only where it is named."""
+    if 2 * len(won) >= tested:
+        return f"{label} is better: ahead in {len(won)} of {tested} comparisons, behind in none."
+    where = [f"{_named(METRICS[effect.metric].title)} at {effect.point}" for effect in won[:3]]
+    more = f" and {len(won) - 3} more" if len(won) > 3 else ""
+    return f"{label} is ahead in {', '.join(where)}{more}; no other difference of {tested} is certain."
 
 
 def winner(effect: Effect) -> str:
