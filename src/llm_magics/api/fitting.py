@@ -21,6 +21,7 @@ OPTIONS = (
     "tensor_parallel_size", "pipeline_parallel_size", "max_num_batched_tokens",
 )  # fmt: skip
 _SURE = 0.5  # part of the estimated overhead that counts against a launch
+_HOLDS_ALL = frozenset({"vllm", "sglang", "tensorrt_llm", "tgi"})  # the others offload what does not fit
 _SHORT = 1024  # tokens; engines that shrink the context by themselves need room for a short one
 _ELSEWHERE = ("--cpu-offload", "--kv-cache-memory", "--kv-offloading", "--device", "--max-total-tokens")
 
@@ -81,7 +82,7 @@ def check(prepared: Prepared) -> None:
 def _balance(prepared: Prepared) -> Balance | None:
     """What is about to start as the fit check sees it; None where it is not known or not the check's business."""
     spec, engine = prepared.spec, prepared.engine
-    if "gpu_memory_utilization" not in engine.options or spec.gpus == "none" or "cpu" in prepared.executable.version:
+    if engine.key not in _HOLDS_ALL or spec.gpus == "none" or "cpu" in prepared.executable.version:
         return None
     if any(word.startswith(_ELSEWHERE) for word in spec.args) or spec.load_format == "gguf":
         return None
