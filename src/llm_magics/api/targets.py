@@ -48,6 +48,7 @@ def _from_server(name: str) -> Target:
     from llm_magics import engines
     from llm_magics.engines import metrics
     from llm_magics.load.endpoint import Endpoint
+    from llm_magics.load.protocol import PROTOCOLS
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
     from llm_magics.spec.reading import nearest
@@ -69,6 +70,7 @@ def _from_server(name: str) -> Target:
         fixed_length=engine.fixed_length,
         tokenize_path=engine.tokenize_path,
         sample=(lambda: metrics.read(record.url, engine, key)) if engine.metrics else None,
+        protocol=PROTOCOLS[engine.protocol],
     )
     return Target(
         name,

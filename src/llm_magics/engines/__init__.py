@@ -27,6 +27,9 @@ BUILT_IN = {
     "tgi": "llm_magics.engines.tgi:engine",
     "tensorrt_llm": "llm_magics.engines.tensorrt_llm:engine",
     "ollama": "llm_magics.engines.ollama:engine",
+    "sglang": "llm_magics.engines.sglang:engine",
+    "deepspeed": "llm_magics.engines.deepspeed:engine",
+    "triton": "llm_magics.engines.triton:engine",
 }
 
 

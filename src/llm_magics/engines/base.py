@@ -125,6 +125,7 @@ class Engine:
     metrics: Metrics | None = None
     tokenize_path: str | None = None
     usage: Literal["asked", "always", "never"] = "asked"
+    protocol: Literal["openai", "kserve"] = "openai"  # the API it speaks, a key of `load.protocol.PROTOCOLS`
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """The command without options: program, subcommand, model, host and port."""

@@ -75,6 +75,9 @@ def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 
     import urllib.error
     import urllib.request
 
+    if engine.metrics.beside:
+        base, _, port = url.rstrip("/").rpartition(":")
+        url = f"{base}:{int(port) + engine.metrics.beside}"
     request = urllib.request.Request(url.rstrip("/") + engine.metrics.path)  # noqa: S310 - http, to a server of ours
     if api_key:
         request.add_header("Authorization", f"Bearer {api_key}")

