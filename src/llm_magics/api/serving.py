@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,8 +31,11 @@ class Prepared:
 
     def command(self, port: int) -> Command:
         """The process to start on a port."""
+        from llm_magics.engines import containers
         from llm_magics.engines.base import Place
 
+        if self.spec.on != "local":
+            return containers.command(self.engine, self.spec, self.model, port, self.gpus)
         place = Place(self.executable, self.spec.host, port, self.model, self.gpus)
         return self.engine.command(place, self.spec)
 
@@ -39,10 +43,23 @@ class Prepared:
     def command_line(self) -> str:
         """The command as one types it in a shell, without secrets; PORT where a free port will be chosen."""
         command = self.command(self.spec.port or 0)
-        words = [f"{key}={shlex.quote(value)}" for key, value in command.env.items() if key not in self.spec.env]
+        words = [f"{key}={shlex.quote(re.sub(r':0$', ':PORT', value) if self.spec.port is None else value)}"
+                 for key, value in command.env.items() if key not in self.spec.env]  # fmt: skip
         argv = ["PORT" if word == "0" and before == "--port" else shlex.quote(word)
                 for before, word in zip(["", *command.argv], command.argv, strict=False)]  # fmt: skip
-        return " ".join([*words, *argv])
+        files = [f"cat > {shlex.quote(path)} <<'END'\n{text}END\n" for path, text in command.files.items()]
+        return "".join([*files, " ".join([*words, *argv])]).replace(
+            ":0:", ":PORT:" if self.spec.port is None else ":0:"
+        )
+
+    @property
+    def served_model(self) -> str:
+        """What a request puts in `model`."""
+        from llm_magics.engines import containers
+
+        if self.spec.on != "local":
+            return containers.served_model(self.engine, self.spec, self.model)
+        return self.engine.served_name(self.spec, self.model)
 
 
 def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
@@ -55,21 +72,13 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
         a GPU.
     """
     from llm_magics import engines
-    from llm_magics.engines import environments, models
+    from llm_magics.engines import models
 
     engine = engines.get(spec.engine)
     engine.translated(spec)
     model = models.resolve(engine, spec)
     gpus = _gpus(spec, engine)
-    executable = environments.locate(engine, python=spec.python, bin=spec.bin)
-    if executable is None:
-        raise SpecError(
-            f"{engine.title} is not installed where this notebook can find it.",
-            why=engine.install.hint,
-            then=f"`%llm install {engine.key}` makes an environment for it; "
-            f"or name one that has it: --python PATH{' or --bin PATH' if engine.install.binary else ''}",
-        )
-    prepared = Prepared(spec, engine, executable, model, gpus)
+    prepared = Prepared(spec, engine, _executable(engine, spec), model, gpus)
     if not force:
         from llm_magics.api.fitting import check
 
@@ -122,6 +131,8 @@ def dry_run(name: str, *, force: bool = False, lines: Mapping[str, int] | None =
 def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:
     """Launch what was prepared, with a card that follows it, and return the Server (see `serve` for the errors)."""
     from llm_magics import engines
+    from llm_magics.engines.containers import prepare_mounts
+    from llm_magics.runtime import containers
     from llm_magics.runtime.launch import LaunchRequest, launch
     from llm_magics.runtime.owner import current_owner
     from llm_magics.runtime.server import Server
@@ -129,13 +140,16 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
     from llm_magics.views.progress import live
 
     spec, engine = prepared.spec, prepared.engine
+    if spec.on != "local":
+        containers.check(spec.on)
+        prepare_mounts(prepared.model)
     request = LaunchRequest(
         spec=spec,
         engine=engine,
         reference=engines.reference(engine.key),
         version=prepared.executable.version,
         model=spec.model,
-        served_model=engine.served_name(spec, prepared.model),
+        served_model=prepared.served_model,
         gpus=list(prepared.gpus),
         owner=current_owner(),
     )
@@ -214,6 +228,32 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
     for each in alive:
         stop_one(each)
     return alive
+
+
+def _executable(engine: Engine, spec: ServerSpec) -> Executable:
+    """Where the engine is, here or in an image, with the options of its version where there is reason to ask."""
+    from llm_magics.engines import containers, environments, flags_of
+
+    if spec.on != "local":
+        if named := "python" if spec.python else "bin" if spec.bin else "":
+            raise SpecError(f"{named} names a place on this machine.", then=f"leave out {named}, or on: {spec.on}")
+        return containers.executable(engine, spec)
+    if spec.image:
+        raise SpecError("image names a container's image.", then="add on: docker, podman or apptainer")
+    executable = environments.locate(engine, python=spec.python, bin=spec.bin)
+    if executable is None:
+        container = "; or add on: docker" if engine.image else ""
+        install = (
+            f"`%llm install {engine.key}` makes an environment for it; or name one that has it: --python PATH"
+            if engine.install.modules
+            else "name its program"
+        )
+        raise SpecError(
+            f"{engine.title} is not installed where this notebook can find it.",
+            why=engine.install.hint,
+            then=f"{install}{', --bin PATH' if engine.install.binary else ''}{container}",
+        )
+    return flags_of.informed(engine, executable, spec)
 
 
 def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:

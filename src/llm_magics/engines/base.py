@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from llm_magics.engines import container_messages
 from llm_magics.engines.facts import (
     COMMON_FAILURES,
     Diagnosis,
@@ -57,12 +58,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Executable:
-    """An engine found on this machine: a Python that imports it, or a binary; `origin` says where it was found."""
+    """An engine found on this machine: a Python that imports it, or a binary; `origin` says where it was found.
+
+    `flags` are the options that its own help lists, where it was asked (see `flags_of`).
+    """
 
     version: str
     python: str | None = None
     binary: str | None = None
     origin: str = ""
+    flags: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Place:
     port: int
     model: str  # the model as this engine wants it: a directory, a file or a hub id
     gpus: Sequence[int] = ()
+    contained: bool = False  # in a container that sees none of this machine's folders
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,10 @@ class Engine:
 
     # Command line. `options` maps each portable option the engine has to how it is said.
     options: Mapping[str, Option] = {}
+    tested: Sequence[str] = ()  # versions, or beginnings of them, whose options these are; others are asked
+    renamed: Mapping[str, Sequence[str]] = {}  # option -> its names in other versions
+    replaced: Mapping[str, Mapping[str, Sequence[str]]] = {}  # option that is gone -> value -> the words for it now
+    gone: Mapping[str, str] = {}  # option that is gone -> what to do instead
     config_flag: str = ""  # says where the configuration file is, for engines with options of the kind `Entry`
     key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
 
@@ -130,6 +140,10 @@ class Engine:
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """The command without options: program, subcommand, model, host and port."""
         raise NotImplementedError
+
+    def launcher(self, place: Place, spec: ServerSpec) -> list[str]:
+        """A program of ours on this machine that starts the engine (its command follows after `--`); [] for none."""
+        return []
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
         """Environment variables this engine needs."""
@@ -174,6 +188,8 @@ class Engine:
         SpecError
             For an option or a value that this engine lacks, or for what `check` refuses.
         """
+        from llm_magics.engines.flags_of import fitted
+
         argv = self.program(place, spec)
         config, variables = self.configuration(spec), dict[str, str]()
         for name, value in self.translated(spec).items():
@@ -193,7 +209,12 @@ class Engine:
             files[path] = json.dumps(config, indent=1) + "\n"  # which is YAML too
             argv += [self.config_flag, path]
         env = {**self.devices(place, spec), **self.environment(place, spec), **variables, **spec.env}
-        return Command([*argv, *spec.args], env, files, self.ready_page(spec, place.model))
+        argv = fitted(self, [*argv, *spec.args], place.executable)
+        return Command(argv, env, files, self.ready_page(spec, place.model))
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """What makes the installed engine list all its options; None where nothing does."""
+        return None
 
     def configuration(self, spec: ServerSpec) -> dict[str, Any]:
         """What every configuration file of this engine says, whatever the spec; the options of kind `Entry` follow."""
@@ -223,11 +244,12 @@ class Engine:
 
     def stage(self, line: str) -> str | None:
         """What a log line says about the start's progress."""
-        return next((word for stage in self.stages if (word := stage.match(line))), None)
+        stages = (*container_messages.STAGES, *self.stages)
+        return next((word for stage in stages if (word := stage.match(line))), None)
 
     def diagnose(self, log: Sequence[str]) -> Diagnosis | None:
         """The first signature (in the adapter's order: most specific first) that the log shows."""
-        for failure in (*self.failures, *COMMON_FAILURES):
+        for failure in (*container_messages.FAILURES, *self.failures, *COMMON_FAILURES):
             for line in log:
                 if found := re.search(failure.pattern, line):
                     groups = found.groups()

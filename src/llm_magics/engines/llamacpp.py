@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Place, Stage, Switch
+from llm_magics.engines.base import Engine, Executable, Failure, Flag, Image, Install, Metrics, Place, Stage, Switch
 from llm_magics.engines.models import context_length
 from llm_magics.errors import SpecError
 
@@ -38,6 +38,20 @@ class LlamaCpp(Engine):
         hint="pip install xllamacpp, or put a llama-server binary on PATH",
         python=((3, 10), (3, 15)),
     )
+    image = Image(
+        gpu="ghcr.io/ggml-org/llama.cpp:server-cuda",
+        cpu="ghcr.io/ggml-org/llama.cpp:server",
+        program="/app/llama-server",
+        entry="program",
+        port=8080,
+        options=(),
+    )
+    tested = ("2026.10", "2026.11")
+    gone: Mapping[str, str] = {
+        "--draft": "use --spec-draft-n-max",
+        "--draft-max": "use --spec-draft-n-max",
+        "--draft-min": "use --spec-draft-n-min",
+    }
     model_format = "gguf"
     key_env = "LLAMA_API_KEY"
     grace = 5.0
@@ -127,6 +141,10 @@ class LlamaCpp(Engine):
             "--threads", threads, "--threads-batch", threads, "--threads-http", str(CONNECTIONS),
             *(["--n-gpu-layers", "0"] if spec.gpus == "none" else []),
         ]  # fmt: skip
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """The binary's; our launcher takes what the wheel takes and says so at once."""
+        return [executable.binary, "--help"] if executable.binary else None
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:
         """Name, context and slots stand in `program`: they need the model."""

@@ -122,7 +122,7 @@ class Ollama(Engine):
             "OLLAMA_NO_CLOUD": "1",
             "OLLAMA_NOPRUNE": "1",
             **flash,
-            **self._store(place.model),
+            **({} if place.contained else self._store(place.model)),
         }
 
     def devices(self, place: Place, spec: ServerSpec) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.engines.base import (
     Engine,
     Entry,
+    Executable,
     Failure,
     Flag,
     Image,
@@ -46,7 +47,7 @@ def _speculation(value: Mapping[str, Any]) -> dict[str, Any]:
 class TensorRTLLM(Engine):
     """Its JSON page `/metrics` empties when it is read, so the other page is switched on, and nothing reads the first.
 
-    What a configuration file can say stands there and not on the line: in 1.2 the file wins, in newer versions the line.
+    What the configuration file can say stands there, not on the line: in 1.2 the file wins, in newer versions the line.
     """
 
     key = "tensorrt_llm"
@@ -133,6 +134,11 @@ class TensorRTLLM(Engine):
             "lower max_model_len, set kv_cache_dtype: fp8, or raise gpu_memory_utilization",
         ),
     )
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """Of the subcommand that serves."""
+        start = [executable.binary] if executable.binary else [executable.python, "-m", "tensorrt_llm.commands.serve"]
+        return [*map(str, start), "serve", "--help"]
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """`trtllm-serve`, or its module in the environment that has it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics.engines.base import (
     Engine,
+    Executable,
     Failure,
     Flag,
     Image,
@@ -137,6 +138,10 @@ class Tgi(Engine):
         ),
         Failure(r"Webserver Crashed", "its router ended", "look above that line in the log: %llm logs NAME"),
     )
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """Of the launcher."""
+        return [str(executable.binary), "--help"]
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """The launcher; a socket folder of its own, so that two can run on one machine, and no usage statistics."""

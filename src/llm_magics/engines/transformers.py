@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Failure, Flag, Install, Place, Stage, Switch
+from llm_magics.engines.base import Engine, Executable, Failure, Flag, Install, Place, Stage, Switch
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Transformers(Engine):
         hint="llm-magics install transformers",
         python=((3, 11), (3, 14)),
     )
+    tested = ("5.20", "5.21", "5.22", "5.23")
     grace = 3.0  # it does not leave while an answer is streaming, however long one waits
 
     options: Mapping[str, Flag | Switch] = {
@@ -88,6 +89,11 @@ class Transformers(Engine):
             "serve", self.served_name(spec, place.model),
             "--host", place.host, "--port", str(place.port), "--continuous-batching", *self._bounds(spec),
         ]  # fmt: skip
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """Of the subcommand."""
+        start = [executable.python, "-m", "transformers.cli.transformers"] if executable.python else [executable.binary]
+        return [*map(str, start), "serve", "--help"]
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
         """No look at PyPI for updates; no hub for the shipped model; threads that leave others their cores."""

@@ -5,11 +5,24 @@ Flags: vllm/engine/arg_utils.py of 0.32 and 0.33; messages: vllm/config, vllm/v1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
-from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Place, Stage, Switch
+from llm_magics.engines.base import (
+    Engine,
+    Executable,
+    Failure,
+    Flag,
+    Image,
+    Install,
+    Metrics,
+    Option,
+    Place,
+    Stage,
+    Switch,
+    Words,
+)
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -17,6 +30,10 @@ if TYPE_CHECKING:
 
 SMALL_CACHE = 256 * 2**20  # bytes of KV cache for the shipped model on a CPU: 60 full contexts
 CPU_CACHE = 4 * 2**30  # for any other model on a CPU; by itself vLLM takes 92 % of the machine's memory
+
+
+def _lora(modules: Mapping[str, str]) -> list[str]:
+    return ["--enable-lora", "--lora-modules", *(f"{name}={path}" for name, path in modules.items())]
 
 
 class Vllm(Engine):
@@ -35,10 +52,40 @@ class Vllm(Engine):
         hint="llm-magics install vllm",
         python=((3, 11), (3, 14)),
     )
+    image = Image(gpu="vllm/vllm-openai:v0.33.0", cpu="vllm/vllm-openai-cpu:latest", program="vllm")
     key_env = "VLLM_API_KEY"
     grace = 15.0
 
-    options: Mapping[str, Flag | Switch] = {
+    tested = ("0.32", "0.32.0+cpu", "0.33")
+    renamed: Mapping[str, Sequence[str]] = {
+        "--no-enable-prefix-caching": ("--disable-prefix-caching",),
+        "--disable-prefix-caching": ("--no-enable-prefix-caching",),
+        "--guided-decoding-backend": (),
+        "--disable-log-requests": ("--no-enable-log-requests",),
+    }
+    replaced: Mapping[str, Mapping[str, Sequence[str]]] = {
+        "--task": {
+            "auto": (),
+            "generate": ("--runner", "generate"),
+            "embed": ("--runner", "pooling", "--convert", "embed"),
+            "embedding": ("--runner", "pooling", "--convert", "embed"),
+            "classify": ("--runner", "pooling", "--convert", "classify"),
+            "score": ("--runner", "pooling", "--convert", "classify"),
+        }
+    }
+    gone: Mapping[str, str] = {
+        "--task": "say it by --runner generate|pooling, and --convert embed|classify for a pooling model",
+        "--swap-space": "leave it out: preempted requests are computed again; --kv-offloading-size GiB keeps KV in RAM",
+        "--guided-decoding-backend": 'use --structured-outputs-config \'{"backend": "xgrammar"}\'',
+        "--num-scheduler-steps": "leave it out: steps overlap by themselves",
+        "--max-num-partial-prefills": "leave it out: max_num_batched_tokens bounds a step",
+        "--calculate-kv-scales": "leave it out: give a checkpoint that has the scales",
+        "--cuda-graph-sizes": "use --cudagraph-capture-sizes",
+        "--use-v2-block-manager": "leave it out: there is no other",
+        "--device": "leave it out: a build is for one kind of device (`llm-magics install vllm --cpu`)",
+    }
+
+    options: Mapping[str, Option] = {
         "revision": Flag("--revision"),
         "tokenizer": Flag("--tokenizer"),
         "served_model_name": Flag("--served-model-name"),
@@ -55,6 +102,7 @@ class Vllm(Engine):
         "enable_prefix_caching": Switch("--enable-prefix-caching", "--no-enable-prefix-caching"),
         "enable_chunked_prefill": Switch("--enable-chunked-prefill", "--no-enable-chunked-prefill"),
         "speculative": Flag("--speculative-config"),
+        "lora_modules": Words(_lora),
         "load_format": Flag("--load-format"),
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
@@ -169,6 +217,12 @@ class Vllm(Engine):
         if spec.served_model_name is None:
             start += ["--served-model-name", self.served_name(spec, place.model)]
         return [*start, *self._bounds(place, spec)]
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """All of it: plain `--help` is short there."""
+        if executable.python:
+            return [executable.python, "-m", "vllm.entrypoints.openai.api_server", "--help=all"]
+        return [str(executable.binary), "serve", "--help=all"]
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
         """No usage statistics sent; no hub asked for the shipped model, where there may be no network at all."""

@@ -26,6 +26,7 @@ from llm_magics.runtime.logs import tail
 from llm_magics.runtime.outcomes import Differs, Failed, Outcome, PortBusy, Reused, Started, Stopped, TimedOut
 from llm_magics.runtime.owner import current_owner, owned
 from llm_magics.runtime.plan import Attempt, Plan
+from llm_magics.runtime.private_files import write_whole
 from llm_magics.runtime.processes import MARK
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -195,6 +196,7 @@ def _start(
             idle=spec.idle,
             grace=request.grace,
             command=attempts[0].command,
+            container=attempts[0].container,
             log=str(registry.log_path(spec.name)),
             expected=StartTimes(registry.directory).expected(spec.reuse_key),
         )
@@ -224,6 +226,8 @@ def _attempt(
 ) -> tuple[Attempt, str | None]:
     """The process for one port, and the key the server will have: one that the user gave by `env:` counts."""
     host, key_env = request.spec.host, request.engine.key_env
+    for path, text in command.files.items():
+        write_whole(Path(path), text)
     gpus = visible_gpus(request.gpus, none=request.spec.gpus == "none")
     environment = {**allowed(os.environ), **gpus, **command.env, MARK: identifier}
     if key_env is not None and key is not None:
@@ -236,6 +240,8 @@ def _attempt(
         port=port,
         url=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
         command=shown_command(command, {**gpus, **command.env}, [*secrets_in(environment), *([key] if key else [])]),
+        ready_path=command.ready_path,
+        container=command.container,
     ), key
 
 

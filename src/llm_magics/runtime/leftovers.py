@@ -6,7 +6,7 @@ by the identities in the record and by the mark in their environment, never by a
 
 from __future__ import annotations
 
-from llm_magics.runtime import processes
+from llm_magics.runtime import containers, processes
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.record import Record
 
@@ -48,6 +48,8 @@ def sweep(record: Record, *, thorough: bool = False) -> list[Identity]:
         return []
     search = bool(record.id) and (thorough or record.id not in _searched)
     left = processes.end(lambda: [*named(record), *(processes.marked(record.id) if search else ())])
+    if search:
+        containers.remove(record.container)
     if not left:
         _searched.add(record.id)
     return left

@@ -19,6 +19,10 @@ class Attempt:
         Where it will listen.
     command
         The shell line for people, without secrets.
+    ready_path
+        The page that says that it is ready; "" for the engine's usual one.
+    container
+        `{"tool": …, "name": …}` where the process is the client of a container.
     """
 
     argv: list[str]
@@ -27,6 +31,8 @@ class Attempt:
     port: int
     url: str
     command: str
+    ready_path: str = ""
+    container: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

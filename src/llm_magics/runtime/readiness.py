@@ -7,7 +7,7 @@ import selectors
 import time
 from collections.abc import Callable, Iterable
 
-from llm_magics.runtime import ports
+from llm_magics.runtime import containers, ports
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.plan import Attempt
 from llm_magics.runtime.probe import Probe
@@ -36,7 +36,7 @@ class Readiness:
     ) -> None:
         self._selector = selector
         self._probe = Probe(attempt.host, attempt.port, path, key)
-        self._port = attempt.port
+        self._attempt = attempt
         self._tree = tree
         self._ours = False
         self._born = time.monotonic()
@@ -54,7 +54,7 @@ class Readiness:
         if self.ready or self._probe.busy or not self._probe.connect():
             return
         if not self._ours:
-            self._ours = ports.held_by(self._port, (process.pid for process in self._tree())) is not False
+            self._ours = self._is_ours()
         if not self._ours:
             self._probe.close()  # somebody else answers there: the key is not for them
             return
@@ -68,6 +68,13 @@ class Readiness:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(self._probe.socket)
             self._probe.close()
+
+    def _is_ours(self) -> bool:
+        """Whether the server's own process listens there; a container's port is its daemon's, which is asked once."""
+        attempt = self._attempt
+        if attempt.container is not None:
+            return containers.publishes(attempt.container, attempt.port, attempt.env)
+        return ports.held_by(attempt.port, (process.pid for process in self._tree())) is not False
 
     def _hear(self) -> None:
         status = self._probe.status()

@@ -41,6 +41,8 @@ class Record:
         The exact shell line, secrets left out.
     expected
         s that this spec took to be ready the last time, or None.
+    container
+        `{"tool": …, "name": …}` while there is one to be removed by name.
     exit, diagnosis
         Exit status and {cause, line, remedy} of a failed server.
     """
@@ -72,6 +74,7 @@ class Record:
     command: str = ""
     log: str = ""
     expected: float | None = None
+    container: dict[str, str] | None = None
     exit: int | None = None
     diagnosis: dict[str, str] | None = None
     schema: int = SCHEMA

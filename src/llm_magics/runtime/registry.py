@@ -131,7 +131,7 @@ class Registry:
             record = self.get(name)
             if record is not None and record.alive:
                 return False
-            for kind in ("json", "key", "log", "log.1", "lock"):
+            for kind in ("json", "key", "log", "log.1", "engine.yaml", "lock"):
                 self._path(name, kind).unlink(missing_ok=True)
             return True
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.engines.base import Engine
-from llm_magics.runtime import lifetime, ports
+from llm_magics.runtime import containers, lifetime, ports
 from llm_magics.runtime.activity import Activity
 from llm_magics.runtime.engine_process import EngineProcess, become_subreaper
 from llm_magics.runtime.environment import secrets_in
@@ -82,6 +82,7 @@ class Supervisor:
         finally:
             if self.process is not None:
                 self.process.kill()
+                self._remove_container()
         self._last_word()
 
     def _pause(self) -> float:
@@ -137,7 +138,10 @@ class Supervisor:
 
     def _start(self) -> None:
         self.attempt = self.attempts.pop(0)
-        self.published.change(url=self.attempt.url, command=self.attempt.command, stage="")
+        self.published.change(
+            url=self.attempt.url, command=self.attempt.command, stage="", container=self.attempt.container
+        )
+        self.published.flush(force=True)  # a container must be known by name before it is there
         try:
             process = EngineProcess(self.attempt, self.plan.cwd)
         except OSError as error:
@@ -148,7 +152,8 @@ class Supervisor:
             return
         self.process = process
         self.selector.register(process.output, selectors.EVENT_READ, self._drain)
-        self.readiness = Readiness(self.selector, self.attempt, self.engine.ready_path, self.plan.key, process.tree)
+        path = self.attempt.ready_path or self.engine.ready_path
+        self.readiness = Readiness(self.selector, self.attempt, path, self.plan.key, process.tree)
         self.published.change(state="loading", process=process.identity and process.identity.to_json())
 
     def _await_ready(self) -> None:
@@ -237,6 +242,7 @@ class Supervisor:
         if left and not process.straggling() and not process.overdue(self.engine.grace):
             return
         stuck = process.kill() if left else []
+        self._remove_container()
         if self.readiness is not None:
             self.readiness.close()
         self._drain_rest(process)
@@ -255,6 +261,12 @@ class Supervisor:
             self._end(state="stopped", exit=0, stops_why="the engine ended by itself")
         else:
             self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.engine, log, process.exit))
+
+    def _remove_container(self) -> None:
+        """Its client is gone, which says nothing of the container."""
+        if self.record.container is not None:
+            containers.remove(self.record.container, self.attempt.env)
+            self.published.change(container=None)
 
     def _drain_rest(self, process: EngineProcess) -> None:
         """Everything that wrote to the pipe is gone, so what is in it now is all there will be."""

@@ -76,8 +76,8 @@ class ServerSpec(BaseModel):
     """Environment variables for the engine: {NAME: value}."""
     args: list[str] = Field(default_factory=list)
     """Further arguments of the engine's own, as a list."""
-    image: Text | None = None
-    """Container image, where the engine runs in one."""
+    lora_modules: dict[Name, Text] | None = None
+    """LoRA adapters to load beside the model, by the name a request gives as its model: {NAME: path or hub id}."""
 
     gpus: Annotated[list[int] | Literal["auto", "none"] | None, BeforeValidator(_one_gpu)] = None
     """GPU numbers, `auto` (the freest), or `none`."""
@@ -85,6 +85,10 @@ class ServerSpec(BaseModel):
     """Loopback address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port; a free one when left out."""
+    on: Literal["local", "docker", "podman", "apptainer"] = "local"
+    """Where it runs: `local`, or in a container by `docker`, `podman` or `apptainer`."""
+    image: Text | None = None
+    """Container image, for `on: docker` and its like; the engine's official one when left out."""
     python: Text | None = None
     """Python interpreter that has the engine; remembered."""
     bin: Text | None = None
@@ -135,6 +139,8 @@ PORTABLE = tuple(
         "port",
         "python",
         "bin",
+        "on",
+        "image",
         "keep",
         "idle",
         "timeout",

@@ -184,12 +184,13 @@ def test_transformers_on_a_gpu_takes_its_own_bounds(monkeypatch: pytest.MonkeyPa
     assert value(made, "--cb-max-memory-percent") == "0.8"
 
 
-def test_an_option_an_engine_lacks_names_those_that_have_it() -> None:
+def test_an_option_an_engine_lacks_names_those_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SpecError, match=r"Transformers has no option for tensor_parallel_size") as told:
         command("transformers", tensor_parallel_size=2)
     assert "vLLM" in told.value.why
+    monkeypatch.setattr(engines, "names", list)
     with pytest.raises(SpecError) as told:
-        command("llamacpp", image="x")
+        command("llamacpp", tensor_parallel_size=2)
     assert told.value.why == "no engine here has it"
 
 

@@ -28,7 +28,8 @@ class Refused(Exception):  # noqa: N818 - what Ollama said
 
 def say(text: str) -> None:
     """A line for the log."""
-    print(f"[llm-magics] {text}", flush=True)  # noqa: T201 - this is a program
+    sys.stdout.write(f"[llm-magics] {text}\n")
+    sys.stdout.flush()
 
 
 class Api:
