@@ -33,6 +33,15 @@ LAUNCHER = Path(__file__).parent / "launchers" / "sglang_server.py"
 SMALL_CACHE = 16_384  # tokens of KV cache for the shipped model on a CPU, 8 full contexts
 CPU_CACHE = 65_536  # for any other; by itself SGLang takes most of the machine's memory
 CPU_SHARE = 0.06  # of the machine's memory: on a CPU the other bound on the same cache
+# In its container, where the launcher's file is not: the same, as one argument.
+INSIDE = (
+    "import os, sys\n"
+    "from sglang.launch_server import run_server\n"
+    "from sglang.srt.server_args import prepare_server_args\n"
+    "key = os.environ.pop('SGLANG_API_KEY', '')\n"
+    "if __name__ == '__main__':\n"
+    "    run_server(prepare_server_args([*sys.argv[1:], *(['--api-key', key] if key else [])]))\n"
+)
 
 
 def _speculation(value: Mapping[str, Any]) -> list[str]:
@@ -41,17 +50,18 @@ def _speculation(value: Mapping[str, Any]) -> list[str]:
     algorithms = {"ngram": "NGRAM", "eagle": "EAGLE", "eagle3": "EAGLE3", "mtp": "NEXTN", "draft_model": "STANDALONE"}
     if method not in algorithms:
         raise ValueError(f"method {method!r} is not one of {', '.join(algorithms)}")
-    names = {
-        "num_speculative_tokens": "--speculative-num-draft-tokens",
-        "model": "--speculative-draft-model-path",
-    }
+    if unknown := sorted(set(value) - {"method", "num_speculative_tokens", "model"}):
+        raise ValueError(f"{unknown[0]} is not one of method, num_speculative_tokens, model; others go through args")
     words = ["--speculative-algorithm", algorithms[method]]
-    for key, each in value.items():
-        if key == "method":
-            continue
-        if key not in names:
-            raise ValueError(f"{key} is not one of method, {', '.join(names)}; SGLang's own go through args")
-        words += [names[key], str(each)]
+    if "model" in value:
+        words += ["--speculative-draft-model-path", str(value["model"])]
+    if "num_speculative_tokens" in value:
+        tokens = int(value["num_speculative_tokens"])
+        if method == "ngram":
+            words += ["--speculative-num-draft-tokens", str(tokens)]
+        else:  # a chain, as vLLM drafts: SGLang counts the token that is verified anyway, and wants all three or none
+            words += ["--speculative-num-steps", str(tokens), "--speculative-eagle-topk", "1"]
+            words += ["--speculative-num-draft-tokens", str(tokens + 1)]
     return words
 
 
@@ -79,7 +89,9 @@ class SGLang(Engine):
         python=((3, 11), (3, 14)),
         proof=(str(LAUNCHER), "--check"),
     )  # fmt: skip
-    image = Image(gpu="lmsysorg/sglang:latest", program="sglang", options=("--ipc=host", "--shm-size=32g"))
+    image = Image(
+        gpu="lmsysorg/sglang:v0.5.23", program="python3", port=30000, options=("--ipc=host", "--shm-size=32g")
+    )
     key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
     ready_path = "/ready"  # /health makes a token, and takes at least a second
     grace = 15.0
@@ -184,19 +196,19 @@ class SGLang(Engine):
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """Our launcher: SGLang's own arguments, its key not among them."""
-        start = [place.executable.binary, "serve"] if place.executable.binary else [
-            str(place.executable.python), str(LAUNCHER),
-        ]  # fmt: skip
+        found = place.executable
+        start = [found.binary, "-c", INSIDE] if found.binary else [str(found.python), str(LAUNCHER)]
         start += ["--model-path", place.model, "--host", place.host, "--port", str(place.port), "--enable-metrics"]
         if spec.served_model_name is None:
             start += ["--served-model-name", self.served_name(spec, place.model)]
-        return [*start, "--enable-cache-report", *self._bounds(spec)]
+        # A line for every request of a load test would be part of the load.
+        return [*start, "--enable-cache-report", "--log-level-http", "warning", *self._bounds(spec)]
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
         """No hub for the shipped model; threads that leave others their cores."""
         env = {"HF_HUB_OFFLINE": "1"} if models.is_shipped(spec.model) else {}
         if _on_cpu(spec):
-            env |= {"OMP_NUM_THREADS": str(hardware.threads()), "SGLANG_USE_CPU_ENGINE": "0"}
+            env["OMP_NUM_THREADS"] = str(hardware.threads())
         return env
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:

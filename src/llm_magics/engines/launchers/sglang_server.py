@@ -2,7 +2,7 @@
 
 On a machine without a GPU pip's torchvision is the build for CUDA; its operators do not load beside torch for the CPU,
 and merely importing it fails on describing them. A language model needs none of them: their descriptions are passed
-over. Takes SGLang's own arguments; `--check` proves that it can be imported.
+over. Takes SGLang's own arguments, the API key from SGLANG_API_KEY; `--check` proves that it can be imported.
 
     python sglang_server.py --model-path PATH --port 30000 --device cpu
 """
@@ -44,7 +44,9 @@ def main() -> int:
     from sglang.srt.server_args import prepare_server_args
     from sglang.srt.utils import kill_process_tree
 
-    options = prepare_server_args(sys.argv[1:])
+    key = os.environ.pop("SGLANG_API_KEY", "")
+    # Not among this process's own arguments, which every user of the machine can read.
+    options = prepare_server_args([*sys.argv[1:], *(["--api-key", key] if key else [])])
     try:
         run_server(options)
     finally:
