@@ -13,7 +13,8 @@ demo: $(VENV)/.demo            ## serve, bench and compare on the embedded engin
 	$(BIN)/python tools/demo.py
 
 test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, notebooks, browser, built wheel
-	$(BIN)/python -m pytest tests -m 'not extra_engine'
+	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/ui
+	$(BIN)/python -m pytest tests/ui
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=300 -p no:cacheprovider examples
 

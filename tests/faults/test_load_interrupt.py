@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from llm_magics.results import spool as reading
 from llm_magics.spec.workload import Workload
 
 CODE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored for its background jobs
 from pathlib import Path
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
@@ -56,11 +59,12 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def workers(parent: int) -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process(parent).children(recursive=True)
-        if "llm_magics.load.worker" in " ".join(child.cmdline())
-    ]
+    found = []
+    for child in psutil.Process(parent).children(recursive=True):
+        with suppress(psutil.Error):  # it may end while it is looked at
+            if "llm_magics.load.worker" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def check_partial(path: Path) -> None:
