@@ -123,6 +123,8 @@ class ScriptedApi:
     usage: bool = True
     models: list[str] = field(default_factory=lambda: ["m"])
     api_key: str | None = None
+    pages: dict[str, Callable[[], tuple[str, str]]] = field(default_factory=dict)  # GET path -> status, text
+    refuse: Callable[[dict[str, Any]], tuple[str, str] | None] = lambda body: None  # POST body -> status, text
     prompts: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
@@ -198,6 +200,8 @@ class ScriptedApi:
         talk = Talk(self, sock, 0, head, body)
         if self.api_key is not None and f"Authorization: Bearer {self.api_key}" not in head:
             talk.whole("401 Unauthorized", json.dumps({"error": {"message": "wrong key"}}))
+        elif lines[0].startswith("GET") and (page := self.pages.get(lines[0].split(" ")[1])) is not None:
+            talk.whole(*page())
         elif lines[0].startswith("GET"):
             talk.whole("200 OK", json.dumps({"data": [{"id": name} for name in self.models]}))
         elif "/tokenize" in lines[0]:
@@ -205,6 +209,8 @@ class ScriptedApi:
                 talk.whole("404 Not Found", "{}")
             else:
                 talk.whole("200 OK", json.dumps({"tokens": self.tokenizer(body["content"])}))
+        elif (refused := self.refuse(body)) is not None:
+            talk.whole(*refused)
         elif not body.get("stream"):
             count = len(self.tokenizer(talk.prompt)) if self.tokenizer else len(talk.prompt.split())
             answer: dict[str, Any] = {"choices": [{"message": {"content": "a"}, "finish_reason": "length"}]}

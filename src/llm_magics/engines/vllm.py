@@ -60,7 +60,6 @@ class Vllm(Engine):
     renamed: Mapping[str, Sequence[str]] = {
         "--no-enable-prefix-caching": ("--disable-prefix-caching",),
         "--disable-prefix-caching": ("--no-enable-prefix-caching",),
-        "--guided-decoding-backend": (),
         "--disable-log-requests": ("--no-enable-log-requests",),
     }
     replaced: Mapping[str, Mapping[str, Sequence[str]]] = {

@@ -323,7 +323,7 @@ class Reply:
         ):
             self.stamps.append(now)
             return
-        if data == b"[DONE]":
+        if data.rstrip() == b"[DONE]":  # TensorRT-LLM ends its lines with a space
             self._done_event = True
             return
         try:

@@ -1,0 +1,185 @@
+"""Servers that speak OpenAI's API as each engine really does, with all that its dialect does differently.
+
+From the engines' sources: TGI router/src/server.rs and chat.rs, TensorRT-LLM serve/openai_server.py and
+openai_protocol.py, Transformers cli/serve.py, llama.cpp tools/server/server-task.cpp, Ollama middleware/openai.go,
+SGLang entrypoints/http_server.py, MII entrypoints/openai_api_server.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from scripted_api import TEMPLATE, ScriptedApi, Talk, pause
+
+# What a request may hold where everything else is refused. TensorRT-LLM: ChatCompletionRequest; Transformers: the
+# fields of OpenAI's own client, and generation_config.
+TRTLLM_FIELDS = frozenset(
+    "messages model frequency_penalty logit_bias logprobs top_logprobs max_completion_tokens max_tokens n "
+    "presence_penalty response_format seed stop stream stream_options temperature top_p tools tool_choice user "
+    "reasoning_effort prompt_ignore_length best_of use_beam_search top_k top_p_min min_p repetition_penalty "
+    "length_penalty early_stopping stop_token_ids include_stop_str_in_output ignore_eos min_tokens "
+    "skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens lora_request echo "
+    "add_generation_prompt add_special_tokens documents chat_template chat_template_kwargs".split()
+)
+TRANSFORMERS_FIELDS = frozenset(
+    "messages model frequency_penalty logit_bias logprobs top_logprobs max_completion_tokens max_tokens n "
+    "presence_penalty response_format seed stop stream stream_options temperature top_p tools tool_choice user "
+    "generation_config".split()
+)
+
+
+def _event(talk: Talk, document: dict[str, Any], end: bytes = b"") -> None:
+    talk.raw(b"data: " + json.dumps(document).encode() + end + b"\n\n")
+
+
+def _chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"id": "x", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}
+
+
+def _asked_for_usage(talk: Talk) -> bool:
+    return bool((talk.body.get("stream_options") or {}).get("include_usage"))
+
+
+def _exactly(talk: Talk) -> int:
+    """How many tokens an engine would make that can be held to a length; the others end before."""
+    return talk.tokens if talk.body.get("ignore_eos") or "generation_config" in talk.body else max(1, talk.tokens // 2)
+
+
+def _usage(talk: Talk, tokens: int) -> dict[str, int]:
+    prompt = len(talk.prompt.split()) + TEMPLATE
+    return {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
+
+
+def vllm(talk: Talk) -> None:
+    """The role first; usage when asked for."""
+    count = _exactly(talk)
+    talk.start()
+    talk.role()
+    talk.words(count)
+    _event(talk, _chunk({}, "length"))
+    if _asked_for_usage(talk):
+        _event(talk, {"id": "x", "choices": [], "usage": _usage(talk, count)})
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def tensorrt_llm(talk: Talk) -> None:
+    """A space after every line of data."""
+    count = _exactly(talk)
+    talk.start()
+    _event(talk, _chunk({"role": "assistant", "content": ""}), b" ")
+    for _ in range(count):
+        _event(talk, _chunk({"content": " word"}), b" ")
+    _event(talk, _chunk({}, "length"), b" ")
+    if _asked_for_usage(talk):
+        _event(talk, {"id": "x", "choices": [], "usage": _usage(talk, count)}, b" ")
+    talk.raw(b"data: [DONE] \n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def tgi(talk: Talk) -> None:
+    """The role on every chunk and none of its own; the usage chunk has neither choices nor an id."""
+    count = _exactly(talk)
+    talk.start()
+    for number in range(count):
+        finish = "length" if number == count - 1 else None
+        _event(talk, _chunk({"role": "assistant", "content": " word"}, finish, usage=None))
+    if _asked_for_usage(talk):
+        _event(talk, {"id": "", "choices": [], "usage": _usage(talk, count)})
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def transformers(talk: Talk) -> None:
+    """Several tokens in a chunk; usage always, on the last chunk; no [DONE], the connection ends instead."""
+    count = _exactly(talk)
+    talk.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+
+    def say(document: dict[str, Any]) -> None:
+        talk.write(b"data: " + json.dumps(document).encode() + b"\n\n")
+
+    say(_chunk({"role": "assistant"}))
+    for number in range(0, count, 3):
+        say(_chunk({"content": " word" * min(3, count - number)}))
+    say(_chunk({}, "length", usage=_usage(talk, count)))
+    talk.close()
+
+
+def llamacpp(talk: Talk) -> None:
+    """A role with content null; timings in the last chunk."""
+    count = _exactly(talk)
+    talk.start()
+    _event(talk, _chunk({"role": "assistant", "content": None}))
+    talk.words(count)
+    timings = {"prompt_n": 1, "predicted_n": count, "predicted_per_second": 1e9}
+    if _asked_for_usage(talk):
+        _event(talk, _chunk({}, "length"))
+        _event(talk, {"id": "x", "choices": [], "usage": _usage(talk, count), "timings": timings})
+    else:
+        _event(talk, _chunk({}, "length", timings=timings))
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def ollama(talk: Talk) -> None:
+    """The role with the first content; the last chunk has an empty content beside its reason."""
+    count = _exactly(talk)
+    talk.start()
+    for number in range(count):
+        _event(talk, _chunk({"role": "assistant", "content": " word"} if not number else {"content": " word"}))
+    _event(talk, _chunk({"content": ""}, "length"))
+    if _asked_for_usage(talk):
+        _event(talk, {"id": "x", "choices": [], "usage": _usage(talk, count)})
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def mii(talk: Talk) -> None:
+    """Never usage, whatever is asked."""
+    talk.start()
+    talk.role()
+    talk.words(_exactly(talk))
+    _event(talk, _chunk({}, "length"))
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def _only(fields: frozenset[str], status: str, said: str) -> Callable[[dict[str, Any]], tuple[str, str] | None]:
+    def refuse(body: dict[str, Any]) -> tuple[str, str] | None:
+        unknown = sorted(set(body) - fields - {"prompt"})
+        return (status, json.dumps({"error": {"message": f"{said}: {', '.join(unknown)}"}})) if unknown else None
+
+    return refuse
+
+
+@dataclass
+class Drained:
+    """TensorRT-LLM's JSON `/metrics`: what was read is gone."""
+
+    reads: int = 0
+    queue: list[dict[str, int]] = field(default_factory=lambda: [{"iter": 1}, {"iter": 2}])
+
+    def __call__(self) -> tuple[str, str]:
+        self.reads += 1
+        text, self.queue = json.dumps(self.queue), []
+        return "200 OK", text
+
+
+def api(key: str, name: str = "m") -> ScriptedApi:
+    """The server of one engine."""
+    found = ScriptedApi(script=globals()[key], models=[name])
+    if key == "tensorrt_llm":
+        found.refuse = _only(TRTLLM_FIELDS, "400 Bad Request", "Extra inputs are not permitted")
+    elif key == "transformers":
+        found.refuse = _only(TRANSFORMERS_FIELDS, "422 Unprocessable Entity", "Unexpected fields in the request")
+        found.pages["/v1/models"] = lambda: ("500 Internal Server Error", "Internal Server Error")
+    return found
+
+
+def slow_health() -> tuple[str, str]:
+    """SGLang's `/health` makes a token and looks once a second whether it came."""
+    pause(1.1)
+    return "200 OK", ""
