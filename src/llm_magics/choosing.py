@@ -31,3 +31,71 @@ def fit(options: Any) -> tuple[Any, Any]:
     given = {name: getattr(options, name) for name in OPTIONS if hasattr(options, name)}
     found = answer(options.model, gpu=options.gpu, memory=options.memory, **given)
     return found, found.data()
+
+
+def engines_options(line: LineParser) -> None:
+    """`engines [--matrix | --probe NAME]`."""
+    which = line.add_mutually_exclusive_group()
+    which.add_argument("--matrix", action="store_true", default=False, help="what each engine can, beside the guide")
+    which.add_argument("--probe", default=None, metavar="NAME", help="try what a running server really answers")
+
+
+def engines(options: Any) -> tuple[Any, Any]:
+    """What is installed; what each engine can; what a running server answers."""
+    from dataclasses import asdict
+
+    if options.probe:
+        from llm_magics.api.advising import probe
+        from llm_magics.views.probe import probed
+
+        tried = probe(options.probe)
+        return probed(options.probe, tried), [asdict(each) for each in tried]
+    from llm_magics.advice.matrix import matrix
+
+    if options.matrix:
+        return matrix(), matrix().data()
+    from llm_magics.engines import environments
+    from llm_magics.views import tables
+    from llm_magics.views.matrix import Inventory
+
+    found = environments.inventory()
+    return Inventory(tables.engines(found), matrix()), [asdict(each) for each in found]
+
+
+def recommend_options(line: LineParser) -> None:
+    """`recommend [--priority … --hardware … --model …] [--measure]`."""
+    from llm_magics.advice.recommend import questions
+
+    for key, question in questions().items():
+        line.add_argument(f"--{key.replace('_', '-')}", dest=key, choices=question.values, metavar="ANSWER",
+                          help=f"{question.asks} {', '.join(question.values)}")  # fmt: skip
+    line.add_argument("--model", default=None, help="the model it is for (default: tiny, which ships)")
+    line.add_argument("--measure", action="store_true", default=False, help="run the installed engines and rank by it")
+
+
+def recommend(options: Any) -> tuple[Any, Any]:
+    """Which engine to take; in a notebook with ipywidgets, and nothing answered yet, a form."""
+    from llm_magics.advice.recommend import questions
+    from llm_magics.api.advising import recommend as answer
+
+    given: dict[str, Any] = {key: getattr(options, key) for key in questions() if hasattr(options, key)}
+    found = answer(options.model, measure=options.measure, **given)
+    if given or options.measure or not _widgets():
+        return found, found.data()
+    from llm_magics.views.recommend import form
+
+    def again(said: dict[str, Any]) -> Any:
+        return answer(options.model, **said)
+
+    return form(questions(), found.answers, again), found.data()
+
+
+def _widgets() -> bool:
+    """Whether a form can be shown: a notebook's kernel that somebody looks at, with ipywidgets."""
+    import os
+    import sys
+    from importlib.util import find_spec
+
+    if os.environ.get("LLM_MAGICS_NONINTERACTIVE") == "1" or "ipykernel" not in sys.modules:
+        return False
+    return find_spec("ipywidgets") is not None

@@ -157,14 +157,6 @@ def _gpus(_: Any) -> Answer:
     )
 
 
-def _engines(_: Any) -> Answer:
-    from llm_magics.engines import environments
-    from llm_magics.views import tables
-
-    found = environments.inventory()
-    return Answer(tables.engines(found), [asdict(each) for each in found])
-
-
 def _install_options(line: LineParser) -> None:
     line.add_argument("engine", help="the engine to install, in an environment of its own")
     line.add_argument("--if-missing", action="store_true", default=False, help="do nothing when it is here already")
@@ -232,11 +224,20 @@ VERBS: dict[str, Verb] = {
     "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),
-    "engines": Verb("the engines: what is installed, where, and how to install the rest", _no_options, _engines),
+    "engines": Verb(
+        "the engines: what is installed, what each can (--matrix), what a server answers (--probe)",
+        choosing.engines_options,
+        lambda options: Answer(*choosing.engines(options)),
+    ),
     "fit": Verb(
         "whether a model fits a GPU: weights, KV cache, context, concurrency, what to change",
         choosing.fit_options,
         lambda options: Answer(*choosing.fit(options)),
+    ),
+    "recommend": Verb(
+        "which engine to take, by rules or by measurement, and a cell that starts it",
+        choosing.recommend_options,
+        lambda options: Answer(*choosing.recommend(options)),
     ),
     "install": Verb("install an engine into an environment of its own", _install_options, _install),
     "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),

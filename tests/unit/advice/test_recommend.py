@@ -1,0 +1,191 @@
+"""Recommendations: no engine is recommended for what it cannot do, and the guide's own answers are judged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import types
+
+import pytest
+
+from llm_magics.advice.matrix import matrix
+from llm_magics.advice.recommend import questions, recommend
+from llm_magics.api import advising
+from llm_magics.errors import SpecError
+
+
+def first(**answers: str) -> str:
+    return recommend(answers, {"hardware": "cpu"}).ranked[0].engine
+
+
+@pytest.mark.parametrize(
+    ("answers", "engine"),
+    [
+        ({"hardware": "nvidia", "traffic": "many", "stage": "production"}, "vllm"),
+        ({"hardware": "nvidia", "traffic": "shared-prefix", "structured_output": "yes"}, "sglang"),
+        ({"hardware": "nvidia", "format": "nvfp4", "need": "nvidia-support"}, "tensorrt_llm"),
+        ({"hardware": "amd", "priority": "flexibility"}, "vllm"),
+        ({"hardware": "tpu"}, "vllm"),
+        ({"hardware": "cpu", "priority": "ease"}, "llamacpp"),
+        ({"hardware": "nvidia-old"}, "llamacpp"),
+        ({"hardware": "nvidia", "need": "mixed-models"}, "triton"),
+        ({"hardware": "nvidia", "need": "larger-than-memory", "traffic": "offline"}, "deepspeed"),
+        ({"hardware": "nvidia", "need": "new-architecture", "priority": "flexibility"}, "transformers"),
+        ({"hardware": "nvidia", "priority": "ease", "stage": "production"}, "vllm"),  # the guide: TGI
+    ],
+)
+def test_situations_of_the_research_get_their_first_choice(answers: dict[str, str], engine: str) -> None:
+    assert first(**answers) == engine
+
+
+def test_nobody_is_sent_to_what_cannot_run() -> None:
+    asked = questions()
+    never = {
+        ("hardware", "cpu"): {"tensorrt_llm"},
+        ("hardware", "amd"): {"tensorrt_llm"},
+        ("format", "gguf"): {"tensorrt_llm", "tgi"},
+        ("format", "awq"): {"llamacpp", "ollama"},
+        ("structured_output", "yes"): {"transformers", "triton", "deepspeed"},
+    }
+    names = ("priority", "hardware", "format", "structured_output", "stage")
+    for values in itertools.product(*(asked[name].values for name in names)):
+        answers = dict(zip(names, values, strict=True))
+        found = recommend(answers, {})
+        ranked = {choice.engine for choice in found.ranked}
+        for (question, value), engines in never.items():
+            if answers[question] == value:
+                assert not ranked & engines, answers
+        if answers["stage"] == "production" and len(ranked) > 1:
+            assert found.ranked[0].engine != "tgi", answers  # maintenance mode
+        assert len(ranked) + len(found.excluded) == len(matrix().engines)
+
+
+@pytest.mark.parametrize(
+    ("answers", "says", "holds"),
+    [
+        ({"priority": "performance", "hardware": "nvidia"}, "TensorRT-LLM", "partly"),
+        ({"priority": "performance", "hardware": "amd"}, "vLLM", "yes"),
+        ({"priority": "ease", "stage": "production"}, "TGI", "no"),
+        ({"priority": "ease", "stage": "dev"}, "vLLM", "yes"),
+        ({"priority": "flexibility", "hardware": "tpu"}, "vLLM", "yes"),
+        ({"priority": "flexibility", "hardware": "nvidia"}, "TensorRT-LLM", "no"),
+    ],
+)
+def test_each_leaf_of_the_guides_tree_is_there_and_judged(answers: dict[str, str], says: str, holds: str) -> None:
+    found = recommend(answers, {"hardware": "nvidia"}).guide
+    assert (found["answer"], found["holds"]) == (says, holds)
+    assert found["now"]
+
+
+def test_every_rule_can_fire_and_gives_its_reason_and_source() -> None:
+    from llm_magics.advice.recommend import _rules
+
+    asked, known = questions(), set(matrix().engines)
+    for rule in _rules()["rules"]:
+        for key, values in rule["when"].items():
+            assert set(values) <= set(asked[key].values), rule["id"]
+        assert set(rule.get("score", {})) | set(rule.get("exclude", [])) <= known, rule["id"]
+        found = recommend({key: values[0] for key, values in rule["when"].items()}, {"hardware": "nvidia"})
+        fired = [reason for choice in (*found.ranked, *found.excluded) for reason in choice.reasons]
+        assert any(reason.rule == rule["id"] and reason.why and reason.source for reason in fired)
+
+
+def test_wrong_answers_name_the_right_ones() -> None:
+    with pytest.raises(SpecError, match="nvidia"):
+        recommend({"hardware": "nvidai"}, {})
+    with pytest.raises(SpecError, match="priority"):
+        recommend({"priorty": "ease"}, {})
+
+
+def test_cell_for_this_machine_is_one_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell is read as a notebook reads it, and its command is made, which checks everything but the start."""
+    from llm_magics.api.serving import dry_run
+    from llm_magics.runtime import gpus
+    from llm_magics.spec.reading import read_mapping
+
+    monkeypatch.setattr(gpus, "gpus", lambda registry=None: [])
+    found = advising.recommend()
+    line, _, body = found.cell.partition("\n")
+    name, _, engine = line.removeprefix("%%serve ").partition(" --engine ")
+    values, _ = read_mapping(body)
+    assert "tiny" in dry_run(name, engine=engine, **values)
+    assert "TensorRT-LLM" in {choice.title for choice in found.excluded}
+
+
+def test_cell_on_gpus_has_options_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_magics.engines import environments
+    from llm_magics.engines.base import Executable
+    from llm_magics.runtime import gpus
+
+    cards = [gpus.Gpu(number, f"u{number}", "Card", "1", 80 << 30, 0) for number in range(4)]
+    monkeypatch.setattr(gpus, "gpus", lambda registry=None: cards)
+    monkeypatch.setattr(environments, "locate", lambda engine, **_: Executable("0.33.0", python="p", origin="here"))
+    found = advising.recommend("meta-llama/Llama-3.1-70B", traffic="many")
+    assert found.answers["hardware"] == "nvidia"
+    assert found.cell.splitlines() == [
+        "%%serve mine --engine vllm",
+        "model: meta-llama/Llama-3.1-70B",
+        "tensor_parallel_size: 4",
+    ]
+
+
+def test_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Comparison:
+        verdict = "transformers is faster"
+
+        def __init__(self, runs: dict[str, float]) -> None:
+            self.runs = {
+                key: type("Run", (), {"points": [{"output_throughput": value}]}) for key, value in runs.items()
+            }
+
+    asked: dict[str, object] = {}
+
+    def compare(**options: object) -> Comparison:
+        asked.update(options)
+        return Comparison({"llamacpp": 100.0, "transformers": 900.0})
+
+    states = {"llamacpp": ("installed", True, True), "transformers": ("installed", True, True)}
+    monkeypatch.setattr(advising, "_here", lambda key: states.get(key, ("missing", False, False)))
+    monkeypatch.setattr("llm_magics.api.comparing.compare", compare)
+    found = advising.recommend(measure=True)
+    assert asked["engines"] == ["llamacpp", "transformers"]
+    assert [(choice.engine, choice.measured) for choice in found.ranked[:2]] == [
+        ("transformers", 900.0),
+        ("llamacpp", 100.0),
+    ]
+    assert "--engine transformers" in found.cell
+    assert "Measured here: transformers is faster" in str(found)
+
+
+def test_answer_is_shown_and_told_as_data() -> None:
+    found = recommend({"priority": "ease"}, {"hardware": "cpu"})
+    json.dumps(found.data())
+    assert "(assumed)" in str(found)
+    assert "The guide's tree (2024) says vLLM" in str(found)
+    assert "TGI" in found._repr_mimebundle_()["text/html"]
+
+
+def test_form_asks_every_question_and_follows_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in of the three widgets, so that it runs where ipywidgets is not installed."""
+
+    class Widget(types.SimpleNamespace):
+        def observe(self, handler: object, name: str) -> None:
+            object.__setattr__(self, "handler", handler)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+            if name == "value" and hasattr(self, "handler"):
+                self.handler({})
+
+    fake = types.SimpleNamespace(Dropdown=Widget, Output=Widget, VBox=lambda children: Widget(children=children))
+    monkeypatch.setitem(sys.modules, "ipywidgets", fake)
+    from llm_magics.views.recommend import form
+
+    start = recommend({}, {"hardware": "cpu"})
+    box = form(questions(), start.answers, lambda said: recommend(said, {}))
+    *fields, shown = box.children
+    assert len(fields) == len(questions())
+    before = shown.outputs[0]["data"]["text/plain"]
+    fields[1].value = "tpu"
+    assert shown.outputs[0]["data"]["text/plain"] != before
