@@ -64,7 +64,7 @@ class DeepSpeed(Engine):
         },
     )
     tokenize_path = "/tokenize"
-    log_prefix = r"^\[[\d\-: ,]+\] \[\w+\] (?:\[\S+\] )*(?:\[Rank -?\d+\] )?"
+    log_prefix = r"^\[rank\d+\]:\s*|^\[[\d\-: ,]+\] \[\w+\] (?:\[\S+\] )*(?:\[Rank -?\d+\] )?"
     stages = (
         Stage(r"^loading the model", "loading the model"),
         Stage(r"Fetching \d+ files|Downloading", "downloading"),

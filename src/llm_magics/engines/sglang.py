@@ -163,7 +163,7 @@ class SGLang(Engine):
             "lower gpu_memory_utilization to 0.8, or max_num_seqs",
         ),
         Failure(
-            r"context length \((\d+)\) is greater than the derived context length \((\d+)\)",
+            r"context_length \((\d+)\) is greater than the derived context_length \((\d+)\)",
             "max_model_len {0} is longer than the model's context, {1} tokens",
             "max_model_len: {1}",
         ),

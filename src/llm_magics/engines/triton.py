@@ -6,14 +6,15 @@ answers in the same words. Sources: triton-inference-server's server and vllm_ba
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
+from llm_magics.engines.base import Diagnosis, Engine, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -112,13 +113,8 @@ class Triton(Engine):
             "free /dev/shm, or give the container more (--shm-size)",
         ),
         Failure(
-            r"error: (?:creating server: )?Internal - failed to load all models",
-            "Triton could not load the model; its reason stands above in the log",
-            "%llm logs, and check model:",
-        ),
-        Failure(
-            r"unrecognized option '?(\S+?)'?$|unexpected argument: (\S+)",
-            "tritonserver does not know an option it was given",
+            r"unrecognized option '(\S+)'",
+            "tritonserver does not know the option {0}",
             "see what the installed version takes: run tritonserver --help",
         ),
     )
@@ -164,6 +160,17 @@ class Triton(Engine):
                 then="served_model_name: letters, digits, '.', '_' and '-'",
             )
         super().check(place, spec)
+
+    def diagnose(self, log: Sequence[str]) -> Diagnosis | None:
+        """Where nothing better is known, the exception with which the backend did not load the model."""
+        return super().diagnose(log) or next(
+            (
+                Diagnosis("Triton could not load the model", found[1], "check model: and the options")
+                for line in log
+                if (found := re.search(r"failed to load '\S+' version \d+: (.*?)(?:\\n|\"?$)", line))
+            ),
+            None,
+        )
 
     def body(self) -> dict[str, Any]:
         """The counts and the finish reason, which Triton's backends send only when asked."""

@@ -10,6 +10,8 @@ an option here is handed to tritonserver.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +29,8 @@ HERE = Path(__file__).resolve().parent
 SYSTEM = Path("/opt/tritonserver")
 SHM = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps its queues, under names that we give
 PATIENCE = 4.0  # s between TERM and KILL
+LEFT = 1.0  # s that the backend's interpreters get to end once tritonserver has
+CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 
 CONFIG = """name: {name}
 backend: {backend}
@@ -113,7 +118,12 @@ def main() -> int:
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
-    """tritonserver as a child that does not outlive us: it ignores that its parent has gone."""
+    """tritonserver as a child that does not outlive us: it ignores that its parent has gone.
+
+    Nor do the backend's interpreters, which it leaves behind when its own patience ends: they become our children.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(CHILD_SUBREAPER, 1, 0, 0, 0)
     child = subprocess.Popen(command, env=env)
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -124,7 +134,23 @@ def _run(command: list[str], env: dict[str, str]) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    return child.wait()
+    status = child.wait()
+    until = time.monotonic() + LEFT
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.02)
+        except ChildProcessError:
+            return status
+        if time.monotonic() > until:
+            for pid in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    words = Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text(encoding="ascii")
+    return [int(pid) for pid in words.split()]
 
 
 def _program(named: str | None) -> tuple[Path, Path | None]:
