@@ -13,7 +13,7 @@ from llm_magics import engines
 from llm_magics.engines import environments, hardware
 from llm_magics.engines.base import Place
 from llm_magics.engines.sglang import LAUNCHER
-from llm_magics.errors import LaunchError
+from llm_magics.errors import LLMMagicsError
 from llm_magics.spec import ServerSpec
 
 pytestmark = [pytest.mark.engine("sglang"), pytest.mark.extra_engine]
@@ -39,9 +39,8 @@ def test_it_serves_counts_and_ends() -> None:
 
 
 def test_a_wrong_flag_ends_in_the_engines_own_words() -> None:
-    with pytest.raises(LaunchError, match="does not know an option") as told:
+    with pytest.raises(LLMMagicsError, match="--bogus"):
         llm_magics.serve("probe", engine="sglang", keep="cell", args=["--bogus"], timeout=600.0)
-    assert "--bogus" in told.value.why
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         dtype="half", quantization="awq", kv_cache_dtype="fp8", max_model_len=8192, gpu_memory_utilization=0.5,
         tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
         max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
-        seed=7, trust_remote_code=True, speculative=speculative,
+        seed=7, trust_remote_code=True, speculative=speculative, lora_modules={"one": "/x"},
     )  # fmt: skip
     assert set(spec.options) >= {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
@@ -96,7 +95,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         "mem_fraction_static": 0.5, "tp_size": 2, "pp_size": 3, "dp_size": 4, "max_running_requests": 8,
         "max_prefill_tokens": 512, "disable_radix_cache": True, "chunked_prefill_size": -1, "load_format": "dummy",
         "random_seed": 7, "trust_remote_code": True, "host": "127.0.0.1", "port": 8000, "enable_metrics": True,
-        "enable_cache_report": True, **expected,
+        "enable_cache_report": True, "enable_lora": True, "lora_paths": ["one=/x"], **expected,
     }  # fmt: skip
     assert {key: parsed.get(key) for key in expected} == expected
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Failure, Flag, Install, Metrics, Place, Stage, Switch
+from llm_magics.engines.base import Engine, Executable, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class DeepSpeed(Engine):
     )
     key_env = "DEEPSPEED_API_KEY"
     grace = 3.0  # the launcher ends at once
+    tested = ("0.19",)
 
-    options: Mapping[str, Flag | Switch] = {
+    options: Mapping[str, Option] = {
         "revision": Flag("--revision"),
         "tokenizer": Flag("--tokenizer"),
         "served_model_name": Flag("--served-model-name"),
@@ -108,6 +109,10 @@ class DeepSpeed(Engine):
             "install the toolkit of torch's CUDA version and set CUDA_HOME",
         ),
     )
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """The launcher's."""
+        return [executable.python, str(LAUNCHER), "--help"] if executable.python else None
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """Our launcher, by the Python that has DeepSpeed."""

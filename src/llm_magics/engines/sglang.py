@@ -5,7 +5,7 @@ Flags: sglang/srt/server_args.py of 0.5.23, which the tests ask (`prepare_server
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from llm_magics import models
 from llm_magics.engines import hardware
 from llm_magics.engines.base import (
     Engine,
+    Executable,
     Failure,
     Flag,
     Image,
@@ -65,6 +66,10 @@ def _speculation(value: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _lora(modules: Mapping[str, str]) -> list[str]:
+    return ["--enable-lora", "--lora-paths", *(f"{name}={path}" for name, path in modules.items())]
+
+
 class SGLang(Engine):
     """`32K` is 32,000 to SGLang's own parser and `32Ki` 32,768; from here it gets plain numbers."""
 
@@ -95,6 +100,21 @@ class SGLang(Engine):
     key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
     ready_path = "/ready"  # /health makes a token, and takes at least a second
     grace = 15.0
+    tested = ("0.5.23",)
+    renamed: Mapping[str, Sequence[str]] = {
+        "--tp-size": ("--tensor-parallel-size",),
+        "--pp-size": ("--pipeline-parallel-size",),
+        "--dp-size": ("--data-parallel-size",),
+        "--cuda-graph-max-bs": ("--cuda-graph-max-bs-decode",),
+    }
+    gone: Mapping[str, str] = {
+        "--disable-cuda-graph": "use --cuda-graph-backend-decode=disabled",
+        "--torchao-config": "use quantization:, or a quantized checkpoint",
+        "--gpu-memory-utilization": "use gpu_memory_utilization: (SGLang calls it --mem-fraction-static)",
+        "--max-model-len": "use max_model_len: (SGLang calls it --context-length)",
+        "--seed": "use seed: (SGLang calls it --random-seed)",
+        "--enable-prefix-caching": "leave it out: it is on; enable_prefix_caching: false turns it off",
+    }
 
     options: Mapping[str, Option] = {
         "revision": Flag("--revision"),
@@ -117,6 +137,7 @@ class SGLang(Engine):
         "enable_prefix_caching": Switch("", "--disable-radix-cache"),
         "enable_chunked_prefill": Switch("", "--chunked-prefill-size=-1"),
         "speculative": Words(_speculation),
+        "lora_modules": Words(_lora),
         "load_format": Flag("--load-format"),
         "seed": Flag("--random-seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
@@ -193,6 +214,10 @@ class SGLang(Engine):
             "see what the installed version takes: run its own --help",
         ),
     )
+
+    def help_command(self, executable: Executable) -> list[str] | None:
+        """Its own, through the launcher."""
+        return [executable.python, str(LAUNCHER), "--help"] if executable.python else None
 
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """Our launcher: SGLang's own arguments, its key not among them."""
