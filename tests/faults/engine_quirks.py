@@ -16,19 +16,21 @@ from scripted_api import TEMPLATE, ScriptedApi, Talk, pause
 
 # What a request may hold where everything else is refused. TensorRT-LLM: ChatCompletionRequest; Transformers: the
 # fields of OpenAI's own client, and generation_config.
-TRTLLM_FIELDS = frozenset(
-    "messages model frequency_penalty logit_bias logprobs top_logprobs max_completion_tokens max_tokens n "
-    "presence_penalty response_format seed stop stream stream_options temperature top_p tools tool_choice user "
-    "reasoning_effort prompt_ignore_length best_of use_beam_search top_k top_p_min min_p repetition_penalty "
-    "length_penalty early_stopping stop_token_ids include_stop_str_in_output ignore_eos min_tokens "
-    "skip_special_tokens spaces_between_special_tokens truncate_prompt_tokens lora_request echo "
-    "add_generation_prompt add_special_tokens documents chat_template chat_template_kwargs".split()
-)
-TRANSFORMERS_FIELDS = frozenset(
-    "messages model frequency_penalty logit_bias logprobs top_logprobs max_completion_tokens max_tokens n "
-    "presence_penalty response_format seed stop stream stream_options temperature top_p tools tool_choice user "
-    "generation_config".split()
-)
+TRTLLM_FIELDS = frozenset([
+    "messages", "model", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs",
+    "max_completion_tokens", "max_tokens", "n", "presence_penalty", "response_format", "seed", "stop",
+    "stream", "stream_options", "temperature", "top_p", "tools", "tool_choice", "user", "reasoning_effort",
+    "prompt_ignore_length", "best_of", "use_beam_search", "top_k", "top_p_min", "min_p", "repetition_penalty",
+    "length_penalty", "early_stopping", "stop_token_ids", "include_stop_str_in_output", "ignore_eos",
+    "min_tokens", "skip_special_tokens", "spaces_between_special_tokens", "truncate_prompt_tokens",
+    "lora_request", "echo", "add_generation_prompt", "add_special_tokens", "documents", "chat_template",
+    "chat_template_kwargs",
+])  # fmt: skip
+TRANSFORMERS_FIELDS = frozenset([
+    "messages", "model", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs",
+    "max_completion_tokens", "max_tokens", "n", "presence_penalty", "response_format", "seed", "stop",
+    "stream", "stream_options", "temperature", "top_p", "tools", "tool_choice", "user", "generation_config",
+])  # fmt: skip
 
 
 def _event(talk: Talk, document: dict[str, Any], end: bytes = b"") -> None:

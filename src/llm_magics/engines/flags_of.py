@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 180.0  # s; the help of an engine imports all of it, from a slow disk perhaps
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+_LISTED = re.compile(
+    r"^[ \t│|*\[(]*(?=-)(.*?)(?:[ \t]{2,}(?![ \t-])|$)", re.MULTILINE
+)  # a line's beginning, not its prose
 _SIZE = re.compile(r"(\d+)(k|K|Ki)")
 _UNITS = {"k": 1000, "K": 1024, "Ki": 1024}  # vLLM writes 8K, SGLang 8Ki for 8192; a plain number both take
 _COUNTS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")  # options whose flags take a number of tokens
@@ -110,6 +113,7 @@ def _plain_sizes(engine: Engine, argv: list[str]) -> Iterator[str]:
     for option in _COUNTS:
         names = getattr(engine.options.get(option), "name", ())
         takes_tokens |= {names} if isinstance(names, str) else set(names)
+    takes_tokens |= {_swapped(name) for name in takes_tokens}
     before = ""
     for word in argv:
         name, equals, value = word.partition("=")
@@ -145,6 +149,6 @@ def _ask(command: list[str]) -> dict[str, Any] | None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    flags = sorted(set(_OPTION.findall(done.stdout)))
+    flags = sorted({option for listed in _LISTED.findall(done.stdout) for option in _OPTION.findall(listed)})
     # A program that fails says little: a help without a port is none.
     return {"flags": flags} if done.returncode == 0 and "--port" in flags else None

@@ -1,0 +1,216 @@
+"""TGI, TensorRT-LLM and Ollama run on no machine of ours: what our adapters can say is held against their sources.
+
+The names below were read there, in November 2026; each list says in which file of which commit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_magics import engines
+from llm_magics.engines.base import Command, Engine, Executable, Place
+from llm_magics.errors import SpecError
+from llm_magics.spec import ServerSpec
+
+# huggingface/text-generation-inference db931fcf42da018a3657580c64bf2720f167f9ab, launcher/src/main.rs, struct Args:
+# field -> what its value is. Long names have dashes for underscores; every one is read from the environment too.
+TGI = {
+    "model_id": str, "revision": str, "num_shard": int, "quantize": "quantize", "speculate": int, "dtype": "dtype",
+    "kv_cache_dtype": "kv_cache_dtype", "trust_remote_code": None, "max_concurrent_requests": int,
+    "max_input_tokens": int, "max_total_tokens": int, "max_batch_prefill_tokens": int, "max_batch_total_tokens": int,
+    "max_batch_size": int, "hostname": str, "port": int, "prometheus_port": int, "shard_uds_path": str,
+    "cuda_memory_fraction": float, "api_key": str, "lora_adapters": str, "usage_stats": "usage_stats",
+}  # fmt: skip
+# The same file: enums Quantization, Dtype, KVCacheDtype and UsageStatsLevel as clap names their values.
+TGI_VALUES = {
+    "quantize": ["awq", "compressed-tensors", "eetq", "exl2", "gptq", "marlin", "bitsandbytes", "bitsandbytes-nf4",
+                 "bitsandbytes-fp4", "fp8"],
+    "dtype": ["float16", "bfloat16"],
+    "kv_cache_dtype": ["fp8_e4m3fn", "fp8_e5m2"],
+    "usage_stats": ["on", "off", "no-stack"],
+}  # fmt: skip
+# NVIDIA/TensorRT-LLM 00209af149e7774406881a37283dce303571eb11, tensorrt_llm/commands/serve.py, options of `serve`.
+TRTLLM = {
+    "--tokenizer": str, "--host": str, "--port": int, "--backend": str, "--max_batch_size": int,
+    "--max_num_tokens": int, "--max_seq_len": int, "--tensor_parallel_size": int, "--tp_size": int,
+    "--pipeline_parallel_size": int, "--pp_size": int, "--free_gpu_memory_fraction": float,
+    "--kv_cache_free_gpu_memory_fraction": float, "--trust_remote_code": None, "--revision": str, "--config": str,
+    "--extra_llm_api_options": str, "--enable_chunked_prefill": None,
+}  # fmt: skip
+# The same repository, tensorrt_llm/llmapi/llm_args.py of 1.2: keys of TorchLlmArgs, KvCacheConfig and the decodings.
+TRTLLM_KEYS = {"dtype", "load_format", "return_perf_metrics", "kv_cache_config", "speculative_config"}
+TRTLLM_CACHE = {"enable_block_reuse", "dtype", "free_gpu_memory_fraction", "max_tokens", "tokens_per_block"}
+TRTLLM_DECODING = {
+    "decoding_type", "max_draft_len", "max_matching_ngram_size", "speculative_model", "num_nextn_predict_layers"
+}  # fmt: skip
+# ollama/ollama fb30760996871fa9460115c753afd2c60d4ab0f7, envconfig/config.go, AsMap.
+OLLAMA = {
+    "OLLAMA_CONTEXT_LENGTH", "OLLAMA_FLASH_ATTENTION", "OLLAMA_HOST", "OLLAMA_KEEP_ALIVE", "OLLAMA_KV_CACHE_TYPE",
+    "OLLAMA_MAX_LOADED_MODELS", "OLLAMA_MODELS", "OLLAMA_NOPRUNE", "OLLAMA_NO_CLOUD", "OLLAMA_NUM_PARALLEL",
+    "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
+}  # fmt: skip
+
+EVERY = {
+    "revision": "main", "tokenizer": "org/t", "dtype": "bfloat16", "quantization": "awq", "kv_cache_dtype": "fp8",
+    "max_model_len": 1024, "gpu_memory_utilization": 0.5, "tensor_parallel_size": 2, "pipeline_parallel_size": 2,
+    "max_num_seqs": 8, "max_num_batched_tokens": 512, "enable_prefix_caching": False, "enable_chunked_prefill": True,
+    "speculative": {"method": "ngram", "num_speculative_tokens": 4}, "load_format": "dummy",
+    "lora_modules": {"a": "/x"}, "trust_remote_code": True,
+}  # fmt: skip
+
+
+def command(key: str, **options: Any) -> Command:
+    spec = ServerSpec(name="s", engine=key, **{"model": "org/name", **options})
+    place = Place(Executable("1", binary=f"/bin/{key}"), "127.0.0.1", 8000, spec.model)
+    return engines.get(key).command(place, spec)
+
+
+def having(engine: Engine, *leave_out: str) -> dict[str, Any]:
+    return {name: value for name, value in EVERY.items() if name in engine.options and name not in leave_out}
+
+
+def options(argv: list[str]) -> list[tuple[str, str | None]]:
+    """Each option with the word after it, where that is no option."""
+    pairs = zip(argv, [*argv[1:], "--"], strict=True)
+    return [(word, None if after.startswith("--") else after) for word, after in pairs if word.startswith("--")]
+
+
+def fits(kind: Any, value: str | None, choices: dict[str, list[str]]) -> bool:
+    if kind is None or value is None:
+        return kind is None and value is None
+    if isinstance(kind, str):
+        return value in choices[kind]
+    try:
+        kind(value)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("without", ["quantization", "dtype"])
+def test_tgi_has_every_option_we_can_say(without: str) -> None:
+    made = command("tgi", **having(engines.get("tgi"), without))
+    said = options(made.argv)
+    assert len(said) > 12
+    for name, value in said:
+        field = name[2:].replace("-", "_")
+        assert field in TGI, name
+        assert fits(TGI[field], value, TGI_VALUES), (name, value)
+    assert made.env["PREFIX_CACHING"] == "false"
+    assert dict(said)["--lora-adapters"] == "a=/x"
+    assert int(dict(said)["--max-input-tokens"] or 0) < int(dict(said)["--max-total-tokens"] or 0)
+
+
+def test_tgis_choices_are_all_of_its_own() -> None:
+    tgi = engines.get("tgi")
+    assert list(tgi.options["quantization"].choices) == TGI_VALUES["quantize"]
+    with pytest.raises(SpecError, match="'gguf' is not one of"):
+        command("tgi", quantization="gguf")
+    with pytest.raises(SpecError, match="dtype or quantization"):
+        command("tgi", quantization="awq", dtype="float16")
+    with pytest.raises(SpecError, match="no option for load_format") as told:
+        command("tgi", load_format="dummy")
+    assert "vLLM" in told.value.why
+
+
+def test_trtllm_has_every_option_we_can_say() -> None:
+    engine = engines.get("tensorrt_llm")
+    made = command("tensorrt_llm", **having(engine))
+    for name, value in options(made.argv):
+        assert fits(TRTLLM[name], value, {}), (name, value)
+    (path, text), = made.files.items()  # fmt: skip
+    assert made.argv[-2:] == ["--extra_llm_api_options", path]
+    config = json.loads(text)
+    assert set(config) <= TRTLLM_KEYS
+    assert config["return_perf_metrics"] is True
+    assert config["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.5, "enable_block_reuse": False}
+    assert set(config["kv_cache_config"]) <= TRTLLM_CACHE
+    assert config["speculative_config"] == {"decoding_type": "NGram", "max_draft_len": 4}
+    # In 1.2 the file wins over the line, in newer versions the line over the file: nothing may stand in both.
+    assert not {"--kv_cache_free_gpu_memory_fraction", "--free_gpu_memory_fraction"} & set(made.argv)
+
+
+@pytest.mark.parametrize(
+    ("said", "config"),
+    [
+        ({"method": "draft_model", "model": "/d", "num_speculative_tokens": 3},
+         {"decoding_type": "DraftTarget", "speculative_model": "/d", "max_draft_len": 3}),
+        ({"method": "mtp", "num_speculative_tokens": 1}, {"decoding_type": "MTP", "num_nextn_predict_layers": 1}),
+    ],
+)  # fmt: skip
+def test_trtllms_speculation(said: dict[str, Any], config: dict[str, Any]) -> None:
+    (text,) = command("tensorrt_llm", speculative=said).files.values()
+    assert json.loads(text)["speculative_config"] == config
+    assert set(config) <= TRTLLM_DECODING
+
+
+def test_trtllms_words_for_what_it_does_not_take() -> None:
+    with pytest.raises(SpecError, match="method 'suffix' is not one of"):
+        command("tensorrt_llm", speculative={"method": "suffix"})
+    with pytest.raises(SpecError, match="no option for seed"):
+        command("tensorrt_llm", seed=1)
+    assert engines.get("tensorrt_llm").served_name(ServerSpec(name="s"), "/models/qwen") == "qwen"
+
+
+def test_ollama_is_told_by_variables_it_knows() -> None:
+    made = command("ollama", model="qwen3:0.6b", max_model_len=4096, max_num_seqs=8, kv_cache_dtype="q8_0")
+    assert set(made.env) <= OLLAMA
+    assert made.env["OLLAMA_HOST"] == "127.0.0.1:8000"
+    assert (made.env["OLLAMA_CONTEXT_LENGTH"], made.env["OLLAMA_NUM_PARALLEL"]) == ("4096", "8")
+    assert (made.env["OLLAMA_KV_CACHE_TYPE"], made.env["OLLAMA_FLASH_ATTENTION"]) == ("q8_0", "1")
+    assert made.argv[made.argv.index("--") + 1 :] == ["/bin/ollama", "serve"]
+    hidden = command("ollama", model="qwen3:0.6b", gpus="none")
+    assert set(hidden.env) <= OLLAMA
+    assert hidden.env["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("qwen3:0.6b", "qwen3:0.6b"), ("llama3", "llama3:latest"), ("hf.co/org/name-GGUF:Q4_K_M", "name-GGUF:Q4_K_M")],
+)
+def test_ollamas_names_have_their_tag_and_no_slash(model: str, name: str) -> None:
+    """As `/v1/models` lists them, and as `/v1/models/NAME` can be asked for them."""
+    spec, engine = ServerSpec(name="s", engine="ollama", model=model), engines.get("ollama")
+    assert engine.served_name(spec, model) == name
+    assert engine.ready_page(spec, model) == f"/v1/models/{name}"
+    assert re.fullmatch(r"/v1/models/[\w.:-]+", engine.ready_page(spec, model))
+
+
+def test_ollama_imports_a_file_into_a_place_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"GGUF")
+    one = command("ollama", model=str(file)).env["OLLAMA_MODELS"]
+    assert command("ollama", model=str(file)).env["OLLAMA_MODELS"] == one
+    file.write_bytes(b"GGUF2")
+    assert command("ollama", model=str(file)).env["OLLAMA_MODELS"] != one
+    with pytest.raises(SpecError, match="takes no arguments"):
+        command("ollama", model=str(file), args=["--x"])
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "cause"),
+    [
+        ("tgi", "Not enough memory to handle 4096 prefill tokens. You need to decrease --max-batch-prefill-tokens",
+         "no room for 4096 tokens"),
+        ("tgi", "2026-01-08T10:00:00.000000Z ERROR text_generation_launcher: Shard 0 failed to start", "ran out of"),
+        ("tensorrt_llm", "RuntimeError: Failed to bind socket to 127.0.0.1:8000: in use", "port 8000 is taken"),
+        ("tensorrt_llm", "ValueError: No GPU devices found on the node", "no GPU"),
+        ("ollama", "[llm-magics] failed: pull model manifest: file does not exist", "no such model"),
+        ("ollama", "Error: listen tcp 127.0.0.1:8000: bind: address already in use", "port 8000 is taken"),
+        ("vllm", "docker: Error response from daemon: pull access denied for x/y, repository does not exist",
+         "no such image"),
+        ("vllm", "docker: Error response from daemon: could not select device driver \"\" with capabilities: [[gpu]].",
+         "cannot be given GPUs"),
+        ("vllm", "Error response from daemon: Bind for 0.0.0.0:80 failed: port is already allocated", "port is taken"),
+    ],
+)  # fmt: skip
+def test_failures_are_known(key: str, line: str, cause: str) -> None:
+    found = engines.get(key).diagnose(["starting", line])
+    assert found is not None
+    assert cause in found.cause
+    assert found.remedy
