@@ -138,11 +138,12 @@ def recommend(given: Mapping[str, str], found: Mapping[str, str]) -> Recommendat
     reasons: dict[str, list[Reason]] = {key: [] for key in _titles()}
     for rule in _rules()["rules"]:
         if _fires(rule["when"], answers):
-            about = (rule["why"], rule["source"], rule.get("guide", ""))
+            why, about = rule["why"], (rule["source"], rule.get("guide", ""))
             for engine, points in rule.get("score", {}).items():
-                reasons[engine].append(Reason(rule["id"], int(points), *about))
+                said = rule.get("against", why) if int(points) < 0 else why
+                reasons[engine].append(Reason(rule["id"], int(points), said, *about))
             for engine in rule.get("exclude", ()):
-                reasons[engine].append(Reason(rule["id"], None, rule.get("cannot", rule["why"]), *about[1:]))
+                reasons[engine].append(Reason(rule["id"], None, rule.get("cannot", why), *about))
     choices = [
         Choice(key, title, sum(reason.points or 0 for reason in reasons[key]), tuple(reasons[key]))
         for key, title in _titles().items()

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from llm_magics.errors import TargetError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_magics.engines.base import Engine
     from llm_magics.load.endpoint import Endpoint
 
 
@@ -83,8 +86,23 @@ def _from_server(name: str) -> Target:
             "command": record.command,
             "gpus": record.gpus,
             "spec": record.spec,
+            "ready_after": record.ready_at - record.created if record.ready_at else None,
+            "install_size": _install_size(engine, record.spec),
         },
     )
+
+
+def _install_size(engine: Engine, spec: Mapping[str, Any]) -> int | None:
+    """Bytes that the engine takes on this disk, where that can be told."""
+    from llm_magics.engines import environments
+    from llm_magics.engines.installed_size import installed_size
+    from llm_magics.errors import SpecError
+
+    try:
+        found = environments.locate(engine, python=spec.get("python"), bin=spec.get("bin"))
+        return installed_size(engine, found) if found else None
+    except (SpecError, OSError):
+        return None
 
 
 def _from_url(url: str, model: str | None, api_key: str | None) -> Target:

@@ -23,6 +23,7 @@ from llm_magics.views import headline, provenance, tables
 from llm_magics.views.bundle import plotly_json
 from llm_magics.views.cards import AnswerCards
 from llm_magics.views.comparisons import sentence
+from llm_magics.views.figures import guide_charts
 from llm_magics.views.figures.of_comparison import comparison_figure
 from llm_magics.views.figures.of_run import run_figure
 from llm_magics.views.markup import Markup, escape, join, style, tag
@@ -162,11 +163,22 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
         _root(flag_list(verdict.caveats)) if verdict.caveats else None,
         tag("div", plots.place(comparison_figure(comparison, bare=True), verdict.headline), **{"class": "plot"}),
         _root(tables.comparison(comparison).html()),
+        *_guide(comparison, plots),
         tag("h2", "Each side alone"),
         *each,
         tag("h2", "Where this comes from"),
         _root(provenance.table(comparison.runs).html()),
     )
+
+
+def _guide(comparison: Comparison, plots: _Plots) -> list[Markup]:
+    """The guide's charts with what was measured here, where engines are compared."""
+    figure = guide_charts.guide_figure(comparison)
+    if figure is None:
+        return []
+    what = "Throughput, requests held at once, latency and set-up of each engine, beside the guide's figures of 2024"
+    drawn = tag("div", plots.place(figure, what), **{"class": "plot"})
+    return [tag("h2", "The guide's charts, measured"), drawn, _root(tag("p", guide_charts.NOTE, cls="muted"))]
 
 
 def _answers(comparison: Comparison) -> Markup:
