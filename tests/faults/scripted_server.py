@@ -14,12 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class _Handler(BaseHTTPRequestHandler):
     loading = False
+    slow = 0.0
 
     def do_GET(self) -> None:
         key = os.environ.get("SCRIPTED_API_KEY")
         if self.headers.get("Authorization") != f"Bearer {key}":
             self._answer(401, b"no key")
         elif self.path == "/health":
+            time.sleep(_Handler.slow)
             self._answer(503 if _Handler.loading else 200, b"ok")
         elif self.path == "/work":
             until = time.process_time() + 0.3
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--escape", choices=["setsid", "daemon"], help="a worker that leaves the group")
     parser.add_argument("--daemonize", action="store_true", help="the engine itself goes into the background")
     parser.add_argument("--chatter", type=int, default=0, help="bytes of log per 10 ms, once ready")
+    parser.add_argument("--slow-health", type=float, default=0.0, help="s that an answer about its health takes")
     options = parser.parse_args()
 
     terms = 0
@@ -83,7 +86,7 @@ def main() -> None:
     time.sleep(options.load)
     if options.die is not None:
         sys.exit(options.die)
-    _Handler.loading = options.unready > 0
+    _Handler.loading, _Handler.slow = options.unready > 0, options.slow_health
     server = ThreadingHTTPServer(("127.0.0.1", options.port), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     time.sleep(options.unready)
