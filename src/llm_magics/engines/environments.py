@@ -212,7 +212,7 @@ def _said_version(binary: str) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    found = re.search(r"^(?:.*version:?\s+)?v?(\d\S*.*?)\s*$", done.stdout + done.stderr, re.MULTILINE)
+    found = re.search(r"^(?:.*version(?::| is)?\s+)?v?(\d\S*.*?)\s*$", done.stdout + done.stderr, re.MULTILINE)
     return found[1] if found and done.returncode == 0 else ""
 
 
