@@ -155,11 +155,11 @@ class SGLang(Engine):
         },
     )
     tokenize_path = "/tokenize"
-    log_prefix = r"^(?:\[[\d-]+ [\d:]+(?: \w+)*\] )?\s*"
+    log_prefix = r"^(?:\[[\d-]+ [\d:]+(?: \w+)*\] )?(?:(?:ERROR|WARNING|INFO):)?\s*"
     stages = (
         Stage(r"Downloading|Fetching \d+ files", "downloading"),
         Stage(r"Load weight begin", "loading weights"),
-        Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
+        Stage(r"(?:Loading safetensors checkpoint|Multi-thread loading) shards:\s+(\d+)%", "loading weights {0} %"),
         Stage(r"Load weight end", "weights are loaded"),
         Stage(r"Capturing batches.*?(\d+)%", "capturing CUDA graphs {0} %"),
         Stage(r"Capture \w+ cuda graph begin|Capture cuda graph begin", "capturing CUDA graphs"),

@@ -73,7 +73,7 @@ class Triton(Engine):
         },
         beside=METRICS_BESIDE,
     )
-    log_prefix = r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] "
+    log_prefix = r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] \"?"
     stages = (
         Stage(r"^starting \S+ with the (\w+) backend", "starting with the {0} backend"),
         Stage(r"Loading weights:\s+(\d+)%", "loading weights {0} %"),

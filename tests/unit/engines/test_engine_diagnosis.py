@@ -21,6 +21,30 @@ CAUSES = {
     "llamacpp_no_memory": ("not enough memory", "failed to allocate", "max_model_len"),
     "llamacpp_taken_port": ("port 18498 is taken", "couldn't bind", "port:"),
     "llamacpp_unknown_architecture": ("does not know the model", "'lxama'", "pip install -U"),
+    "deepspeed_bad_flag": ("does not know an option", "unrecognized arguments: --bogus", "--help"),
+    "deepspeed_bad_path": ("path does not exist", "/models/nope", "model:"),
+    "deepspeed_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
+    "deepspeed_half_on_cpu": ("does not compute in float16", "float16", "dtype: bfloat16"),
+    "deepspeed_no_nvme_folder": ("/nope/disk to offload to does not exist", "llm-magics-zero-", "--nvme-path"),
+    "deepspeed_no_nvme_path": ("needs a folder", "--nvme-path", "args: [--offload, nvme"),
+    "deepspeed_taken_port": ("port is taken", "Address already in use", "port:"),
+    "deepspeed_too_long": ("max_model_len 65536 is longer", "2048 tokens", "max_model_len: 2048"),
+    "deepspeed_unknown_architecture": ("does not know the model's architecture", "`foo`", "upgrade"),
+    "sglang_ambiguous": ("--pp can mean several", "--pp could match", "--pp-size"),
+    "sglang_bad_flag": ("does not know an option", "unrecognized arguments: --bogus", "--help"),
+    "sglang_bad_path": ("path does not exist", "/models/nope", "model:"),
+    "sglang_bad_quantization": ("does not know nosuch for --quantization", "invalid choice", "--help"),
+    "sglang_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
+    "sglang_taken_port": ("port is taken", "address already in use", "port:"),
+    "sglang_too_long": ("max_model_len 65536 is longer", "derived context_length", "max_model_len: 2048"),
+    "sglang_unknown_architecture": ("does not know the model's architecture", "`foo`", "upgrade"),
+    "triton_bad_flag": ("does not know the option --bogus", "unrecognized option", "tritonserver --help"),
+    "triton_bad_path": ("path does not exist", "/models/nope", "model:"),
+    "triton_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
+    "triton_taken_port": ("is taken", "Socket '127.0.0.1:18499' already in use", "port:"),
+    "triton_too_long": ("max_model_len 65536 is longer", "ValueError", "max_model_len: 2048"),
+    "triton_unknown_architecture": ("does not know the model's architecture", "`foo`", "upgrade"),
+    "triton_vllm_only": ("has no max_num_batched_tokens", "no option max_num_batched_tokens", "NVIDIA's container"),
     "transformers_bad_flag": ("does not know an option", "No such option '--bogus'", "--help"),
     "transformers_bad_path": ("path does not exist", "/models/nope", "model:"),
     "transformers_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
@@ -78,6 +102,24 @@ def test_every_log_is_in_the_table() -> None:
             "transformers",
             ["loading the model", "loading weights 0 %", "loading weights 100 %", "starting the server", "answering"],
         ),
+        (
+            "sglang",
+            [
+                "loading weights", "loading weights 100 %", "weights are loaded",
+                "room for 16384 tokens in the KV cache", "warming up", "answering",
+            ],
+        ),
+        (
+            "deepspeed",
+            ["loading the model", "loading weights 100 %", "weights are loaded", "answering, 2048 tokens of context"],
+        ),
+        (
+            "triton",
+            [
+                "starting with the python backend", "loading the model tiny", "loading weights 100 %",
+                "the model is loaded, 2048 tokens of context", "answering",
+            ],
+        ),
     ],
 )  # fmt: skip
 def test_a_real_start_is_told_in_stages(key: str, stages: list[str]) -> None:
@@ -86,12 +128,12 @@ def test_a_real_start_is_told_in_stages(key: str, stages: list[str]) -> None:
     assert list(dict.fromkeys(told)) == stages
 
 
-@pytest.mark.parametrize("key", ["llamacpp", "vllm", "transformers"])
+@pytest.mark.parametrize("key", ["llamacpp", "vllm", "transformers", "sglang", "deepspeed", "triton"])
 def test_a_good_start_is_no_failure(key: str) -> None:
     assert engines.get(key).diagnose(lines(f"{key}_started")) is None
 
 
-@pytest.mark.parametrize("key", ["llamacpp", "vllm", "transformers"])
+@pytest.mark.parametrize("key", ["llamacpp", "vllm", "transformers", "sglang", "deepspeed", "triton"])
 def test_texts_use_only_groups_that_their_patterns_have(key: str) -> None:
     """A text with {1} and a pattern with one group would turn a diagnosis into a crash, in the worst moment."""
     import re

@@ -34,6 +34,13 @@ def test_llamacpps_real_page_counts_cached_prompt_tokens_as_prompt_tokens() -> N
     }  # fmt: skip
 
 
+def test_sglangs_real_page_sums_streamed_and_whole_answers() -> None:
+    assert page("sglang") == {
+        "running": 0, "waiting": 0, "kv_usage": 0, "prompt_tokens": 1945 + 5388, "output_tokens": 48 + 2694,
+        "cached_tokens": 1282,
+    }  # fmt: skip
+
+
 def test_counts_of_several_engines_are_added_and_shares_averaged() -> None:
     text = (
         'vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_running{engine="1"} 4.0\n'

@@ -124,9 +124,15 @@ def _run(command: list[str], env: dict[str, str]) -> int:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(CHILD_SUBREAPER, 1, 0, 0, 0)
-    child = subprocess.Popen(command, env=env)
+    # In a group of its own: a second TERM while it ends makes it abort, and TERM comes to our whole group.
+    child = subprocess.Popen(command, env=env, process_group=0)
+    asked = False
 
     def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            return
+        asked = True
         child.terminate()
         timer = threading.Timer(PATIENCE, child.kill)
         timer.daemon = True
