@@ -1,0 +1,73 @@
+"""What is made for tritonserver before it starts, and cleared up after one that was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+def test_the_vllm_backend_gets_its_engines_arguments(tmp_path: Path) -> None:
+    import triton_server
+
+    triton_server._repository(tmp_path, "m", "vllm", {"model": "org/x", "max_model_len": 8})
+    assert json.loads((tmp_path / "m/1/model.json").read_text()) == {"model": "org/x", "max_model_len": 8}
+    config = (tmp_path / "m/config.pbtxt").read_text()
+    assert 'backend: "vllm"' in config
+    assert "KIND_MODEL" in config
+    assert "REPORT_CUSTOM_METRICS" in config, "else its tokens are in no metric"
+
+
+def test_the_python_backend_gets_ours(tmp_path: Path) -> None:
+    import triton_server
+
+    triton_server._repository(tmp_path, "m", "python", {"model": '/a "quoted" path'})
+    config = (tmp_path / "m/config.pbtxt").read_text()
+    assert "decoupled: True" in config
+    assert json.dumps(json.dumps({"model": '/a "quoted" path'})) in config
+    assert "class TritonPythonModel" in (tmp_path / "m/1/model.py").read_text()
+
+
+def test_a_wheels_backend_gets_the_stub_of_this_python(tmp_path: Path) -> None:
+    import sys
+
+    import triton_server
+
+    wheel = tmp_path / "tritonserver"
+    (wheel / "backends/python").mkdir(parents=True)
+    (wheel / "backends/python/libtriton_python.so").touch()
+    with pytest.raises(SystemExit, match="no Python backend for Python"):
+        triton_server._backends(tmp_path / "one", wheel / "bin/tritonserver", tmp_path)
+    stub = wheel / f"python_backend_stubs/3.{sys.version_info.minor}/triton_python_backend_stub"
+    stub.parent.mkdir(parents=True)
+    stub.write_text("stub")
+    made = triton_server._backends(tmp_path / "two", wheel / "bin/tritonserver", tmp_path)
+    assert {path.name for path in (made / "python").iterdir()} == {"libtriton_python.so", "triton_python_backend_stub"}
+    assert triton_server._backends(tmp_path, wheel / "bin/tritonserver", None) == wheel / "backends"
+
+
+def test_only_shared_memory_of_the_dead_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import triton_server
+
+    monkeypatch.setattr(triton_server, "SHM", tmp_path)
+    for name in ("llm_magics_triton_999999999_a", f"llm_magics_triton_{os.getpid()}_a", "llm_magics_triton_x", "other"):
+        (tmp_path / name).touch()
+    triton_server._clear_regions()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"llm_magics_triton_{os.getpid()}_a", "llm_magics_triton_x", "other"}
+
+
+def test_a_lock_is_stale_when_no_process_has_it_open(tmp_path: Path) -> None:
+    import deepspeed_server
+
+    held, stale = tmp_path / "a/lock", tmp_path / "b/c/lock"
+    for lock in (held, stale):
+        lock.parent.mkdir(parents=True)
+    stale.touch()
+    with held.open("w"):
+        deepspeed_server._clear_stale_locks(tmp_path)
+        assert held.exists()
+        assert not stale.exists()
+    deepspeed_server._clear_stale_locks(tmp_path / "not there")
