@@ -207,7 +207,7 @@ def _remedies(balance: Balance, needed: int | None, *, starting: bool) -> list[s
         return tried.concurrency(tried.context) >= wanted
 
     longest = balance.longest(wanted)
-    if longest >= _USEFUL:
+    if starting and longest >= _USEFUL:
         found.append(f"max_model_len: {_round_down(longest)}")
     if not starting:
         found.append(
@@ -233,6 +233,8 @@ def _remedies(balance: Balance, needed: int | None, *, starting: bool) -> list[s
             None,
         )
         found += [_on_more(balance, more)] if more else []
+    if not starting and longest >= _USEFUL:
+        found.append(f"max_model_len: {_round_down(longest)}")
     if starting and balance.device.kind == "gpu":
         larger = sorted((gpu for gpu in gpus_known.KNOWN.values() if gpu.memory > balance.device.memory
                          and gpu.maker == "nvidia"), key=lambda gpu: gpu.memory)  # fmt: skip

@@ -61,6 +61,8 @@ def recommend(model: str | None = None, *, measure: bool = False, **answers: str
         return replace(answer, cell_notes=("none of these engines runs on this machine",))
     first = next((choice for choice in runnable if here[choice.engine][2]), runnable[0])
     cell, notes = _cell(first, model or "tiny")
+    if answer.answers["hardware"] != _hardware():
+        notes = [f"the answer is for {answer.answers['hardware']}; this machine has {_hardware()}", *notes]
     if first is not answer.ranked[0]:
         better = ", ".join(choice.title for choice in answer.ranked[: answer.ranked.index(first)])
         notes = [f"{better} ranks higher, and is not installed or does not run here", *notes]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from llm_magics.views import palette
 from llm_magics.views.markup import Markup, page, tag
-from llm_magics.views.table import Cell, Column, Table, Tone
+from llm_magics.views.table import Cell, Column, Table
 
 _SIGNS = {"yes": "✓", "partly": "~", "no": "✗", "fact": ""}
-_TONES: dict[str, Tone] = {"yes": "best", "no": "worse"}
+_COLOURS = {"yes": palette.GOOD, "partly": palette.WARN, "no": palette.BAD, "fact": palette.TEXT}
 _CHANGES = {"outdated": "no longer holds", "more": "holds, and there is more now"}
 
 
@@ -66,7 +67,11 @@ class MatrixView:
             "tr", tag("th", "", scope="col"), *(tag("th", name, scope="col") for name in self.matrix.engines.values())
         )
         rows = [
-            tag("tr", tag("th", title, scope="row"), *(self._cell(feature, engine) for engine in self.matrix.engines))
+            tag(
+                "tr",
+                tag("th", title, scope="row", style="white-space:normal;vertical-align:top;min-width:7em"),
+                *(self._cell(feature, engine) for engine in self.matrix.engines),
+            )
             for feature, title in self.matrix.features.items()
         ]
         return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), cls="scroll")
@@ -76,10 +81,10 @@ class MatrixView:
         if cell is None:
             return tag("td", "")
         changed = "*" if cell.holds in _CHANGES else ""
-        sign = f"{_SIGNS[cell.mark]} " if _SIGNS[cell.mark] else ""
+        sign = tag("span", _SIGNS[cell.mark], style=f"color:{_COLOURS[cell.mark]};font-weight:600")
         tip = f"{cell.source}, {cell.date}" + (f". The guide (2024): {cell.guide}" if cell.guide else "")
-        classes = " ".join(filter(None, ["wrap", _TONES.get(cell.mark, "")]))
-        return tag("td", f"{sign}{changed}", tag("small", cell.text), cls=classes, title=tip)
+        look = "white-space:normal;overflow-wrap:anywhere;vertical-align:top;min-width:6.5em;padding-right:8px"
+        return tag("td", sign, f" {changed}", tag("small", cell.text), title=tip, style=look)
 
     def changes(self) -> Table:
         """What the guide says that is otherwise now."""
