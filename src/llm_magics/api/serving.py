@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from llm_magics.engines.base import Command, Engine, Executable
     from llm_magics.runtime.server import Server
+
+_ANY_PORT = 58999  # stands for the free port that a launch will choose, where a command is only shown
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,14 @@ class Prepared:
     @property
     def command_line(self) -> str:
         """The command as one types it in a shell, without secrets; PORT where a free port will be chosen."""
-        command = self.command(self.spec.port or 0)
-        words = [f"{key}={shlex.quote(re.sub(r':0$', ':PORT', value) if self.spec.port is None else value)}"
-                 for key, value in command.env.items() if key not in self.spec.env]  # fmt: skip
-        argv = ["PORT" if word == "0" and before == "--port" else shlex.quote(word)
-                for before, word in zip(["", *command.argv], command.argv, strict=False)]  # fmt: skip
+        from llm_magics.runtime.environment import secrets_in
+        from llm_magics.runtime.shown_spec import shown_command
+
+        command = self.command(self.spec.port or _ANY_PORT)
         files = [f"cat > {shlex.quote(path)} <<'END'\n{text}END\n" for path, text in command.files.items()]
-        return "".join([*files, " ".join([*words, *argv])]).replace(
-            ":0:", ":PORT:" if self.spec.port is None else ":0:"
-        )
+        line = shown_command(command, command.env, secrets_in({**os.environ, **self.spec.env}))
+        shown = "".join([*files, line])
+        return shown if self.spec.port else shown.replace(str(_ANY_PORT), "PORT")
 
     @property
     def served_model(self) -> str:
@@ -131,6 +132,7 @@ def dry_run(name: str, *, force: bool = False, lines: Mapping[str, int] | None =
 def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:
     """Launch what was prepared, with a card that follows it, and return the Server (see `serve` for the errors)."""
     from llm_magics import engines
+    from llm_magics.engines import environments
     from llm_magics.engines.containers import prepare_mounts
     from llm_magics.runtime import containers
     from llm_magics.runtime.launch import LaunchRequest, launch
@@ -164,7 +166,9 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
         match outcome:
             case outcomes.Started(record) | outcomes.Reused(record):
                 show(ServerCard(record, reused=isinstance(outcome, outcomes.Reused)))
-                return Server(record.name)
+                if isinstance(outcome, outcomes.Started) and (spec.python or spec.bin):
+                    environments.remember(engine, prepared.executable)
+                return Server(record.name, reused=isinstance(outcome, outcomes.Reused))
     raise failure(spec, engine, outcome)
 
 
@@ -272,7 +276,15 @@ def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
         )
     if not isinstance(spec.gpus, list):
         wanted = (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1)
-        return tuple(gpu.index for gpu in gpus.free(wanted))
+        free = gpus.free(wanted)
+        if len(free) < wanted:
+            holders = {process.server or f"process {process.pid}" for gpu in present for process in gpu.processes}
+            raise SpecError(
+                f"{wanted} free GPU{'s are' if wanted > 1 else ' is'} needed, {len(free)} of {len(present)} are free.",
+                why=f"the others are held by {', '.join(sorted(holders)) or 'others'}",
+                then="%llm gpus shows who holds them; gpus: [0] takes one all the same",
+            )
+        return tuple(gpu.index for gpu in free)
     known = [gpu.index for gpu in present]
     if missing := [index for index in spec.gpus if index not in known]:
         raise SpecError(

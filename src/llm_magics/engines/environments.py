@@ -83,7 +83,7 @@ def python_of(environment: Path) -> Path:
 
 
 def locate(engine: Engine, *, python: str | None = None, bin: str | None = None) -> Executable | None:  # noqa: A002
-    """Where this engine is, or None. A place that was given and worked is remembered for the next time.
+    """Where this engine is, or None.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def locate(engine: Engine, *, python: str | None = None, bin: str | None = None)
         When a place that was given does not hold the engine.
     """
     if bin is not None:
-        return _remembered(engine, _given_binary(engine, bin))
+        return _given_binary(engine, bin)
     if python is not None:
-        return _remembered(engine, _given_python(engine, python))
+        return _given_python(engine, python)
     return _of_memory(engine) or _of_kernel(engine) or _of_folder(engine) or _of_path(engine)
 
 
@@ -216,10 +216,14 @@ def _said_version(binary: str) -> str:
     return found[1] if found and done.returncode == 0 else ""
 
 
-def _remembered(engine: Engine, found: Executable) -> Executable:
-    place = {"python": found.python} if found.python else {"bin": found.binary}
-    memory.remember(engine.key, place)
-    return found
+def remember(engine: Engine, found: Executable) -> None:
+    """Look here first the next time: a place that a user named, and from which the engine really started."""
+    memory.remember(engine.key, {"python": found.python} if found.python else {"bin": found.binary})
+
+
+def forget(engine: Engine) -> None:
+    """Look no more where a user once said."""
+    memory.forget(engine.key)
 
 
 def _of_memory(engine: Engine) -> Executable | None:

@@ -79,6 +79,7 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
                 then=f"the whole log: {log}; or install it yourself ({engine.install.hint}) and use --python PATH",
             ) from error
     found = environments.ask(engine, environments.python_of(target), "installed by llm-magics")
+    environments.forget(engine)  # whatever was named before: this one was asked for last
     if found is None:
         raise InstallError(f"{engine.title} was installed and is not found in {target}.", then=f"see {log}")
     return found

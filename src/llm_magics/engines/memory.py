@@ -25,6 +25,13 @@ def remember(key: str, place: Mapping[str, str | None]) -> None:
     _save(_PLACES, {**_load(_PLACES), key: place})
 
 
+def forget(key: str) -> None:
+    """Keep it no longer."""
+    places = _load(_PLACES)
+    if places.pop(key, None) is not None:
+        _save(_PLACES, places)
+
+
 def kept(key: str, stamp: list[Any], find: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
     """The answer of the last time if its stamp is still the same, else a new one; no answer is not kept."""
     answers = _load(_ANSWERS)

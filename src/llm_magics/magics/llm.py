@@ -65,7 +65,7 @@ class LLMMagics(Magics):
                 lines=numbers,
                 **_without_name(options, numbers),
             )
-            if options.get("keep") == "cell":
+            if options.get("keep") == "cell" and not server.reused:
                 self._until_end_of_cell.append(asked.name)
             self._bind(asked.name, server)
 

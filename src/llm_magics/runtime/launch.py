@@ -145,8 +145,7 @@ def _reuse_or_start(
             if record is None or not record.alive:
                 return _start(request, build, owner, registry)
             if record.state != "stopping" and record.reuse_key == request.spec.reuse_key:
-                spec = request.spec
-                adopted = _with(owned(record, owner), keep=spec.keep, idle=spec.idle, grace=request.grace)
+                adopted = _with(owned(record, owner), grace=request.grace, **_longer_life(record, request.spec))
                 if adopted != record:
                     registry.write(adopted)
                 return Reused(adopted)
@@ -154,6 +153,16 @@ def _reuse_or_start(
                 return Differs(record, differences(record.spec, request.spec.identity))
         # Outside of the lock: the supervisor needs it to publish that it has stopped.
         stop(name, registry=registry)
+
+
+def _longer_life(record: Record, spec: ServerSpec) -> dict[str, Any]:
+    """What a reuse changes of a server's life: only what was asked for, and never to a shorter one."""
+    order = ("cell", "kernel", "detached")
+    if "keep" in spec.model_fields_set and order.index(spec.keep) > order.index(record.keep):
+        return {"keep": spec.keep, "idle": spec.idle}
+    if "idle" in spec.model_fields_set and record.idle is not None and (spec.idle is None or spec.idle > record.idle):
+        return {"idle": spec.idle}
+    return {}
 
 
 def _start(

@@ -28,9 +28,12 @@ class Server:
         Its name.
     registry
         Where its record is.
+    reused
+        Whether it ran already when it was asked for.
     """
 
-    def __init__(self, name: str, registry: Registry | None = None) -> None:
+    def __init__(self, name: str, registry: Registry | None = None, *, reused: bool = False) -> None:
+        self.reused = reused
         self._name = name
         self._registry = registry or Registry()
         self._clients: dict[tuple[str, str, str], OpenAI | AsyncOpenAI] = {}
@@ -101,8 +104,9 @@ class Server:
         from openai import OpenAI
 
         url, key = self._door()
-        found = self._clients.setdefault(("sync", url, key), OpenAI(base_url=url, api_key=key))
-        assert isinstance(found, OpenAI)  # noqa: S101 - the first part of the key says so
+        found = self._clients.get(("sync", url, key))
+        if not isinstance(found, OpenAI):
+            found = self._clients["sync", url, key] = OpenAI(base_url=url, api_key=key)
         return found
 
     @property
@@ -117,8 +121,9 @@ class Server:
         from openai import AsyncOpenAI
 
         url, key = self._door()
-        found = self._clients.setdefault(("async", url, key), AsyncOpenAI(base_url=url, api_key=key))
-        assert isinstance(found, AsyncOpenAI)  # noqa: S101 - the first part of the key says so
+        found = self._clients.get(("async", url, key))
+        if not isinstance(found, AsyncOpenAI):
+            found = self._clients["async", url, key] = AsyncOpenAI(base_url=url, api_key=key)
         return found
 
     def logs(self, n: int = 50) -> str:

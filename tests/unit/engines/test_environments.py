@@ -69,18 +69,31 @@ def site(home: Path) -> Path:
     return next(home.glob("lib/python3*/site-packages"))
 
 
+def remembered(**given: str) -> Executable:
+    """What a launch does with a place that a user named, once the engine has started from it."""
+    found = environments.locate(MADE, **given)
+    assert found is not None
+    environments.remember(MADE, found)
+    return found
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     assert environments.locate(MADE) is None
 
 
-def test_a_given_python_is_asked_remembered_and_not_asked_again(bare: Path, asked: list[list[str]]) -> None:
+def test_a_given_python_is_asked_and_once_remembered_not_asked_again(bare: Path, asked: list[list[str]]) -> None:
     put(site(bare))
     python = str(bare / "bin/python")
-    assert environments.locate(MADE, python=python) == Executable("1.5", python=python, origin="given")
+    given = environments.locate(MADE, python=python)
+    assert given == Executable("1.5", python=python, origin="given")
     assert len(asked) == 1
+    assert environments.locate(MADE) is None, "only what really started is remembered"
+    environments.remember(MADE, given)
     found = environments.locate(MADE)
     assert found == Executable("1.5", python=python, origin="named before")
     assert len(asked) == 1, "the second look costs no process"
+    environments.forget(MADE)
+    assert environments.locate(MADE) is None
 
 
 def test_an_environments_folder_does_for_its_python(bare: Path) -> None:
@@ -92,7 +105,7 @@ def test_an_environments_folder_does_for_its_python(bare: Path) -> None:
 
 def test_an_upgrade_and_a_removal_are_seen(bare: Path) -> None:
     put(site(bare))
-    environments.locate(MADE, python=str(bare))
+    remembered(python=str(bare))
     (site(bare) / "made_engine-1.5.dist-info").rename(site(bare) / "gone")
     put(site(bare), version="1.6")
     os.utime(site(bare), (1, 1))
@@ -166,7 +179,7 @@ def test_a_python_script_on_path_stands_for_its_interpreter(bare: Path, tmp_path
 
 def test_a_given_binary_is_remembered_and_a_wrong_one_refused(tmp_path: Path) -> None:
     made = program(tmp_path / "elsewhere" / "serve", "#!/bin/sh\necho 2.0\n")
-    assert environments.locate(MADE, bin=str(made)) == Executable("2.0", binary=str(made), origin="given")
+    assert remembered(bin=str(made)) == Executable("2.0", binary=str(made), origin="given")
     assert environments.locate(MADE) == Executable("2.0", binary=str(made), origin="named before")
     with pytest.raises(SpecError, match="is no program"):
         environments.locate(MADE, bin="/nowhere/serve")
@@ -194,7 +207,7 @@ def test_a_full_disk_costs_the_memory_not_the_launch(bare: Path, monkeypatch: py
 
 def test_what_is_remembered_is_the_users_alone(bare: Path, isolated: Path) -> None:
     put(site(bare))
-    environments.locate(MADE, python=str(bare))
+    remembered(python=str(bare))
     for name in ("engine-answers.json", "engine-places.json"):
         assert (isolated / "data" / "llm-magics" / name).stat().st_mode & 0o077 == 0
 
