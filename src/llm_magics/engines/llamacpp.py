@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Executable, Failure, Flag, Image, Install, Metrics, Place, Stage, Switch
+from llm_magics.engines.base import (
+    Engine,
+    Executable,
+    Failure,
+    Flag,
+    Image,
+    Install,
+    Metrics,
+    Option,
+    Place,
+    Stage,
+    Switch,
+    Words,
+)
 from llm_magics.engines.models import context_length
 from llm_magics.errors import SpecError
 
@@ -21,6 +34,31 @@ LAUNCHER = Path(__file__).parent / "launchers" / "xllamacpp_server.py"
 SLOTS = 4  # llama-server's own choice
 CONNECTIONS = 128  # a thread each while it is open; with the default, six on two cores, a seventh client starves
 USUAL_CONTEXT = 8192  # tokens a request may have when nothing is said: the model's own, but no more memory than this
+
+
+def _speculation(value: Mapping[str, Any]) -> list[str]:
+    """vLLM's words in the binary's: `--spec-type` and what goes with it."""
+    names = {
+        "ngram": {
+            "num_speculative_tokens": "--spec-ngram-simple-size-m",
+            "prompt_lookup_max": "--spec-ngram-simple-size-n",
+        },
+        "draft_model": {"num_speculative_tokens": "--spec-draft-n-max", "model": "--model-draft"},
+        "eagle3": {"num_speculative_tokens": "--spec-draft-n-max", "model": "--model-draft"},
+        "mtp": {"num_speculative_tokens": "--spec-draft-n-max"},
+    }
+    kinds = {"ngram": "ngram-simple", "draft_model": "draft-simple", "eagle3": "draft-eagle3", "mtp": "draft-mtp"}
+    method = value.get("method")
+    if method not in kinds:
+        raise ValueError(f"method {method!r} is not one of {', '.join(kinds)}")
+    rest = {key: each for key, each in value.items() if key != "method"}
+    if unknown := sorted(set(rest) - set(names[method])):
+        raise ValueError(f"{unknown[0]} is not one of {', '.join(names[method])}")
+    return [
+        "--spec-type",
+        kinds[method],
+        *(word for key, each in rest.items() for word in (names[method][key], str(each))),
+    ]
 
 
 class LlamaCpp(Engine):
@@ -56,7 +94,7 @@ class LlamaCpp(Engine):
     key_env = "LLAMA_API_KEY"
     grace = 5.0
 
-    options: Mapping[str, Flag | Switch] = {
+    options: Mapping[str, Option] = {
         "served_model_name": Flag("--alias"),
         "max_model_len": Flag("--ctx-size"),
         "max_num_seqs": Flag("--parallel"),
@@ -67,6 +105,7 @@ class LlamaCpp(Engine):
             ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
         ),
         "enable_prefix_caching": Switch("--cache-prompt", "--no-cache-prompt"),
+        "speculative": Words(_speculation),
         "seed": Flag("--seed"),
     }
     metrics = Metrics(
@@ -162,6 +201,12 @@ class LlamaCpp(Engine):
                 f"The xllamacpp wheel serves local files, and {spec.model} is none.",
                 then=f"fetch it (`hf download {spec.model.partition(':')[0]} --include '*.gguf' --local-dir .`) "
                 "and give the file's path, or put a llama-server binary on PATH",
+            )
+        if spec.speculative and not place.executable.binary:
+            raise SpecError(
+                "The xllamacpp wheel does no speculative decoding here.",
+                why="only the llama-server binary has the options for it",
+                then="put a llama-server binary on PATH (or --bin PATH), or leave speculative out",
             )
         super().check(place, spec)
 

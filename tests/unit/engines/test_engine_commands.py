@@ -81,6 +81,32 @@ def test_llamacpp_says_the_same_to_a_binary() -> None:
         command("llamacpp", model="org/name-GGUF:Q4_K_M")
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"method": "ngram", "num_speculative_tokens": 4, "prompt_lookup_max": 3},
+         "--spec-type ngram-simple --spec-ngram-simple-size-m 4 --spec-ngram-simple-size-n 3"),
+        ({"method": "draft_model", "model": "/d.gguf", "num_speculative_tokens": 5},
+         "--spec-type draft-simple --model-draft /d.gguf --spec-draft-n-max 5"),
+        ({"method": "mtp", "num_speculative_tokens": 2}, "--spec-type draft-mtp --spec-draft-n-max 2"),
+    ],
+)  # fmt: skip
+def test_llamacpp_speculates_by_the_binary(said: dict[str, Any], words: str) -> None:
+    """Names from common/arg.cpp of llama.cpp, October 2026."""
+    binary = Executable("b9000", binary="/usr/bin/llama-server")
+    assert words in " ".join(command("llamacpp", executable=binary, speculative=said).argv)
+    with pytest.raises(SpecError, match="wheel does no speculative decoding"):
+        command("llamacpp", speculative=said)
+    with pytest.raises(SpecError, match="method 'suffix' is not one of"):
+        command("llamacpp", executable=binary, speculative={"method": "suffix"})
+
+
+def test_vllm_loads_adapters_by_the_names_that_requests_use() -> None:
+    made = command("vllm", lora_modules={"sql": "/a", "chat": "org/b"})
+    at = made.argv.index("--enable-lora")
+    assert made.argv[at : at + 4] == ["--enable-lora", "--lora-modules", "sql=/a", "chat=org/b"]
+
+
 def test_the_launcher_takes_every_option_that_the_adapter_says() -> None:
     """One map of flags serves the wheel and the binary only while the launcher knows them all."""
     made = command(
