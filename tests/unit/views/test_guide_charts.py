@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from synthetic import synthetic_run
+from made import synthetic_run
 
 from llm_magics import views  # noqa: F401 - teaches results to draw themselves
 from llm_magics.results.comparison import Comparison

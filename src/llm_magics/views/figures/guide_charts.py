@@ -28,14 +28,17 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: what is measured of a run, and what the guide says of the same (`figures`: engine -> value)."""
+    """One chart: what is measured of a run, and what the guide says of the same (`figures`: engine -> value).
+
+    `most` is the largest value that a run could have shown; one that reached it may hold more.
+    """
 
     title: str
     unit: str
     value: Callable[[Run], float | None]
     about: str = ""
     figures: Mapping[str, float] | None = None
-    shown: Callable[[float], str] = fmt.number
+    most: Callable[[Run], float | None] | None = None
 
 
 def charts(comparison: Comparison) -> list[Chart]:
@@ -46,7 +49,7 @@ def charts(comparison: Comparison) -> list[Chart]:
         Chart("Output throughput, best load", "tok/s", _throughput, "Llama 7B, A100",
               {"vLLM": 2500, "DeepSpeed": 2000, "HF Pipeline": 750}),
         Chart(held, "at once", _held, "memory efficiency, concurrent requests",
-              {"vLLM": 64, "DeepSpeed": 32, "HF Pipeline": 8}, fmt.count),
+              {"vLLM": 64, "DeepSpeed": 32, "HF Pipeline": 8}, _heaviest),
         Chart("Latency of a request, lightest load", "ms, median", _latency, "latency, Llama 70B, 4 x H100",
               {"TensorRT-LLM": 25, "vLLM": 40}),
         Chart("Set-up: from command to ready", "s", _header("ready_after"), "set-up complexity, relative",
@@ -70,21 +73,23 @@ def guide_figure(comparison: Comparison) -> Any:
     board = Board("", "", [height] * len(drawn))
     for row, chart in enumerate(drawn):
         left, right = spans(2, 0.08)
-        names = list(comparison.runs)
-        values = [chart.value(run) for run in comparison.runs.values()]
+        names, runs = list(comparison.runs), list(comparison.runs.values())
+        values = [chart.value(run) for run in runs]
+        more = [chart.most is not None and value is not None and value == chart.most(run)
+                for run, value in zip(runs, values, strict=True)]  # fmt: skip
         colours = [palette.series(number) for number in range(len(names))]
-        _bars(board, row, left, f"<b>{chart.title}</b>  measured", chart, names, values, {"color": colours})
+        _bars(board, row, left, f"<b>{chart.title}</b>  measured", chart, names, values, {"color": colours}, more)
         if chart.figures:
             hatched = {"color": palette.faded(palette.SLATE, 0.25),
                        "pattern": {"shape": "/", "fgcolor": palette.SLATE, "size": 5}}  # fmt: skip
             heading = f"<b>The guide, 2024</b>  {chart.about}"
-            _bars(board, row, right, heading, chart, list(chart.figures), list(chart.figures.values()), hatched)
+            _bars(board, row, right, heading, chart, list(chart.figures), list(chart.figures.values()), hatched, [])
     return board.figure()
 
 
 def _bars(
     board: Board, row: int, span: tuple[float, float], heading: str, chart: Chart, names: Sequence[str],
-    values: Sequence[float | None], marker: Mapping[str, Any],
+    values: Sequence[float | None], marker: Mapping[str, Any], more: Sequence[bool],
 ) -> None:  # fmt: skip
     """Horizontal bars with name and value behind each: names of servers are too long for an axis."""
     most = max((value for value in values if value is not None), default=1.0) or 1.0
@@ -94,7 +99,9 @@ def _bars(
         "yaxis": {"type": "category", "autorange": "reversed", "showticklabels": False, "showgrid": False},
     }
     panel = board.panel(row, *span, f"{heading}, {chart.unit}" if ours else heading, **axes)
-    shown = [fmt.NOTHING if value is None else chart.shown(value) for value in values]
+    shown = [
+        f"{'at least ' * (place < len(more) and more[place])}{fmt.number(each)}" for place, each in enumerate(values)
+    ]
     panel.add(
         "bar", orientation="h", y=[plain(name) for name in names], x=list(values), marker=dict(marker), width=0.6,
         text=[f"{plain(name, 24)} <b>{value}</b>" for name, value in zip(names, shown, strict=True)],
@@ -108,21 +115,28 @@ def _throughput(run: Run) -> float | None:
 
 def _held(run: Run) -> float | None:
     """The most requests at once of any load that was held; 0 when none was."""
-    at_once = {number: point.get("max_concurrency") or point.get("max_concurrent_requests")
-               for number, point in enumerate(run.points)}  # fmt: skip
-    if not any(at_once.values()):
+    if _heaviest(run) is None:
         return None
     good = (
-        at_once[number]
-        for number, point in enumerate(run.points)
+        _at_once(point)
+        for point in run.points
         if (point.get("goodput") or 0.0) >= HELD or (point.get("goodput") is None and not point.get("failed"))
     )
     return _most(good) or 0.0
 
 
+def _heaviest(run: Run) -> float | None:
+    return _most(_at_once(point) for point in run.points)
+
+
+def _at_once(point: Mapping[str, Any]) -> float | None:
+    return point.get("max_concurrency") or point.get("max_concurrent_requests")
+
+
 def _latency(run: Run) -> float | None:
-    found = [point.get("median_e2el_ms") for point in run.points]
-    return min((float(value) for value in found if isinstance(value, (int, float))), default=None)
+    lightest = min(run.points, key=lambda point: _at_once(point) or 0.0, default={})
+    value = lightest.get("median_e2el_ms")
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _header(key: str, unit: float = 1.0) -> Callable[[Run], float | None]:
