@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 export LLM_MAGICS_ENVS := $(CACHE)/envs
 
-.PHONY: demo test test-unit test-engines test-ui notebooks lint format bench wheel browser clean
+.PHONY: demo test test-unit test-engines test-ui notebooks lint format bench wheel engines extra-engines browser clean
 
 demo: $(VENV)/.demo            ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
@@ -21,7 +21,7 @@ test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, n
 test-unit: $(VENV)/.test       ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
 
-test-engines: $(VENV)/.test engines
+test-engines: $(VENV)/.test engines extra-engines  ## every engine that runs here, one after another
 	$(BIN)/python -m pytest tests/engines
 
 test-ui: $(VENV)/.test browser
@@ -49,6 +49,13 @@ wheel: $(VENV)/.test
 engines: $(VENV)/.test         ## vLLM and Transformers in environments of their own, kept between runs
 	$(BIN)/llm-magics install transformers --if-missing
 	$(BIN)/llm-magics install vllm --if-missing
+
+extra-engines: $(VENV)/.test   ## what `make test` does without; about 7 GB without a GPU
+	$(BIN)/llm-magics install sglang --if-missing
+	$(BIN)/llm-magics install deepspeed --if-missing
+	$(BIN)/llm-magics install triton --if-missing
+	@test -e /usr/include/libaio.h && command -v c++ >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends libaio-dev g++; }  # DeepSpeed compiles
 
 browser:                       ## Chromium for the browser tests: Debian's package, where none is there
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
