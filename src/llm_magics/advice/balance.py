@@ -7,7 +7,7 @@ what activations, graphs and the runtime take is an estimate, and every result s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -193,6 +193,24 @@ class Balance:
         """Sequences of so many tokens that the cache holds at once."""
         room = self.room - self.in_flight(tokens)
         return max(0.0, room / max(1, self.sequence(tokens)))
+
+    def vllm_says(self, tokens: int, block: int = BLOCK) -> float:
+        """The `Maximum concurrency` that vLLM prints: each sequence counted with a whole step in flight.
+
+        For models with sliding layers it is less than `concurrency`, because sequences do not all take a step of
+        that size at once. `block` is 16 tokens on a GPU, 128 on a CPU. Source: `vllm/v1/kv_cache_interface.py`.
+        """
+        return self.room / max(1, self._admitted(tokens, block))
+
+    def _admitted(self, tokens: int, block: int) -> float:
+        total = 0.0
+        for layer in self.architecture.layers:
+            kept = math.ceil(tokens / block) * block
+            if layer.kind == "sliding":
+                bound = min(layer.window - 1 + self.batched_tokens, tokens)
+                layer, kept = replace(layer, kind="full"), (math.ceil(bound / block) + 1) * block
+            total += _kept(layer, kept, self.kv_dtype, self.demand.tensor)
+        return total / self.demand.pipeline
 
     def longest(self, sequences: int = 1) -> int:
         """The longest context, at most the model's, of which so many sequences fit at once; 0 when none does."""

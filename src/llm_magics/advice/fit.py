@@ -94,8 +94,12 @@ class Fit:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was estimated or left out."""
+        own = self.balance
+        sliding = any(layer.kind == "sliding" for layer in own.architecture.layers) and self.fits
+        printed = f"vLLM prints {own.vllm_says(own.context):.2f}x: it counts every sequence with a whole step in flight"
         return (
-            *self.balance.architecture.notes,
+            *own.architecture.notes,
+            *([printed] if sliding else []),
             "activations, graphs and runtime are estimated; weights and cache are computed",
         )
 

@@ -95,12 +95,27 @@ def logged(name: str, pattern: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_cache_size_agrees_with_vllm(tmp_path: Path) -> None:
+def test_cache_size_agrees_with_vllm_for_the_shipped_model() -> None:
     """vLLM 0.32 on a CPU was given 256 MiB for the shipped model and said how many tokens that holds."""
     given = logged("vllm-tiny.log", r"'kv_cache_memory_bytes': (\d+)")
     said = logged("vllm-tiny.log", r"KV cache size: ([\d,]+) tokens")
-    own = facts("tiny").architecture
-    assert given / per_token(own, "bfloat16") == pytest.approx(said, rel=0.03)
+    assert given / per_token(facts("tiny").architecture, "bfloat16") == pytest.approx(said, rel=0.03)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "mixtral", "gemma3", "deepseek"])
+def test_cache_size_agrees_with_vllm(family: str, tmp_path: Path) -> None:
+    """vLLM 0.32 on a CPU, 256 MiB, 2048 tokens, a small model of each kind: grouped heads, experts, windows, MLA."""
+    config = json.loads((LOGS / f"{family}-config.json").read_text())
+    demand = Demand(context=2048, batched_tokens=2048)
+    known = facts(folder(tmp_path, config))
+    empty = Balance(known, demand, Device("cpu", 0, "cpu"))
+    balance = replace(empty, device=Device("cpu", (256 << 20) - empty.room, "cpu"))
+    assert balance.room == 256 << 20
+    said = re.search(r"size: ([\d,]+) tokens.*request: ([\d.]+)x", (LOGS / f"vllm-{family}.log").read_text())
+    assert said
+    assert balance.vllm_says(2048, block=128) == pytest.approx(float(said[2]), rel=0.03)
+    if family != "gemma3":  # there vLLM's tokens are its concurrency in other words
+        assert balance.tokens_in_cache == pytest.approx(int(said[1].replace(",", "")), rel=0.03)
 
 
 def folder(tmp_path: Path, config: dict, **files: object) -> str:
