@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
+from nbformat.sign import NotebookNotary
 from run_notebooks import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +26,7 @@ def main() -> int:
     print("Serving, benching and comparing in demo/quickstart.ipynb (about a minute) …", flush=True)
     began = time.monotonic()
     run(ROOT / "examples" / "00-quickstart.ipynb", notebook)
+    NotebookNotary().sign(nbformat.read(notebook, as_version=4))  # else JupyterLab shows its outputs without style
     print(f"Done in {time.monotonic() - began:.0f} s:")
     print(f"  notebook  {notebook}")
     print(f"  report    {demo / 'report.html'}")

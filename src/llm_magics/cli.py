@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         answer = _answer(words[0], [word for word in words[1:] if word != "--json"])
         _say(answer, as_json=as_json)
+        return int(answer.failed)
     except HelpShown as help_text:
         print(help_text)
     except SpecError as error:
@@ -77,6 +78,8 @@ def _say(answer: verbs.Answer, *, as_json: bool) -> None:
         print(json.dumps(_finite(answer.data), default=str, allow_nan=False))
         return
     if answer.stream:
+        if as_json:
+            raise SpecError("This goes on line by line; there is no JSON of it.", then="leave --json out")
         answer.stream(partial(print, flush=True))
     if answer.shown is not None:
         print(answer.shown)
@@ -117,8 +120,10 @@ def _bench(words: list[str]) -> verbs.Answer:
     from llm_magics.api import bench
 
     asked = lines.bench(PROG).read(words)
-    run = bench(asked.target, **lines.given(asked, "target", "out", "data"))
-    return verbs.Answer(run, {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)})
+    run = bench(asked.target, **lines.given(asked, "target"))
+    finished = any(point["completed"] for point in run.points)
+    data = {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)}
+    return verbs.Answer(run, data, failed=run.partial or not finished)
 
 
 def _compare(words: list[str]) -> verbs.Answer:
@@ -136,6 +141,8 @@ def _compare(words: list[str]) -> verbs.Answer:
             "flags": list(comparison.flags),
             "table": comparison.table.to_dict("records"),
         },
+        failed=any(run.partial for run in comparison.runs.values())
+        or any(not answer.ok for answer in comparison.answers.values()),
     )
 
 

@@ -5,6 +5,9 @@ Beside `verbs`: these three take the whole of a spec as options, and in a notebo
 
 from __future__ import annotations
 
+import os
+from keyword import iskeyword
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import SpecError
@@ -38,11 +41,12 @@ def bench(prog: str) -> LineParser:
         _prog(prog, "bench"), takes="TARGET [options]", description="Load-test a server; shows and returns a Run."
     )
     line.add_argument("target", help="a server's name, or the URL of an OpenAI-compatible endpoint")
-    line.add_argument("--out", metavar="NAME", help="bind the Run to NAME in the notebook")
     line.add_argument("--label", help="what tables call the run")
     line.add_argument("--model", help="for a URL: which of its models")
-    line.add_argument("--api-key", help="for a URL: its key (better: set OPENAI_API_KEY)")
-    line.add_argument("--data", metavar="NAME", help="a DataFrame of the notebook, with a column prompt or messages")
+    line.add_argument("--api-key", help="for a URL: its key")
+    if prog.startswith("%"):
+        line.add_argument("--out", metavar="NAME", type=_bindable, help="bind the Run to NAME")
+        line.add_argument("--data", metavar="NAME", help="a DataFrame, with a column prompt or messages")
     line.options_of(Workload)
     return line
 
@@ -60,10 +64,12 @@ def compare(prog: str) -> LineParser:
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
     line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
     line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")
-    line.add_argument("--rounds", type=int, help="interleaved rounds under load (default 3)")
+    line.add_argument("--rounds", type=int, help="rounds under load (default 3; 1 for --engines)")
+    line.add_argument("--api-key", help="for URLs: their key")
     line.add_argument("--max-tokens", type=int, help="longest answer to a prompt (default 128)")
-    line.add_argument("--out", metavar="NAME", help="bind the Comparison to NAME in the notebook")
-    line.add_argument("--report", metavar="FILE", help="write it as one HTML file too")
+    if prog.startswith("%"):
+        line.add_argument("--out", metavar="NAME", type=_bindable, help="bind the Comparison to NAME")
+    line.add_argument("--report", metavar="FILE", type=_writable, help="write it as one HTML file too")
     line.options_of(Workload)
     line.options_of(ServerSpec, leave_out=("name", "engine", "seed", "timeout"))
     return line
@@ -72,6 +78,20 @@ def compare(prog: str) -> LineParser:
 def _prog(prog: str, verb: str) -> str:
     """`%serve` in a notebook, `llm-magics serve` in a terminal."""
     return f"%{verb}" if prog.startswith("%") else f"{prog} {verb}"
+
+
+def _bindable(name: str) -> str:
+    """Checked before anything is measured, for afterwards it would cost the result."""
+    if not name.isidentifier() or iskeyword(name):
+        raise SpecError(f"--out: {name!r} is not a name that a notebook can bind.")
+    return name
+
+
+def _writable(path: str) -> str:
+    folder = Path(path).expanduser().absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise SpecError(f"--report: {path} cannot be written.", why=f"{folder} is no folder that can be written to")
+    return path
 
 
 def given(asked: argparse.Namespace, *without: str) -> dict[str, Any]:
@@ -92,7 +112,9 @@ def comparison(asked: argparse.Namespace, body: str = "", first_line: int = 2) -
 
     options = given(asked, "targets", "load", "out", "report", "help")
     found: dict[str, Any] = {
-        key: options.pop(key) for key in ("prompt", "engines", "rounds", "max_tokens", "model") if key in options
+        key: options.pop(key)
+        for key in ("prompt", "engines", "rounds", "max_tokens", "model", "api_key")
+        if key in options
     }
     workload = {key: options.pop(key) for key in list(options) if key in Workload.model_fields}
     if not asked.load:

@@ -31,11 +31,14 @@ class Answer:
         The same as JSON.
     stream
         Instead: called with a function that puts a line on the screen, for what takes a while or goes on.
+    failed
+        It did not do what was asked, though there is something to show: exit status 1 in a terminal.
     """
 
     shown: Any = None
     data: Any = None
     stream: Callable[[Say], None] | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True)

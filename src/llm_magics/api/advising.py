@@ -155,7 +155,10 @@ def _measured(answer: Recommendation, model: str, candidates: list[str]) -> Reco
             then="%llm install NAME",
         )  # fmt: skip
     comparison = compare(engines=able, model=model, workload=_WORKLOAD)
-    figures = {label: run.points[0].get("output_throughput") for label, run in comparison.runs.items()}
+    figures = {
+        str(run.header.get("engine") or label): run.points[0].get("output_throughput")
+        for label, run in comparison.runs.items()
+    }
     choices = [replace(choice, measured=figures.get(choice.engine)) for choice in answer.ranked]
     ranked = sorted(choices, key=lambda choice: (choice.measured is None, -(choice.measured or 0.0)))
     return replace(answer, ranked=tuple(ranked), comparison=comparison)

@@ -38,7 +38,7 @@ def bench(
     label
         What tables and comparisons call the run; the target's name when left out.
     model, api_key
-        For a URL: which of its models, and its key (`OPENAI_API_KEY` when left out).
+        For a URL: which of its models, and its key (see `targets.resolve`).
     lines
         Line of the cell on which each option stands, for error messages.
     workload
@@ -52,7 +52,7 @@ def bench(
         When the target does not answer.
     """
     work = build(Workload, workload, lines)
-    return measured(_target(target, model, api_key), work, label=label)
+    return measured(target_of(target, model, api_key), work, label=label)
 
 
 def measured(
@@ -108,12 +108,14 @@ def load_run(reference: str) -> Run:
     from llm_magics.results import exchange
     from llm_magics.results.store import RunStore
 
-    if Path(reference).suffix == ".json" and Path(reference).is_file():
+    if Path(reference).suffix in (".json", ".csv", ".parquet"):
+        if not Path(reference).is_file():
+            raise SpecError(f"There is no file {reference}.")
         return exchange.read(Path(reference))
     try:
         return RunStore().get(reference)
     except KeyError:
-        raise SpecError(f"There is no run {reference!r}.", then="`%llm runs` lists them") from None
+        raise SpecError(f"There is no single run {reference!r}.", then="`%llm runs` lists them") from None
 
 
 def _store(run: Run, path: Any) -> None:
@@ -127,7 +129,8 @@ def _store(run: Run, path: Any) -> None:
     path.unlink(missing_ok=True)
 
 
-def _target(target: Any, model: str | None, api_key: str | None) -> Target:
+def target_of(target: Any, model: str | None, api_key: str | None) -> Target:
+    """A target that answers (errors as in `bench`)."""
     from llm_magics.api.targets import resolve
     from llm_magics.load.endpoint import probe
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from llm_magics.api.serving import Prepared
     from llm_magics.api.targets import Target
+    from llm_magics.results.answers import Answer
     from llm_magics.results.comparison import Comparison
     from llm_magics.results.run import Run
 
@@ -35,7 +36,8 @@ def compare(
     workload: Mapping[str, Any] | None = None,
     engines: Sequence[str] | None = None,
     model: str | None = None,
-    rounds: int = 3,
+    api_key: str | None = None,
+    rounds: int | None = None,
     max_tokens: int = 128,
     temperature: float = 0.0,
     lines: Mapping[str, int] | None = None,
@@ -53,8 +55,11 @@ def compare(
         Options of `Workload`; measured on every target in interleaved rounds (A B, B A, …).
     engines
         Instead of targets: engines that are started one after another with `model` and `options`, measured, stopped.
+    model, api_key
+        For engines: the model of all; for URLs: which of their models, and their key.
     rounds
-        How often each target is measured, for intervals that include what changes between runs; 1 for engines.
+        How often each side is measured. 3 when left out, for a verdict needs to see what changes between runs; 1 for
+        engines, which are started anew each time.
     max_tokens, temperature
         For a prompt.
     options
@@ -69,38 +74,53 @@ def compare(
     """
     from llm_magics import views  # noqa: F401 - views registers how a Comparison is drawn
 
-    if prompt is not None and workload is not None:
-        raise SpecError("A comparison takes a prompt or a workload, not both.")
-    task: Prompt | Workload
-    if prompt is not None:
-        if not prompt.strip():
-            raise SpecError("The prompt is empty.", then="write the prompt below %%compare, or a workload with --load")
-        task = Prompt(prompt, max_tokens, temperature)
-    else:
-        task = build(Workload, workload or {}, lines)
-    if rounds < 1:
-        raise SpecError("rounds must be at least 1.")
+    task = _task(prompt, workload, max_tokens, temperature, lines)
+    if rounds is not None and (rounds < 1 or isinstance(task, Prompt)):
+        raise SpecError("rounds is a whole number from 1, for a comparison under load.", then="add --load")
     if engines:
         if targets:
             raise SpecError("A comparison takes targets or --engines, not both.")
-        return _in_turn([_prepared(engine, model, options) for engine in engines], task)
+        return _in_turn(_engines(engines, model, options), task, rounds or 1)
+    if options:
+        raise SpecError(
+            f"{next(iter(options))} is an option of a server that is to be started.",
+            then="it goes with --engines A,B; a server that runs has its own (%serve NAME --replace)",
+        )
+    if isinstance(targets, str):
+        raise SpecError("compare() takes a list of targets.", then=f"compare([{targets!r}, …])")
     sides = list(targets or [])
     if len(sides) < 2:
         raise SpecError(
             "A comparison needs two sides or more.", then="`%compare A B`, or `--engines vllm,llamacpp --model M`"
         )
     if runs := _as_runs(sides):
-        if prompt is not None or workload:
-            raise SpecError("Finished runs are compared as they are.", then="leave the prompt or workload out")
+        if prompt is not None or workload or rounds is not None or model:
+            raise SpecError("Finished runs are compared as they are.", then="leave every other option out")
         return _of_runs(runs)
-    from llm_magics.api.benching import _target
+    from llm_magics.api.benching import target_of
 
-    found = [_target(side, None, None) for side in sides]
+    found = [target_of(side, model, api_key) for side in sides]
     if len({target.name for target in found}) < len(found):
         raise SpecError("One target stands twice in the comparison.", why=", ".join(target.name for target in found))
     if isinstance(task, Prompt):
         return _answers(task, found)
-    return _interleaved(task, found, rounds)
+    return _interleaved(task, found, rounds or 3)
+
+
+def _task(
+    prompt: str | None,
+    workload: Mapping[str, Any] | None,
+    max_tokens: int,
+    temperature: float,
+    lines: Mapping[str, int] | None,
+) -> Prompt | Workload:
+    if prompt is None:
+        return build(Workload, workload or {}, lines)
+    if workload is not None:
+        raise SpecError("A comparison takes a prompt or a workload, not both.")
+    if not prompt.strip():
+        raise SpecError("The prompt is empty.", then="write the prompt below %%compare, or a workload with --load")
+    return Prompt(prompt, max_tokens, temperature)
 
 
 def _answers(task: Prompt, targets: Sequence[Target]) -> Comparison:
@@ -140,48 +160,67 @@ def _interleaved(work: Workload, targets: Sequence[Target], rounds: int) -> Comp
     return Comparison.of_runs(measured_runs)
 
 
-def _prepared(engine: str, model: str | None, options: Mapping[str, Any]) -> Prepared:
+def _engines(engines: Sequence[str], model: str | None, options: Mapping[str, Any]) -> list[Prepared]:
+    """Every engine checked before the first one starts; under names of their own, to meet nobody else's server."""
     from llm_magics.api.serving import prepare
 
-    values = {"name": f"compare_{engine}", "engine": engine, "model": model or "tiny", "keep": "cell", **options}
-    return prepare(build(ServerSpec, values))
+    if len(set(engines)) < max(2, len(engines)):
+        raise SpecError(
+            "A comparison needs two engines or more, each once.",
+            why=", ".join(engines),
+            then="settings of one engine are compared as two servers: `%compare A B --load`",
+        )
+    mark = secrets.token_hex(2)
+    return [
+        prepare(
+            build(
+                ServerSpec,
+                {"name": f"{engine}_{mark}", "engine": engine, "model": model or "tiny", "keep": "cell", **options},
+            )
+        )
+        for engine in engines
+    ]
 
 
-def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload) -> Comparison:
-    """Each engine alone on the machine: started, measured, stopped; all were checked before the first one starts."""
+def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload, rounds: int) -> Comparison:
+    """Each engine alone on the machine: started, measured, stopped; the order turns round with every round."""
     from llm_magics.api.benching import measured
     from llm_magics.load.answers import answers
     from llm_magics.results.comparison import Comparison
 
-    if isinstance(task, Prompt):
-        given = {}
-        for target in _each(prepared):
-            label = target.provenance["engine"]
-            found = answers(
-                {label: target.endpoint}, task.text, max_tokens=task.max_tokens, temperature=task.temperature
-            )
-            given.update(found)
-        return Comparison.of_answers(task.text, given)
+    given: dict[str, Answer] = {}
     runs: dict[str, list[Run]] = {}
     salt = secrets.randbits(40)
-    for target in _each(prepared):
-        label = target.provenance["engine"]
-        runs[label] = [measured(target, task, label=label, salt=salt)]
-        if runs[label][0].partial:
-            break
-    return Comparison.of_runs(runs)
+    for number in range(rounds):
+        for label, target in _each(prepared if number % 2 == 0 else list(reversed(prepared))):
+            if isinstance(task, Prompt):
+                given |= answers(
+                    {label: target.endpoint}, task.text, max_tokens=task.max_tokens, temperature=task.temperature
+                )
+                if given[label].error == "cancelled":
+                    return Comparison.of_answers(task.text, given)
+                continue
+            once = task.model_copy(update={"seed": task.seed + number})
+            title = f"round {number + 1} of {rounds}" if rounds > 1 else ""
+            runs.setdefault(label, []).append(measured(target, once, label=label, title=title, salt=salt + number))
+            if runs[label][-1].partial:
+                return Comparison.of_runs(runs)
+    return Comparison.of_answers(task.text, given) if isinstance(task, Prompt) else Comparison.of_runs(runs)
 
 
-def _each(prepared: Sequence[Prepared]) -> Iterator[Target]:
+def _each(prepared: Sequence[Prepared]) -> Iterator[tuple[str, Target]]:
+    """Engine and target of one after another; each is stopped before the next one starts, whatever happens."""
     from llm_magics.api.serving import launched
     from llm_magics.api.targets import resolve
+    from llm_magics.runtime.stop import dismiss
 
     for each in prepared:
-        server = launched(each, replace=True)
+        server = launched(each)
         try:
-            yield resolve(server)
+            yield each.spec.engine, resolve(server)
         finally:
             server.stop()
+            dismiss(server.name)
 
 
 def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
@@ -200,7 +239,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
             return side
         if not isinstance(side, str) or "://" in side or registry.get(side):
             return None
-        return load_run(side) if side.endswith(".json") or is_id(side) else None
+        return load_run(side) if side.endswith((".json", ".csv", ".parquet")) or is_id(side) else None
 
     found: list[Run | None] = [read(side) for side in sides]
     if not any(found):

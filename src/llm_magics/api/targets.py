@@ -35,16 +35,25 @@ def resolve(target: Any, *, model: str | None = None, api_key: str | None = None
     model
         For a URL that serves several models: which one.
     api_key
-        For a URL: its key; `OPENAI_API_KEY` when left out.
+        For a URL: its key. When left out, `OPENAI_API_KEY` goes to the host that `OPENAI_BASE_URL` names (or, without
+        one, to api.openai.com), and to nobody else.
 
     Raises
     ------
     TargetError
         When there is no such server, it is not ready, or the URL does not answer as an OpenAI-compatible server.
     """
+    from llm_magics.runtime.server import Server
+
     if isinstance(target, str) and "://" in target:
         return _from_url(target, model, api_key)
-    return _from_server(target if isinstance(target, str) else target.name)
+    if isinstance(target, Server):
+        target = target.name
+    if not isinstance(target, str):
+        raise TargetError(f"{target!r} cannot be benched.", then="give a server's name, a Server, or a URL")
+    if model or api_key:
+        raise TargetError(f"model and api_key are for URLs; {target} has its own.", then="leave them out")
+    return _from_server(target)
 
 
 def _from_server(name: str) -> Target:
@@ -54,14 +63,19 @@ def _from_server(name: str) -> Target:
     from llm_magics.load.protocol import PROTOCOLS
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.server import Server
     from llm_magics.spec.reading import nearest
 
     registry = Registry()
     record = registry.get(name)
+    if record is not None and record.state in ("starting", "loading"):
+        record = Server(name).wait().record
     if record is None or record.state != "ready":
         names = [each.name for each in registry.list() if each.state == "ready"]
         state = f"{name} is {record.state}." if record else f"There is no server {name!r}{nearest(name, names)}."
         then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
+        if ":" in name or "/" in name:
+            then = f"a URL begins with http://: http://{name}"
         raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
     adopt(name)
     engine, key = engines.get(record.engine), registry.key(name)
@@ -112,7 +126,8 @@ def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise TargetError(f"{url} is not a URL that can be benched.", then="write http://HOST:PORT")
     base = url.rstrip("/").removesuffix("/v1")
-    key = api_key or os.environ.get("OPENAI_API_KEY")
+    home = urlsplit(os.environ.get("OPENAI_BASE_URL", "https://api.openai.com")).netloc
+    key = api_key or (os.environ.get("OPENAI_API_KEY") if parts.netloc == home else None)
     if model is None:
         served = models(base, key)
         if len(served) != 1:
@@ -122,6 +137,6 @@ def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
                 then=f"choose one: --model {served[0] if served else 'NAME'}",
             )
         model = served[0]
-    name = parts.netloc.rpartition("@")[2]
+    name = urlsplit(base)._replace(scheme="").geturl().lstrip("/").rpartition("@")[2]
     endpoint = Endpoint(url=base, model=model, api_key=key, body={"stream_options": {"include_usage": True}})
     return Target(name, endpoint, {"target": base, "engine": "unknown", "engine_version": "", "model": model})

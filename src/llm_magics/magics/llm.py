@@ -124,8 +124,11 @@ class LLMMagics(Magics):
 
         with _help_as_text():
             asked = lines.compare("%").read(line)
-            targets = [self.shell.user_ns.get(target, target) for target in asked.targets]
             from llm_magics.api import compare
+            from llm_magics.results.run import Run
+
+            bound = {name: value for name in asked.targets if isinstance(value := self.shell.user_ns.get(name), Run)}
+            targets = [bound.get(target, target) for target in asked.targets]
 
             comparison = compare(targets, **lines.comparison(asked, cell or ""))
             if hasattr(asked, "report"):
@@ -164,8 +167,6 @@ class LLMMagics(Magics):
             stop(self._until_end_of_cell.pop())
 
     def _bind(self, name: str, value: Any) -> None:
-        if not name.isidentifier():
-            raise SpecError(f"{name!r} is not a name that a notebook can bind.")
         self.shell.user_ns[name] = value
 
     def _value(self, name: str) -> Any:

@@ -11,7 +11,7 @@ from llm_magics.spec.line import HelpShown
 
 def test_options_of_a_spec_in_both_spellings() -> None:
     asked = lines.serve("%").read("tiny --max-num-seqs 8 --max_model_len 1K --gpus 0,1 --env A=b # comment")
-    assert lines.given(asked, "name", "no_wait", "replace", "dry_run") == {
+    assert lines.given(asked, "name", "no_wait", "replace", "dry_run", "force") == {
         "max_num_seqs": 8,
         "max_model_len": "1K",
         "gpus": [0, 1],
@@ -56,3 +56,8 @@ def test_compare_under_load_splits_server_options_from_the_workload() -> None:
     assert found["max_num_seqs"] == 4
     assert found["rounds"] == 2
     assert found["model"] == "tiny"
+
+
+@pytest.mark.parametrize("said", ["--swap-space 4", '["--swap-space", "4"]', '["--swap-space","4"]'])
+def test_args_are_words_or_a_list(said: str) -> None:
+    assert lines.serve("llm-magics").read(["x", "--args", said]).args == ["--swap-space", "4"]
