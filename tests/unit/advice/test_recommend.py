@@ -136,7 +136,8 @@ def test_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def __init__(self, runs: dict[str, float]) -> None:
             self.runs = {
-                key: type("Run", (), {"points": [{"output_throughput": value}]}) for key, value in runs.items()
+                key: types.SimpleNamespace(header={"engine": key}, points=[{"output_throughput": value}])
+                for key, value in runs.items()
             }
 
     asked: dict[str, object] = {}
