@@ -28,7 +28,8 @@ def sent(run: Run) -> str:
         kind = {"random": "random prompts", "prefix": "prompts with shared prefixes", "file": "prompts from a file"}
         parts.append(kind.get(str(work["workload"]), "prompts from a table"))
     if work.get("input_tokens") and work.get("workload") in ("random", "prefix"):
-        parts.append(f"{fmt.count(work['input_tokens'])} → {fmt.count(work.get('output_tokens'))} tokens")
+        shared = f"{fmt.count(work.get('prefix_tokens'))} shared + " if work["workload"] == "prefix" else ""
+        parts.append(f"{shared}{fmt.count(work['input_tokens'])} → {fmt.count(work.get('output_tokens'))} tokens")
     total = sum(int(point.get("completed") or 0) + int(point.get("failed") or 0) for point in run.points)
     if total:
         parts.append(f"{fmt.count(total)} requests")
@@ -47,10 +48,12 @@ def of_run(run: Run) -> str:
     if point is None:
         return " · ".join(part for part in (sent(run), "nothing was measured") if part)
     where = f" at {point['label']}" if len(run.points) > 1 and point.get("label") else ""
+    failed = sum(int(each.get("failed") or 0) for each in run.points)
+    lost = f"{fmt.count(failed)} of them failed" if failed else ""  # before any figure of those that did not
     figures = [f"{fmt.tokens_per_s(point['output_throughput'])}{where}"]
     if point.get("p99_ttft_ms") is not None:
         figures.append(f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])} there" if where else
                        f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])}")  # fmt: skip
     if point.get("goodput") is not None:
         figures.append(f"{fmt.percent(point['goodput'])} within the SLO")
-    return " · ".join(part for part in (sent(run), *figures) if part)
+    return " · ".join(part for part in (sent(run), lost, *figures) if part)

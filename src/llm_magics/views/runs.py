@@ -69,6 +69,7 @@ def flag_list(flags: list[str]) -> Markup | None:
 
 def text(run: Run) -> str:
     """The run as text."""
-    head = " · ".join(part for part in (run.label, headline.what(run), "PARTIAL" if run.partial else "") if part)
+    parts = (run.label, headline.what(run), f"run {run.id}", "PARTIAL" if run.partial else "")
+    head = " · ".join(part for part in parts if part)
     flags = [f"! {flag}" for flag in run.flags]
     return fmt.visible("\n".join([head, headline.of_run(run), "", str(tables.points(run)), *flags]))
