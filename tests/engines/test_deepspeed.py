@@ -80,6 +80,8 @@ def test_zero_inference_says_the_same_as_a_model_in_memory(where: str, tmp_path:
     try:
         conformance.speaks(server)
         conformance.counts(server)
+        if where == "nvme":
+            assert any(path.stat().st_size for path in tmp_path.rglob("*.swp")), "the weights are on the disk"
     finally:
         server.stop()
     assert not list(tmp_path.iterdir()), "what was offloaded to the disk is gone with the server"

@@ -76,19 +76,13 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
     assert set(spec.options) >= {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
     assert words[1] == str(LAUNCHER)
-    # The parser itself: what follows it looks for the model and the GPUs that the options speak of.
     code = (
-        "import argparse, json, runpy, sys\n"
+        "import json, runpy, sys\n"
         "runpy.run_path(sys.argv[1])\n"
-        "from sglang.srt.server_args import ServerArgs\n"
-        "parser = argparse.ArgumentParser()\n"
-        "ServerArgs.add_cli_args(parser)\n"
-        "print(json.dumps(vars(parser.parse_args(sys.argv[2:])), default=str))\n"
+        "from sglang.srt.server_args import prepare_server_args\n"
+        "options = prepare_server_args(sys.argv[3:])\n"
+        "print(json.dumps({name: getattr(options, name) for name in sys.argv[2].split(',')}, default=str))\n"
     )
-    done = subprocess.run(
-        [str(executable.python), "-c", code, *words[1:]], capture_output=True, text=True, check=True, timeout=300
-    )
-    parsed = json.loads(done.stdout.splitlines()[-1])
     expected = {
         "model_path": "org/name", "revision": "main", "tokenizer_path": "org/t", "served_model_name": "n",
         "dtype": "half", "quantization": "awq", "kv_cache_dtype": "fp8_e4m3", "context_length": 8192,
@@ -97,6 +91,11 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         "random_seed": 7, "trust_remote_code": True, "host": "127.0.0.1", "port": 8000, "enable_metrics": True,
         "enable_cache_report": True, "enable_lora": True, "lora_paths": ["one=/x"], **expected,
     }  # fmt: skip
+    done = subprocess.run(
+        [str(executable.python), "-c", code, words[1], ",".join(expected), *words[2:]],
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    parsed = json.loads(done.stdout.splitlines()[-1])
     assert {key: parsed.get(key) for key in expected} == expected
 
 
