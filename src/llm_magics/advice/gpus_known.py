@@ -1,7 +1,8 @@
 """Memory of common GPUs, for `--gpu H100` where that GPU is not in this machine.
 
-`memory` is what the maker states, in GiB as marketing counts it; the driver reports a little less of some (80 GB of an
-H100 are 79.6 GiB to it), which is in the table where it is known. Source: the makers' data sheets, November 2026.
+`memory` is about what PyTorch calls the total of the usual board, in GiB: less than the name says (79.1 GiB of an
+"80 GB" H100), and different by a few tenths between boards and drivers. For boards that were not seen, the maker's
+figure. A GPU of this machine is asked through its driver instead.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ KNOWN: dict[str, KnownGpu] = {
     gpu.name: gpu
     for gpu in (
         _gpu("B300", 268, 10.3), _gpu("B200", 179, 10.0), _gpu("GB200", 185, 10.0),
-        _gpu("H200", 140, 9.0), _gpu("H100", 79.6, 9.0), _gpu("H100-NVL", 93, 9.0), _gpu("GH200", 95, 9.0),
+        _gpu("H200", 140, 9.0), _gpu("H100", 79.1, 9.0), _gpu("H100-NVL", 93, 9.0), _gpu("GH200", 95, 9.0),
         _gpu("A100", 79.2, 8.0), _gpu("A100-40GB", 39.4, 8.0), _gpu("A40", 44.4, 8.6), _gpu("A30", 23.5, 8.0),
         _gpu("A10", 22.5, 8.6), _gpu("A10G", 22.5, 8.6), _gpu("L40S", 44.4, 8.9), _gpu("L40", 44.4, 8.9),
         _gpu("L4", 22.2, 8.9), _gpu("T4", 14.6, 7.5), _gpu("V100", 15.8, 7.0), _gpu("V100-32GB", 31.7, 7.0),
