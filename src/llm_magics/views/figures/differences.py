@@ -40,7 +40,7 @@ def differences(
             "range": [len(metrics) - 0.4, -0.6],
             "rangemode": "normal",
         },
-        xaxis={"ticksuffix": " %"},
+        xaxis={"ticksuffix": " %", "range": _range(shown)},
     )
     panel.legend(
         [(f"{plain(label)} ahead", colour) for label, colour in colours.items()] + [("not certain", palette.SLATE)]
@@ -56,6 +56,17 @@ def differences(
             symbols = [palette.symbol(list(colours).index(shown[place].other)) for place in group]
             marker = {"size": 8, "color": colour, "symbol": [symbol + "-open" * (not label) for symbol in symbols]}
             _marks(panel, [shown[place] for place in group], [levels[place] for place in group], marker)
+
+
+def _range(effects: Sequence[Effect]) -> list[float]:
+    """All differences and, as far as one wide interval does not squeeze the others, their intervals; %."""
+    lows = [100 * (effect.low or 0.0) for effect in effects]
+    highs = [100 * (effect.high or 0.0) for effect in effects]
+    largest = max((abs(100 * effect.difference) for effect in effects), default=0.0)
+    left = max(min([-5.0, *lows]), -100.0)
+    right = min(max([5.0, *highs]), max(200.0, 1.5 * largest))
+    margin = 0.04 * (right - left)
+    return [round(left - margin, 1), round(right + margin, 1)]
 
 
 def _levels(effects: Sequence[Effect], metrics: Sequence[str]) -> list[float]:
