@@ -97,6 +97,8 @@ def _value_of(name: str) -> Any:
             return [int(text)]
         if name in _MAPPINGS and not text.lstrip().startswith("{"):
             return read_value("{" + text.replace("=", ": ") + "}")
-        return read_value(text) if name not in ("args",) else shlex.split(text)
+        if name == "args" and not text.lstrip().startswith("["):  # as one types them; a list is read as in a body
+            return shlex.split(text)
+        return read_value(text)
 
     return convert
