@@ -31,10 +31,12 @@ def schedule(point: Point, workload: Workload, *, index: int = 0, repeat: int = 
     """
     if point.arrival in ("synchronous", "concurrent"):
         return None
-    if point.arrival == "throughput" or point.rate is None or math.isinf(point.rate):
-        return [0.0] * (workload.requests_per_point or workload.requests or 50)
-    rate = point.rate
     count = workload.requests_per_point
+    if point.arrival == "throughput" or point.rate is None or math.isinf(point.rate):
+        if count is None:
+            raise ValueError("all at once needs requests, not duration")
+        return [0.0] * count
+    rate = point.rate
     if count is None:
         count = max(1, round(rate * (workload.duration or 0.0)))
     if point.arrival == "constant":

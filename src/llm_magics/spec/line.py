@@ -7,6 +7,7 @@ once. A value on the line is read by the same rules as in a cell's body.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from typing import Any, NoReturn
 
@@ -17,11 +18,32 @@ from llm_magics.spec.reading import nearest, read_value
 
 # Options of which a line gives several, parted by commas.
 _LISTS = frozenset({"rate", "concurrency", "gpus"})
-_MAPPINGS = frozenset({"slo", "env", "speculative", "extra_body"})
+_MAPPINGS = frozenset({"slo", "speculative", "extra_body"})
+# Mappings of text: one NAME=value at a time, and the value may hold commas and further equals signs.
+_TEXTS = frozenset({"env", "lora_modules"})
+_PAIR = re.compile(r"(?:^|,)\s*([\w.-]+)\s*=")
 
 
 class HelpShown(Exception):  # noqa: N818 - it is no error
     """`--help` was asked for; `str()` is the help."""
+
+
+def _hyphens(option: str) -> str:
+    return option.replace("_", "-")
+
+
+class _Gathered(argparse.Action):
+    """An option that may stand on the line several times, each adding to what it holds."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        if isinstance(before, dict) and isinstance(values, dict):
+            values = {**before, **values}
+        elif isinstance(before, list) and isinstance(values, list):
+            values = before + values
+        setattr(namespace, self.dest, values)
 
 
 class LineParser(argparse.ArgumentParser):
@@ -46,7 +68,10 @@ class LineParser(argparse.ArgumentParser):
             if name in leave_out or field.exclude:
                 continue
             text = (field.description or "").replace("%", "%%")
-            group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="…", type=_value_of(name), help=text)
+            group.add_argument(
+                f"--{name.replace('_', '-')}", dest=name, metavar="…", type=_value_of(name), help=text,
+                action=_Gathered if name in _MAPPINGS | _TEXTS | {"args"} else "store",
+            )  # fmt: skip
 
     def read(self, line: str | list[str]) -> argparse.Namespace:
         """The options on a line.
@@ -62,7 +87,7 @@ class LineParser(argparse.ArgumentParser):
             words = shlex.split(line, comments=True) if isinstance(line, str) else line
         except ValueError as error:
             raise SpecError(f"{self.prog}: {error}.", why=str(line), then="close the quote") from None
-        words = [_hyphens(word) for word in words]
+        words = self._joined(words)
         if "-h" in words or "--help" in words:
             raise HelpShown(self.format_help())
         found, rest = self.parse_known_args(words)
@@ -71,22 +96,42 @@ class LineParser(argparse.ArgumentParser):
             known = [text for text in self._option_string_actions if text.startswith("--")]
             kind = "option" if word.startswith("-") else "word"
             raise SpecError(
-                f"{self.prog}: unknown {kind} {word!r}{nearest(word, known)}.",
+                f"{self.prog}: unknown {kind} {word!r}{nearest(word.replace('_', '-'), known)}.",
                 then=f"{self.prog} --help shows them all",
             )
         return found
 
+    def _joined(self, words: list[str]) -> list[str]:
+        """Options in the spelling that is registered, each with its value as one word: `--option=value`.
+
+        `--max_model_len 8K` is typed as well as `--max-model-len=8K`. Only options of this parser are touched, and a
+        word behind one that takes a value is its value, whatever it looks like, unless it is an option itself.
+        """
+        joined: list[str] = []
+        left = iter(range(len(words)))
+        for at in left:
+            option, equals, value = words[at].partition("=")
+            action = self._known(option)
+            if words[at] == "--":
+                return joined + words[at:]
+            if action is None:
+                joined.append(words[at])
+            elif equals or action.nargs is not None or not option.startswith("--"):
+                joined.append(_hyphens(option) + equals + value)
+            elif at + 1 < len(words) and self._known(words[at + 1].partition("=")[0], long=True) is None:
+                joined.append(f"{_hyphens(option)}={words[next(left)]}")
+            else:
+                joined.append(_hyphens(option))
+        return joined
+
+    def _known(self, word: str, *, long: bool = False) -> argparse.Action | None:
+        if not word.startswith("--" if long else "-"):
+            return None
+        return self._option_string_actions.get(_hyphens(word))
+
     def error(self, message: str) -> NoReturn:
         """argparse's way of saying that the line is wrong."""
         raise SpecError(f"{self.prog}: {message}.", then=f"{self.prog} --help explains the options")
-
-
-def _hyphens(word: str) -> str:
-    """`--max_model_len=8K` as `--max-model-len=8K`: both spellings are typed, one is registered."""
-    if not word.startswith("--"):
-        return word
-    option, equals, value = word.partition("=")
-    return option.replace("_", "-") + equals + value
 
 
 def _value_of(name: str) -> Any:
@@ -95,10 +140,25 @@ def _value_of(name: str) -> Any:
             return [read_value(part) for part in text.strip("[]").split(",")]
         if name == "gpus" and text.isdigit():
             return [int(text)]
-        if name in _MAPPINGS and not text.lstrip().startswith("{"):
-            return read_value("{" + text.replace("=", ": ") + "}")
-        if name == "args" and not text.lstrip().startswith("["):  # as one types them; a list is read as in a body
-            return shlex.split(text)
-        return read_value(text)
+        if name == "args":
+            return _arguments(text)
+        if name in _MAPPINGS | _TEXTS and not text.lstrip().startswith("{"):
+            if name in _TEXTS and "=" in text:
+                key, _, value = text.partition("=")
+                return {key.strip(): value}
+            if name in _MAPPINGS and _PAIR.match(text):
+                pairs = list(_PAIR.finditer(text))
+                ends = [pair.start() for pair in pairs[1:]] + [len(text)]
+                return {pair[1]: read_value(text[pair.end() : end]) for pair, end in zip(pairs, ends, strict=True)}
+        return read_value(text, name)
 
     return convert
+
+
+def _arguments(text: str) -> Any:
+    if text.lstrip().startswith("["):  # a list, as in a cell's body
+        return read_value(text)
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise SpecError(f"--args: {error}.", why=text, then="close the quote") from None

@@ -70,6 +70,22 @@ def text(value: Any) -> Any:
     return value
 
 
+def variable(value: Any) -> Any:
+    """The value of an environment variable: numbers are the text they look like, booleans have no one spelling."""
+    if isinstance(value, bool):
+        raise ValueError(f"is read as bool {value!r}; put what the variable should hold in quotes")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("holds a NUL character")
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def variable_name(value: str) -> str:
+    """The name of an environment variable, as any system takes it."""
+    if not value or "=" in value or "\0" in value:
+        raise ValueError(f"{value!r} is not the name of a variable")
+    return value
+
+
 def server_name(value: str) -> str:
     """A server's name is bound in the notebook, so it is a Python name of at most 40 letters."""
     if not _NAME.match(value):
@@ -83,4 +99,6 @@ Count = Annotated[int, BeforeValidator(whole), Field(gt=0)]
 Whole = Annotated[int, BeforeValidator(whole)]
 Flag = Annotated[bool, BeforeValidator(flag)]
 Text = Annotated[str, BeforeValidator(text)]
+Variable = Annotated[str, BeforeValidator(variable)]
+VariableName = Annotated[str, AfterValidator(variable_name)]
 Name = Annotated[str, AfterValidator(server_name)]

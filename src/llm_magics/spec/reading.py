@@ -18,6 +18,9 @@ from llm_magics.errors import SpecError
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
+_SHAPE = re.compile(r"\{.*\}")  # of a mapping, as an option's description shows it
+# Mappings of text: a number in them is the text that was written, `1.10` not 1.1.
+_TEXTS = frozenset({"env", "lora_modules"})
 _MAX_BODY = 100_000  # characters; a spec is a page at the most, and YAML aliases can blow a small text up
 
 
@@ -76,11 +79,13 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
                 then="write one option a line, for example `max_model_len: 8192`",
             )
         lines: dict[str, int] = {}
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key, line = str(key_node.value), key_node.start_mark.line + first_line
             if key in lines:
                 raise SpecError(f"Line {line}: {key} was given already on line {lines[key]}.", then="keep one")
             lines[key] = line
+            if key in _TEXTS:
+                _keep_text(value_node)
         return {str(k): v for k, v in loader.construct_document(node).items()}, lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -94,7 +99,7 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
             loader.dispose()
 
 
-def read_value(text: str) -> Any:
+def read_value(text: str, key: str = "") -> Any:
     """One value by the same rules: what stands behind `key:` in a body or behind `--key` on a line.
 
     Raises
@@ -105,7 +110,10 @@ def read_value(text: str) -> Any:
     loader = None
     try:
         loader = _Loader(text)
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        if key in _TEXTS:
+            _keep_text(node)
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise SpecError(
             f"{text!r} is not a value: {getattr(error, 'problem', error)}.", then="put it in quotes"
@@ -113,6 +121,13 @@ def read_value(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _keep_text(node: Any) -> None:
+    """Make the numbers of a mapping the text they were written as."""
+    for _, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(value, yaml.ScalarNode) and value.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            value.tag = "tag:yaml.org,2002:str"
 
 
 def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] | None = None) -> Spec:
@@ -133,40 +148,54 @@ def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] 
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        seen: dict[str, str] = {}
+        problems: dict[str, str] = {}
+        then = ""
         for item in error.errors():
             key = str(item["loc"][0]) if item["loc"] else ""
-            seen.setdefault(key, _say(kind, key, item, values, lines or {}))
-        problems = list(seen.values())
-        known = ", ".join(kind.model_fields)
-        unknown = (
-            any(item["type"] == "extra_forbidden" for item in error.errors()) and "did you mean" not in problems[0]
-        )
-        raise SpecError(
-            problems[0],
-            why="\n".join(problems[1:]),
-            then=f"options: {known}" if unknown else "",
-        ) from None
+            if key not in problems:
+                problems[key] = _say(kind, key, item, values, lines or {})
+                then = then or _known(kind, item, problems[key])
+        first, *more = problems.values()
+        raise SpecError(first, why="\n".join(more), then=then) from None
 
 
 def _say(kind: type[BaseModel], key: str, item: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:
-    where = f"Line {lines[key]}: " if key in lines else ""
-    if item["type"] == "extra_forbidden":
-        if len(item["loc"]) > 1:
-            inner = str(item["loc"][-1])
-            annotation = kind.model_fields[key].annotation
-            words = list(getattr(annotation, "model_fields", {}))
-            return f"{where}{key} has no {inner!r}{nearest(inner, words)}."
-        return f"{where}there is no option {key!r}{nearest(key, list(kind.model_fields))}."
     message = str(item["msg"]).removeprefix("Value error, ")
-    if not key:
+    if not key:  # of several options together; the first word names one of them
+        named = message.split(" ")[0].strip(":,")
+        if named in kind.model_fields:
+            return f"Line {lines[named]}: {message}." if named in lines else f"{message}."
         return message[0].upper() + message[1:] + "."
+    where = f"Line {lines[key]}: " if key in lines else ""
+    inner = str(item["loc"][1]) if len(item["loc"]) > 1 else ""
+    if item["type"] == "extra_forbidden":
+        if inner:
+            return f"{where}{key} has no {inner!r}{nearest(inner, _inner_words(kind, key))}."
+        return f"{where}there is no option {key!r}{nearest(key, list(kind.model_fields))}."
     given = values.get(key)
+    shape = _SHAPE.search(kind.model_fields[key].description or "") if key in kind.model_fields else None
+    if item["type"] in ("dict_type", "model_type") and shape is not None:
+        message = f"takes {shape[0]}"
+    if isinstance(given, Mapping) and inner in map(str, given):
+        key, given = f"{key}: {inner}", next(value for name, value in given.items() if str(name) == inner)
     shown = f"{key}: {given}" if not isinstance(given, (dict, list)) and len(str(given)) < 80 else key
     return f"{where}{shown} - {message}."
 
 
+def _known(kind: type[BaseModel], item: Any, said: str) -> str:
+    """What there is, where an unknown option has no neighbour to name."""
+    if item["type"] != "extra_forbidden" or "did you mean" in said:
+        return ""
+    if len(item["loc"]) > 1:
+        return f"{item['loc'][0]} takes: {', '.join(_inner_words(kind, str(item['loc'][0])))}"
+    return f"options: {', '.join(kind.model_fields)}"
+
+
+def _inner_words(kind: type[BaseModel], key: str) -> list[str]:
+    return list(getattr(kind.model_fields[key].annotation, "model_fields", {}))
+
+
 def nearest(word: str, words: list[str]) -> str:
-    """`; did you mean 'x'?` for the closest of some words, or nothing."""
+    """` (did you mean 'x'?)` for the closest of some words, or nothing; goes inside a sentence."""
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -17,6 +17,17 @@ from llm_magics.spec.quantities import Count, Flag, Seconds, Text, Whole
 
 Arrival = Literal["synchronous", "concurrent", "throughput", "constant", "poisson", "gamma"]
 
+# Options of one kind of prompts: given for another, they would be dropped without a word.
+_ONLY_FOR = {
+    "path": ("file",),
+    "data": ("dataframe",),
+    "column": ("file", "dataframe"),
+    "prefix_tokens": ("prefix",),
+    "prefixes": ("prefix",),
+    "input_tokens": ("random", "prefix"),
+    "input_spread": ("random", "prefix"),
+}
+
 
 def _rate(value: Any) -> Any:
     if value in ("inf", "max", "throughput"):
@@ -80,7 +91,7 @@ class Workload(BaseModel):
     input_tokens: Count = 128
     """Length of each prompt (random, prefix)."""
     output_tokens: Count = 64
-    """Length of each answer; held exactly where the engine can."""
+    """Length of each answer; held exactly where the engine can. A row of a file may have its own."""
     input_spread: float = Field(default=0.0, ge=0, lt=1)
     """Prompts vary by this share: 0.2 means 80 % to 120 % of input_tokens."""
     output_spread: float = Field(default=0.0, ge=0, lt=1)
@@ -96,19 +107,19 @@ class Workload(BaseModel):
     data: Any = Field(default=None, exclude=True, repr=False)
     ignore_eos: Flag = True
     """Ask for answers of the full length, where the engine can."""
-    temperature: float | None = 0.0
+    temperature: float | None = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Sampling temperature; 0 picks the likeliest token; null leaves the server its default."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of every request."""
 
-    rate: Annotated[list[Rate], BeforeValidator(_listed)] | None = None
+    rate: Annotated[list[Rate], BeforeValidator(_listed), Field(min_length=1)] | None = None
     """Requests a second, open loop: a number, a list (a sweep), or inf for all at once."""
-    concurrency: Annotated[list[Count], BeforeValidator(_listed)] | None = None
+    concurrency: Annotated[list[Count], BeforeValidator(_listed), Field(min_length=1)] | None = None
     """Requests kept in flight, closed loop: a number or a list."""
     arrival: Arrival | None = None
     """How requests arrive: constant, poisson (default for rates), gamma, throughput, synchronous, concurrent."""
-    burstiness: float = Field(default=1.0, gt=0)
-    """For gamma arrivals: 1 is poisson, below 1 burstier, above 1 steadier."""
+    burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """Of a rate's arrivals, which it makes gamma: 1 is poisson, below 1 burstier, above 1 steadier."""
     requests: Count | None = None
     """Requests at each point (50 when neither this nor duration is given)."""
     duration: Seconds | None = None
@@ -127,28 +138,56 @@ class Workload(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _data_means_dataframe(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "workload" not in value:
+    def _implied(cls, value: Any) -> Any:
+        """What one option says about another: data and path name the kind of prompts, burstiness that of arrivals."""
+        if not isinstance(value, dict):
+            return value
+        implied: dict[str, Any] = {}
+        if "workload" not in value:
             if value.get("data") is not None:
-                return {**value, "workload": "dataframe"}
-            if value.get("path") is not None:
-                return {**value, "workload": "file"}
-        return value
+                implied["workload"] = "dataframe"
+            elif value.get("path") is not None:
+                implied["workload"] = "file"
+        if value.get("burstiness") is not None and value.get("rate") is not None and value.get("arrival") is None:
+            implied["arrival"] = "gamma"
+        return {**value, **implied}
 
     @model_validator(mode="after")
     def _consistent(self) -> Workload:
-        if self.rate is not None and self.concurrency is not None:
-            raise ValueError("rate and concurrency exclude each other: open loop or closed loop, one sweep at a time")
+        self._check_length()
+        self._check_prompts()
+        self._check_arrivals()
+        return self
+
+    def _check_length(self) -> None:
         if self.requests is not None and self.duration is not None:
             raise ValueError("requests and duration exclude each other: give the one that ends a point")
         if self.duration is not None and self.duration <= 0:
             raise ValueError("duration must be longer than zero")
+        if self.timeout <= 0:
+            raise ValueError("timeout must be longer than zero: it is what a request may take")
+
+    def _check_prompts(self) -> None:
         if self.workload == "file" and self.path is None:
             raise ValueError("workload: file needs path: a JSONL, CSV or ShareGPT JSON file")
         if self.workload == "file" and not Path(str(self.path)).expanduser().is_file():
             raise ValueError(f"there is no file {self.path}")
         if self.workload == "dataframe" and self.data is None:
             raise ValueError("workload: dataframe needs data: a DataFrame, from Python or as `--data NAME`")
+        for option, kinds in _ONLY_FOR.items():
+            if self._given(option) and self.workload not in kinds:
+                raise ValueError(
+                    f"{option} does nothing for workload: {self.workload}; it belongs to {' and '.join(kinds)}"
+                )
+
+    def _check_arrivals(self) -> None:
+        if self.rate is not None and self.concurrency is not None:
+            raise ValueError("rate and concurrency exclude each other: open loop or closed loop, one sweep at a time")
+        if self._given("burstiness") and (self.arrival != "gamma" or self._all_at_once):
+            raise ValueError(
+                "burstiness belongs to gamma arrivals: give it with a rate in requests/s, "
+                "and arrival: gamma or no arrival at all"
+            )
         if self.arrival in ("constant", "poisson", "gamma") and self.rate is None:
             raise ValueError(f"arrival: {self.arrival} needs a rate")
         if self.arrival == "concurrent" and self.concurrency is None:
@@ -159,7 +198,18 @@ class Workload(BaseModel):
             self.arrival in ("constant", "poisson", "gamma") and self.concurrency
         ):
             raise ValueError(f"arrival: {self.arrival} does not go with {'rate' if self.rate else 'concurrency'}")
-        return self
+        if self.arrival is not None and self.rate is not None and self._all_at_once:
+            raise ValueError(f"rate: inf sends all at once; arrival: {self.arrival} says nothing about it")
+        if self.duration is not None and any(point.arrival == "throughput" for point in self.points):
+            raise ValueError("all at once needs requests, not duration: how many to send at the same moment")
+
+    def _given(self, option: str) -> bool:
+        """Whether an option was written, be it with its default."""
+        return option in self.model_fields_set and getattr(self, option) is not None
+
+    @property
+    def _all_at_once(self) -> bool:
+        return self.rate is not None and all(map(math.isinf, self.rate))
 
     @property
     def points(self) -> list[Point]:

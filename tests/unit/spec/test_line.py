@@ -6,7 +6,9 @@ import pytest
 
 from llm_magics import lines
 from llm_magics.errors import SpecError
+from llm_magics.spec import ServerSpec
 from llm_magics.spec.line import HelpShown
+from llm_magics.spec.reading import build
 
 
 def test_options_of_a_spec_in_both_spellings() -> None:
@@ -61,3 +63,47 @@ def test_compare_under_load_splits_server_options_from_the_workload() -> None:
 @pytest.mark.parametrize("said", ["--swap-space 4", '["--swap-space", "4"]', '["--swap-space","4"]'])
 def test_args_are_words_or_a_list(said: str) -> None:
     assert lines.serve("llm-magics").read(["x", "--args", said]).args == ["--swap-space", "4"]
+
+
+@pytest.mark.parametrize(
+    ("line", "env"),
+    [
+        ("--env OMP_NUM_THREADS=2", {"OMP_NUM_THREADS": "2"}),
+        ("--env URL=http://h/x?a=b --env DEVICES=0,1", {"URL": "http://h/x?a=b", "DEVICES": "0,1"}),
+        ("--env VERSION=1.10 --env EMPTY=", {"VERSION": "1.10", "EMPTY": ""}),
+        ("--env '{VERSION: 1.10, N: 3}'", {"VERSION": "1.10", "N": "3"}),
+    ],
+)
+def test_variables_keep_their_text(line: str, env: dict[str, str]) -> None:
+    assert built_server(line).env == env
+
+
+def built_server(line: str) -> ServerSpec:
+    asked = lines.serve("%").read(f"tiny {line}")
+    return build(ServerSpec, lines.given(asked, "no_wait", "replace", "dry_run", "force"))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('--args "--foo_bar 4"', ["--foo_bar", "4"]),
+        ("--args --foo_bar", ["--foo_bar"]),
+        ("--args=--foo_bar=x_y", ["--foo_bar=x_y"]),
+        ("--args -h", ["-h"]),
+        ('--args "--a 1" --args "--b 2"', ["--a", "1", "--b", "2"]),
+    ],
+)
+def test_values_are_not_taken_for_options(line: str, words: list[str]) -> None:
+    assert built_server(line).args == words
+
+
+@pytest.mark.parametrize("line", ["--engine --max-num-seqs 8", "--engine", '--args "\'open"'])
+def test_missing_and_broken_values(line: str) -> None:
+    with pytest.raises(SpecError):
+        built_server(line)
+
+
+def test_values_with_equals_signs_in_mappings() -> None:
+    asked = lines.bench("%").read("tiny --extra-body url=http://h/?a=b,top_k=3 --slo ttft=500ms,e2e=2s")
+    assert asked.extra_body == {"url": "http://h/?a=b", "top_k": 3}
+    assert asked.slo == {"ttft": "500ms", "e2e": "2s"}

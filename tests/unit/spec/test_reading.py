@@ -30,7 +30,7 @@ def test_unknown_option_names_line_and_nearest() -> None:
 
 
 def test_unknown_option_inside_a_mapping() -> None:
-    with pytest.raises(SpecError, match=r"slo has no 'tpt'; did you mean 'tpot'"):
+    with pytest.raises(SpecError, match=r"slo has no 'tpt' .did you mean 'tpot'"):
         work("slo: {ttft: 500ms, tpt: 1s}")
 
 
@@ -163,6 +163,22 @@ def test_sweeps() -> None:
         "workload: dataframe",
         "warmup: -1",
         "workload: rondom",
+        "rate: inf\nduration: 2s",
+        "rate: [1, inf]\nduration: 2s",
+        "arrival: throughput\nduration: 2s",
+        "rate: inf\narrival: constant",
+        "rate: []",
+        "concurrency: []",
+        "rate: inf\nburstiness: 2",
+        "burstiness: 0.3",
+        "concurrency: 2\nburstiness: 1",
+        "rate: 2\narrival: poisson\nburstiness: 0.3",
+        "column: question",
+        "prefix_tokens: 30",
+        "prefixes: 2",
+        "workload: prefix\ncolumn: question",
+        "timeout: 0",
+        "temperature: -1",
     ],
 )
 def test_workloads_that_make_no_sense(body: str) -> None:
@@ -174,3 +190,53 @@ def test_a_path_means_a_file(tmp_path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "hi"}\n')
     assert build(Workload, {"path": str(file)}).workload == "file"
+
+
+@pytest.mark.parametrize("option", ["input_tokens: 9", "input_spread: 0.1", "prefixes: 2", "workload: random"])
+def test_what_a_file_makes_meaningless_is_refused_with_its_line(tmp_path, option: str) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "hi"}\n')
+    work(f"path: {file}\ncolumn: prompt\noutput_tokens: 9")
+    with pytest.raises(SpecError, match=r"Line \d: .* does nothing for workload"):
+        work(f"path: {file}\n{option}")
+
+
+def test_burstiness_makes_a_rate_gamma() -> None:
+    assert [point.arrival for point in work("rate: [2, inf]\nburstiness: 0.3").points] == ["gamma", "throughput"]
+    assert work("rate: 2").points[0].arrival == "poisson"
+
+
+def test_variables_keep_their_text() -> None:
+    found = spec("env: {THREADS: 2, VERSION: 1.10, RATE: 1e3, WORD: on}").env
+    assert found == {"THREADS": "2", "VERSION": "1.10", "RATE": "1e3", "WORD": "on"}
+    assert build(ServerSpec, {"name": "q", "env": {"THREADS": 2}}).env == {"THREADS": "2"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("env: {A: x, FAST: true}", "env: FAST: True - is read as bool"),
+        ("env: 5", "takes {NAME: value}"),
+        ("env: {'A=b': c}", "not the name of a variable"),
+    ],
+)
+def test_wrong_variables_are_named(body: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec(body)
+    assert words in str(caught.value)
+    assert "Line 3" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("slo", "words"),
+    [
+        (5, "slo: 5 - takes {ttft: 500ms, tpot: 50ms, e2e: 10s}."),
+        ({"foo": "1s"}, "slo has no 'foo'.\n-> slo takes: ttft, tpot, e2e"),
+        ({"tpt": "1s"}, "slo has no 'tpt' (did you mean 'tpot'?)."),
+        ({"ttft": "fast"}, "slo: ttft: fast - 'fast' is not a time; write 500ms, 30s or 2m."),
+    ],
+)
+def test_what_slo_takes_is_said(slo: object, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        build(Workload, {"slo": slo})
+    assert str(caught.value) == words
