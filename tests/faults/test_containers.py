@@ -8,9 +8,9 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Servers
 from scripted_docker import Daemon
 from scripted_engine import SERVER, ScriptedEngine
 from waiting import until
@@ -22,6 +22,9 @@ from llm_magics.runtime import containers as outside
 from llm_magics.runtime.outcomes import Failed
 from llm_magics.runtime.stop import stop
 from llm_magics.spec import ServerSpec
+
+if TYPE_CHECKING:
+    from conftest import Servers
 
 CLIENT = Path(__file__).with_name("scripted_docker.py")
 
