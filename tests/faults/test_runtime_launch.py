@@ -9,11 +9,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import scripted_engine
-from conftest import Servers
 from waiting import until
 
 from llm_magics.engines.base import Command
@@ -23,6 +22,9 @@ from llm_magics.runtime.outcomes import Differs, Failed, PortBusy, Reused, Start
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.server import Server
 from llm_magics.runtime.stop import stop
+
+if TYPE_CHECKING:
+    from conftest import Servers  # the nearest one: pytest knows several
 
 
 class _Stranger(BaseHTTPRequestHandler):

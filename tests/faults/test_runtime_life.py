@@ -12,10 +12,9 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Servers
 from waiting import until
 
 from llm_magics.errors import LLMMagicsError, TargetError
@@ -25,6 +24,9 @@ from llm_magics.runtime.owner import adopt
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.server import Server
 from llm_magics.runtime.stop import dismiss, stop
+
+if TYPE_CHECKING:
+    from conftest import Servers  # the nearest one: pytest knows several
 
 
 def supervisor(record: Record) -> int:
