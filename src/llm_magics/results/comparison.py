@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.errors import SpecError
 from llm_magics.results import effects as differences
 from llm_magics.results.effects import Effect, RoundFigures
+from llm_magics.results.failures import Failures, unequal, without_survivors
 from llm_magics.results.fairness import unfair
 from llm_magics.results.pooling import points_of, pooled
 from llm_magics.results.showing import Shown
@@ -99,7 +100,12 @@ class Comparison(Shown):
         for base, other in combinations(self.runs, 2):
             for metric in VERDICT_METRICS:
                 found += self._across_points(metric, self.runs[base], self.runs[other])
-        return differences.judged(found)
+        return without_survivors(differences.judged(found), self.failures)
+
+    @cached_property
+    def failures(self) -> list[Failures]:
+        """The sides that failed certainly more of their requests than another one."""
+        return unequal(self.runs, self.points)
 
     @property
     def differences(self) -> pd.DataFrame:
@@ -152,7 +158,7 @@ class Comparison(Shown):
         """Which is better, by how much, and whether the difference is real; prints as words."""
         if self.answers:
             return of_answers(self.answers)
-        return of_effects(self.effects, self.points, self.labels, self.flags)
+        return of_effects(self.effects, self.points, self.labels, self.flags, self.failures)
 
     def report(self, path: str | Path | None = None) -> Any:
         """The comparison as one HTML page that needs nothing from outside; written to `path` when one is given."""
@@ -198,7 +204,7 @@ class Comparison(Shown):
             return found
         variance, df = spread
         return [
-            differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df))
+            replace(differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df)), rounds=len(each))
             if len(each) >= differences.LEAST_ROUNDS and effect.outcome != "few"
             else effect
             for effect, (each, _) in zip(found, figures, strict=True)

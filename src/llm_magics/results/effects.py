@@ -19,13 +19,14 @@ from llm_magics.results import statistics
 from llm_magics.results.columns import Floats
 from llm_magics.results.run import Run
 from llm_magics.results.samples import Sample, sample
-from llm_magics.results.statistics import Doubt
+from llm_magics.results.statistics import Dependence, Doubt
 
 LEAST_ROUNDS = 3
 PAIRED_ROUNDS = 5
+_PAIRED_SHARE = 0.8  # of the requests must be common to both sides (some failed, or ended as streams ran dry)
 
 RoundFigures = tuple[Floats, Floats]
-Outcome = Literal["different", "noise", "unsure", "few", "unmeasured"]
+Outcome = Literal["different", "once", "noise", "unsure", "few", "dependent", "survivors", "unmeasured"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Effect:
     requests, rounds
         Requests on the side that has fewer; rounds on both.
     outcome
-        `different` (also after correction), `noise` (no difference seen), `unsure` (the interval excludes none, the
-        correction does not), `few` (too few requests for this metric), `unmeasured` (no interval can be given).
+        `different` (also after correction), `once` (the same, but with fewer than three rounds: what a second run
+        would say is not known), `noise` (no difference seen), `unsure` (the interval excludes none, the correction
+        does not), `few` (too few requests for this metric), `dependent` (too few of them are independent),
+        `survivors` (a latency where one side failed more: of the requests it did answer), `unmeasured` (no interval
+        can be given).
     """
 
     point: str
@@ -85,7 +89,8 @@ def difference(point: str, metric: str, base: Run, other: Run, values: tuple[flo
     effect = replace(effect, requests=requests, rounds=min(len(a.rounds), len(b.rounds)))
     if requests < statistics.least_requests(a.quantile or 0.5):
         return replace(effect, outcome="few")
-    return with_doubt(effect, within(a, b))
+    doubt = within(a, b)
+    return with_doubt(effect, doubt) if math.isfinite(doubt.error) else replace(effect, outcome="dependent")
 
 
 def of_summaries(effect: Effect, *answered: int) -> Effect:
@@ -97,23 +102,43 @@ def of_summaries(effect: Effect, *answered: int) -> Effect:
 
 
 def within(a: Sample, b: Sample) -> Doubt:
-    """The doubt that the requests' scatter leaves about the difference of two samples."""
-    paired = len(a.rounds) == len(b.rounds) and all(map(np.array_equal, a.keys, b.keys))
+    """The doubt that the requests' scatter leaves about the difference of two samples; infinite where it is unknown."""
     if a.share:
-        errors = [statistics.share_error(s.rows.sum(), len(s.rows), statistics.dependence(s.influence()).tau) for s in (a, b)]  # fmt: skip  # noqa: E501
+        alikes = [statistics.dependence(each.influence()) for each in (a, b)]
+        if not all(alike.enough for alike in alikes):
+            return Doubt(math.inf, 1.0)
+        errors = [statistics.share_error(s.rows.sum(), len(s.rows), alike.tau) for s, alike in zip((a, b), alikes, strict=True)]  # fmt: skip  # noqa: E501
         return Doubt(math.hypot(*errors), df=1e6)
-    if paired:
-        series = [y - x for x, y in zip(a.influence(), b.influence(), strict=True)]
-        alike = statistics.dependence(series)
-        return Doubt(statistics.bootstrap_error([a.rows, b.rows], a.statistic) * math.sqrt(alike.tau), alike.df)
+    if pairs := _paired(a, b):
+        series = [y - x for x, y in zip(pairs[0].influence(), pairs[1].influence(), strict=True)]
+        return _widened([each.rows for each in pairs], a, statistics.dependence(series))
     doubts = [alone(each) for each in (a, b)]
     return Doubt(math.hypot(*(each.error for each in doubts)), _satterthwaite(doubts))
 
 
 def alone(one: Sample) -> Doubt:
-    """The doubt about the logarithm of one side's figure."""
-    alike = statistics.dependence(one.influence())
-    return Doubt(statistics.bootstrap_error([one.rows], one.statistic) * math.sqrt(alike.tau), alike.df)
+    """The doubt about the logarithm of one side's figure; infinite where too few requests are independent."""
+    return _widened([one.rows], one, statistics.dependence(one.influence()))
+
+
+def _widened(rows: Sequence[Floats], one: Sample, alike: Dependence) -> Doubt:
+    if not alike.enough:
+        return Doubt(math.inf, 1.0)
+    return Doubt(statistics.bootstrap_error(rows, one.statistic) * math.sqrt(alike.tau), alike.df)
+
+
+def _paired(a: Sample, b: Sample) -> tuple[Sample, Sample] | None:
+    """The rows of requests that both sides have, if those are nearly all; else the sides are apart."""
+    if len(a.rounds) != len(b.rounds):
+        return None
+    keys = [np.intersect1d(x, y) for x, y in zip(a.keys, b.keys, strict=True)]
+    if sum(map(len, keys)) < _PAIRED_SHARE * min(len(a.rows), len(b.rows)):
+        return None
+    one, other = a.of(keys), b.of(keys)
+    if one.full is not None and other.full is not None:
+        both = [x & y for x, y in zip(one.full, other.full, strict=True)]
+        one, other = replace(one, full=both), replace(other, full=both)
+    return one, other
 
 
 def round_figures(metric: str, base: Run, other: Run, places: tuple[int, int]) -> RoundFigures:
@@ -157,7 +182,7 @@ def with_doubt(effect: Effect, doubt: Doubt) -> Effect:
     if not math.isfinite(distance) or not math.isfinite(doubt.error):
         return effect
     half, seen = doubt.half_width(), doubt.detectable()
-    back = (lambda x: x) if shares else math.expm1
+    back = (lambda x: x) if shares else (lambda x: math.expm1(min(x, 700.0)))
     low, high = back(distance - half), back(distance + half)
     p = doubt.p_value(distance)
     if effect.low is not None and effect.high is not None:
@@ -174,7 +199,8 @@ def judged(effects: Sequence[Effect], level: float = statistics.LEVEL) -> list[E
     found = list(effects)
     for place, p in zip(tested, corrected, strict=True):
         plain = effects[place].p or 0.0
-        outcome: Outcome = "different" if p < 1 - level else "unsure" if plain < 1 - level else "noise"
+        certain: Outcome = "different" if effects[place].rounds >= LEAST_ROUNDS else "once"
+        outcome: Outcome = certain if p < 1 - level else "unsure" if plain < 1 - level else "noise"
         found[place] = replace(effects[place], corrected=p, outcome=outcome)
     return found
 

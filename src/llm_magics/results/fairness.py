@@ -20,6 +20,7 @@ CACHED = 0.05  # share of prompt tokens by which cache hits may differ
 
 _SAMPLING = ("temperature", "ignore_eos", "extra_body", "endpoint")
 _APART = ("seed", "slo", "timeout", "data", *_SAMPLING)
+_GENERATED = ("random", "prefix")
 _MACHINE = ("system", "cores", "gpu", "driver", "host")
 
 
@@ -54,15 +55,25 @@ def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
             if _differ(said := [work.get(key) for work in works.values()]):
                 yield f"{key} differs: {_each(works, said)}"
     seeds = [[run.workload.get("seed") for run in runs] for runs in sides.values()]
-    salts = [[(run.header.get("prompts") or {}).get("salt") for run in runs] for runs in sides.values()]
+    made = any(work.get("workload") in _GENERATED for work in works.values())
+    # words of generated prompts come from the salt; a file's rows are what they are, whatever the salt
+    words = [
+        [(run.header.get("prompts") or {}).get("salt" if made else "digest") for run in runs] for runs in sides.values()
+    ]
     schedules = [[point.get("schedule") for run in runs for point in run.asked] for runs in sides.values()]
     if any(None in each for each in seeds):
         unknown = [label for label, each in zip(sides, seeds, strict=True) if None in each]
         yield f"what {', '.join(unknown)} was sent is not known: the prompts may differ"
     elif _differ([sorted(each) for each in seeds]):
         yield f"the prompts are not the same, their seeds differ: {_each(sides, seeds)}"
-    elif _differ([sorted(each, key=str) for each in salts]):
-        yield "the prompts have the same lengths but not the same words: the runs were made apart"
+    elif all(each is not None for side in words for each in side) and _differ(
+        [sorted(side, key=str) for side in words]
+    ):
+        yield (
+            "the prompts have the same lengths but not the same words: the runs were made apart"
+            if made
+            else "the prompts are not the same, their rows differ"
+        )
     elif all(all(each) for each in schedules) and _differ(schedules):
         yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
 

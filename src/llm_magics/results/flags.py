@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CORE = 0.70  # share of one core above which the client may blur what it measures
 LOOP_LAG = 1e-3  # s, p99
 LOAD = 0.98  # share of the asked load that must have been sent or held
+TURN = 3e-3  # s between a stream's requests that no client does without
 LENGTH = 0.01  # share by which lengths may differ from those asked for
 CACHED = 0.20  # share of prompt tokens from a cache that random prompts should not exceed
 
@@ -75,16 +76,29 @@ def _load(columns: Columns, summary: Mapping[str, Any]) -> Iterator[str]:
     streams = summary["max_concurrency"]
     if streams is not None and len(columns) < streams * summary["repeats"]:
         yield f"{len(columns)} requests cannot fill {streams} streams"
-    elif streams is not None and summary["achieved_concurrency"] < LOAD * streams and _steady(columns, streams):
-        yield f"{summary['achieved_concurrency']:.1f} streams were held of the {streams} asked for"
+    elif streams is not None and _idle(columns, streams, summary["achieved_concurrency"]):
+        held = summary["achieved_concurrency"]
+        yield f"{held:.{2 if held < 10 else 1}f} streams were held of the {streams} asked for"
     asked, sent = summary["scheduled_rate"], summary["achieved_rate"]
     if asked and sent and sent < LOAD * asked:
         yield f"{sent:.2f} requests/s were sent of the {asked:.2f} the schedule asked for"
 
 
-def _steady(columns: Columns, streams: int) -> bool:
-    """Whether the mean in flight is of a steady part: else it holds ramp and drain, which are nobody's fault."""
-    return any(timeline.steady(columns.take(columns.repeat == each), streams) for each in np.unique(columns.repeat))
+def _idle(columns: Columns, streams: int, held: float) -> bool:
+    """Whether streams stood idle for longer than the turn from one request to the next takes, and 2 % of the time.
+
+    Judged over the steady parts only: ramp and drain are nobody's fault.
+    """
+    time, sent = 0.0, 0
+    for each in np.unique(columns.repeat):
+        part = columns.take(columns.repeat == each)
+        if full := timeline.steady(part, streams):
+            time += full[1] - full[0]
+            sent += int(np.sum((part.sent > full[0]) & (part.sent <= full[1])))
+    if not sent:
+        return False
+    cycle = streams * time / sent  # s from one request of a stream to its next
+    return (1 - held / streams) * cycle > TURN + (1 - LOAD) * cycle
 
 
 def _lengths(run: Run, answered: Columns) -> Iterator[str]:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 Interval = tuple[float | None, float | None]
 _NONE: Interval = (None, None)
+_WIDEST = math.log(2)
 
 
 def interval(run: Run, point: int, metric: str, value: float | None, rounds: Sequence[Run] = ()) -> Interval:
     """The 95 % interval of a figure, in its own unit; an end that cannot be given is None.
 
     Percentiles by order statistics, goodput by Wilson, means and throughputs by the bootstrap; with three rounds or
-    more at least as wide as the rounds' own scatter says.
+    more at least as wide as the rounds' own scatter says. Where the requests hold too few independent ones, only the
+    rounds can give one; an interval that reaches beyond twice or half of the figure says nothing and is not given.
 
     Parameters
     ----------
@@ -45,28 +47,33 @@ def interval(run: Run, point: int, metric: str, value: float | None, rounds: Seq
         return _of_rounds([each for each in given if isinstance(each, (int, float))], value)
     if len(one.rows) < statistics.LEAST_REQUESTS:
         return _NONE
-    low, high = _within(one, value)
+    alike = statistics.dependence(one.influence())
     figures = [float(one.statistic(rows)) for rows in one.rounds if len(rows)]
-    if not one.share and low is not None and high is not None:
-        bottom, top = _of_rounds(figures, value)
-        low, high = min(low, low if bottom is None else bottom), max(high, high if top is None else top)
+    bottom, top = _NONE if one.share else _of_rounds(figures, value)
+    if not alike.enough:
+        return bottom, top
+    low, high = _within(one, value, alike.tau)
+    if low is not None and high is not None and bottom is not None and top is not None:
+        low, high = min(low, bottom), max(high, top)
     return low, high
 
 
-def _within(one: Sample, value: float) -> Interval:
-    tau = statistics.dependence(one.influence()).tau
+def _within(one: Sample, value: float, tau: float) -> Interval:
     if one.share:
         return statistics.wilson(float(one.rows.sum()) / tau, len(one.rows) / tau)
     if one.quantile is not None:
         low, high = (each * 1e3 for each in statistics.percentile_interval(one.rows[:, 0], one.quantile, tau=tau))
         return (low if math.isfinite(low) else None), (high if math.isfinite(high) else None)
-    half = alone(one).half_width()
-    return value * math.exp(-half), value * math.exp(half)
+    return _around(value, alone(one).half_width())
 
 
 def _of_rounds(figures: Sequence[float], value: float) -> Interval:
     if len(figures) < LEAST_ROUNDS or min(figures) <= 0:
         return _NONE
     scatter = float(np.std(np.log(figures), ddof=1))
-    half = Doubt(scatter / math.sqrt(len(figures)), len(figures) - 1.0).half_width()
-    return value * math.exp(-half), value * math.exp(half)
+    return _around(value, Doubt(scatter / math.sqrt(len(figures)), len(figures) - 1.0).half_width())
+
+
+def _around(value: float, half: float) -> Interval:
+    """The interval on the log scale; none where it is wider than anything that would help."""
+    return (value * math.exp(-half), value * math.exp(half)) if half <= _WIDEST else _NONE

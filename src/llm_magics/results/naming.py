@@ -1,15 +1,10 @@
-"""Short names of runs: ids that sort by time, and labels that tell the sides of a comparison apart."""
+"""Short names of runs: ids that sort by time."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from llm_magics.results.run import Run
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID = re.compile(r"r(?=[a-z]*\d)[0-9a-z]{3,15}")
@@ -32,20 +27,6 @@ def new_id(now: float | None = None) -> str:
 def is_id(text: str) -> bool:
     """Whether a text can be a run's id or the start of one: `r`, letters and digits, at least one digit."""
     return _ID.fullmatch(text) is not None
-
-
-def labels(runs: Sequence[Run]) -> list[str]:
-    """A short unique label for each run: its own label, else with the engine, the model, or last its id."""
-    ways = (
-        lambda run: run.label,
-        lambda run: f"{run.label} ({run.header.get('engine') or '?'})",
-        lambda run: f"{run.label} ({str(run.header.get('model') or '?').rsplit('/', 1)[-1]})",
-    )
-    for way in ways:
-        found = [way(run) for run in runs]
-        if len(set(found)) == len(found):
-            return found
-    return [f"{run.label} ({run.id})" for run in runs]
 
 
 def _base36(number: int) -> str:

@@ -7,7 +7,7 @@ open loop by slices of time, because there the schedule decides which requests f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ class Sample:
         How rows become the figure.
     share, quantile
         Whether the figure is a share of requests; which quantile (0 to 1) it is, if one.
+    full
+        For each round which rows met the full load (`timeline.under_load`): only these tell how alike neighbours are,
+        for requests that meet an idle server in the same instant are alike in a way that says nothing about noise.
     """
 
     rounds: list[Floats]
@@ -44,6 +47,7 @@ class Sample:
     statistic: Statistic
     share: bool = False
     quantile: float | None = None
+    full: list[NDArray[np.bool_]] | None = None
 
     @property
     def rows(self) -> Floats:
@@ -56,13 +60,30 @@ class Sample:
         return float(self.statistic(self.rows))
 
     def influence(self) -> list[Floats]:
-        """What each row adds to the figure (relative to it), one series a round: neighbours' likeness shows here."""
+        """What each row under full load adds to the figure (relative to it), one series a round, in order of time.
+
+        Neighbours' likeness shows here.
+        """
         if self.quantile is not None:
             limit = self.value
-            return [(rows[:, 0] <= limit).astype(np.float64) for rows in self.rounds]
-        means = self.rows.mean(axis=0)
-        scaled = [rows / np.where(means == 0, 1.0, means) for rows in self.rounds]
-        return [rows[:, 0] - (rows[:, 1] if rows.shape[1] > 1 else 0.0) for rows in scaled]
+            series = [(rows[:, 0] <= limit).astype(np.float64) for rows in self.rounds]
+        else:
+            means = self.rows.mean(axis=0)
+            scaled = [rows / np.where(means == 0, 1.0, means) for rows in self.rounds]
+            series = [rows[:, 0] - (rows[:, 1] if rows.shape[1] > 1 else 0.0) for rows in scaled]
+        if self.full is None:
+            return series
+        return [each[full] for each, full in zip(series, self.full, strict=True)]
+
+    def of(self, keys: list[NDArray[np.int64]]) -> Sample:
+        """The rows with these keys (one array a round), in the order of the keys."""
+        places = []
+        for own, wanted in zip(self.keys, keys, strict=True):
+            order = np.argsort(own, kind="stable")
+            places.append(order[np.searchsorted(own, wanted, sorter=order)])
+        full = None if self.full is None else [each[place] for each, place in zip(self.full, places, strict=True)]
+        rounds = [rows[place] for rows, place in zip(self.rounds, places, strict=True)]
+        return replace(self, rounds=rounds, keys=list(keys), full=full)
 
 
 def sample(run: Run, point: int, metric: str) -> Sample | None:
@@ -80,20 +101,24 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
     if sliced:
         return _slices(parts, whole=whole)
     parts = [part.take(np.lexsort((part.index, part.intended))) for part in parts]
+    streams = asked.get("concurrency")
+    loaded = [np.ones(len(part), dtype=np.bool_) if whole else timeline.under_load(part, streams) for part in parts]
     if metric in _THROUGHPUTS:
-        return _throughput([part.take(part.status == OK) for part in parts], metric)
+        return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], metric)
     if metric == "goodput":
-        return _goodput(parts, run.slo)
-    return _latency([part.take(part.status == OK) for part in parts], metric)
+        return _goodput(parts, loaded, run.slo)
+    return _latency(parts, loaded, metric)
 
 
 def _throughput(parts: Sequence[Columns], metric: str) -> Sample:
     """Closed loop, by Little's law: with C streams always busy, throughput is C * sum(tokens) / sum(time in flight).
 
-    So the requests carry the figure's scatter, without the ramp and drain at its ends.
+    So the requests under full load carry the figure's scatter. A request that failed took its stream's time and gave
+    nothing: it counts with that time and no tokens, as it does in what the server delivered.
     """
-    rounds = []
-    for part in parts:
+    rounds, keys = [], []
+    for each in parts:
+        part = each.take(each.status != CANCELLED)
         amount = {
             "request_throughput": np.ones(len(part)),
             "output_throughput": np.maximum(part.output_tokens, 0).astype(np.float64),
@@ -101,8 +126,11 @@ def _throughput(parts: Sequence[Columns], metric: str) -> Sample:
                 np.maximum(part.output_tokens, 0) + np.maximum(part.prompt_tokens, 0)
             ).astype(np.float64),
         }[metric.removeprefix("steady_")]  # fmt: skip
-        rounds.append(np.column_stack([amount, timeline.ends(part) - part.intended]))
-    return Sample(rounds, [part.index for part in parts], statistics.ratio)
+        stop = timeline.ends(part)
+        took = np.where(np.isnan(stop), 0.0, stop - part.intended)
+        rounds.append(np.column_stack([np.where(part.status == OK, amount, 0.0), took]))
+        keys.append(part.index)
+    return Sample(rounds, keys, statistics.ratio)
 
 
 def _slices(parts: Sequence[Columns], *, whole: bool) -> Sample | None:
@@ -122,26 +150,29 @@ def _extent(part: Columns) -> tuple[float, float] | None:
     return (float(np.nanmin(part.sent)), float(last.max())) if len(last) else None
 
 
-def _goodput(parts: Sequence[Columns], slo: dict[str, float]) -> Sample | None:
+def _goodput(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], slo: dict[str, float]) -> Sample | None:
     if not slo:
         return None
-    ended = [part.take(part.status != CANCELLED) for part in parts]
-    rounds = [met(part, slo).astype(np.float64)[:, None] for part in ended]
-    return Sample(rounds, [part.index for part in ended], statistics.mean, share=True)
+    ended = [part.status != CANCELLED for part in parts]
+    full = [each[here] for each, here in zip(loaded, ended, strict=True)]
+    kept = [part.take(here) for part, here in zip(parts, ended, strict=True)]
+    rounds = [met(part, slo).astype(np.float64)[:, None] for part in kept]
+    return Sample(rounds, [part.index for part in kept], statistics.mean, share=True, full=full)
 
 
-def _latency(parts: Sequence[Columns], metric: str) -> Sample | None:
+def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], metric: str) -> Sample | None:
     which, _, rest = metric.partition("_")
     name = _LATENCIES.get(rest.removesuffix("_ms"))
     if name is None:
         return None
-    rounds, keys = [], []
-    for part in parts:
+    rounds, keys, full = [], [], []
+    for part, each in zip(parts, loaded, strict=True):
         values = getattr(part, name)
-        here = ~np.isnan(values) & (values > 0)
+        here = ~np.isnan(values) & (part.status == OK)
         rounds.append(values[here][:, None])
         keys.append(part.index[here])
+        full.append(each[here])
     if which == "mean":
-        return Sample(rounds, keys, statistics.mean)
+        return Sample(rounds, keys, statistics.mean, full=full)
     q = 0.5 if which == "median" else int(which[1:]) / 100
-    return Sample(rounds, keys, statistics.quantile(q), quantile=q)
+    return Sample(rounds, keys, statistics.quantile(q), quantile=q, full=full)

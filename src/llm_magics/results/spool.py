@@ -66,22 +66,6 @@ def read(path: str | Path) -> Run:
     return run
 
 
-def read_header(path: str | Path) -> dict[str, Any]:
-    """Only the header of a spool.
-
-    Raises
-    ------
-    StoreError
-        As `read`.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            return _header(file.readline().rstrip(b"\n"), path)
-    except OSError as error:
-        raise StoreError(f"The spool {path} cannot be read.", why=str(error)) from error
-
-
 class _Rows:
     """What the lines after the header add up to."""
 

@@ -28,6 +28,7 @@ from llm_magics.results.distributions import binomial_at_least, t_cdf, t_quantil
 LEVEL = 0.95
 POWER = 0.80
 LEAST_REQUESTS = 10
+LEAST_DF = 4.0  # below, Student's t is so wide that an interval says nothing and looks like something
 _RESAMPLES = 1000
 _MOST_ROWS = 10_000  # resampled at once; more requests only scale the error
 _SEED = 20_101
@@ -73,8 +74,8 @@ def mean(resamples: NDArray[Any]) -> NDArray[Any]:
 
 
 def ratio(resamples: NDArray[Any]) -> NDArray[Any]:
-    """Sum of the first column over the sum of the second."""
-    return np.asarray(resamples[..., 0].sum(axis=-1) / resamples[..., 1].sum(axis=-1))
+    """Sum of the first column over the sum of the second; 0 where the second is nothing."""
+    return np.asarray(resamples[..., 0].sum(axis=-1) / np.maximum(resamples[..., 1].sum(axis=-1), 1e-12))
 
 
 def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, log: bool = True) -> float:
@@ -108,10 +109,19 @@ def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, lo
 
 @dataclass(frozen=True)
 class Dependence:
-    """How alike neighbours are: `tau` of them say what one independent request would; `df` it is known with."""
+    """How alike neighbours are: `tau` of them say what one independent request would; `df` it is known with.
+
+    `enough` is False where too few of the requests are independent for their scatter to be known: no interval then.
+    """
 
     tau: float
     df: float
+    capped: bool = False
+
+    @property
+    def enough(self) -> bool:
+        """Whether an interval may rest on it."""
+        return not self.capped and self.df >= LEAST_DF
 
 
 def dependence(series: Sequence[Floats]) -> Dependence:
@@ -142,7 +152,8 @@ def dependence(series: Sequence[Floats]) -> Dependence:
         window += 2
     spread = (2 * window + 1) / n
     corrected = tau * (1 + 2 * spread * len(series)) if window else tau
-    return Dependence(float(min(max(corrected, 1.0), n / 2)), max(1 / spread - 1, 1.0))
+    capped = corrected >= n / 2 or window + 2 > longest
+    return Dependence(float(min(max(corrected, 1.0), n / 2)), max(1 / spread - 1, 1.0), capped)
 
 
 def percentile_interval(samples: Floats, q: float, *, tau: float = 1.0, level: float = LEVEL) -> tuple[float, float]:

@@ -76,6 +76,24 @@ def steady(columns: Columns, streams: int | None) -> tuple[float, float] | None:
     return (start, last) if whole > 0 and last - start >= _LEAST_STEADY * whole else None
 
 
+def under_load(columns: Columns, streams: int | None) -> NDArray[np.bool_]:
+    """Which requests of one repetition met the load that was asked for, and not its beginning or its end.
+
+    Closed loop: not the first `streams` requests, which all came to an idle server at once, nor those that spent more
+    than half of their time after the last send, when streams run dry. Open loop: those wanted one median request
+    after the first send or later.
+    """
+    if streams is None:
+        full = steady(columns, None)
+        return columns.intended >= full[0] if full else np.ones(len(columns), dtype=np.bool_)
+    rank = np.empty(len(columns), dtype=np.int64)
+    rank[np.lexsort((columns.index, columns.intended))] = np.arange(len(columns))
+    stop = ends(columns)
+    middle = (columns.intended + np.where(np.isnan(stop), columns.intended, stop)) / 2
+    last = float(np.max(columns.intended, initial=-np.inf))
+    return (rank >= streams) & (middle <= last)
+
+
 def per_slice(columns: Columns, start: float, end: float, slices: int) -> Floats:
     """Tokens that arrived in each of `slices` equal parts of [start, end)."""
     times, weights = arrivals(columns)

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_magics.results.answers import Answer
-from llm_magics.results.effects import Effect
+from llm_magics.results.effects import Effect, Outcome
+from llm_magics.results.failures import Failures
 from llm_magics.results.metrics import METRICS
 
 NOTHING = "No difference was seen."
+NOISY = "too noisy to tell"
+DEPENDENT = "too few independent requests to tell"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,19 @@ class Verdict:
 
 
 def of_effects(
-    effects: Sequence[Effect], points: Sequence[str], labels: Sequence[str], flags: Sequence[str]
+    effects: Sequence[Effect],
+    points: Sequence[str],
+    labels: Sequence[str],
+    flags: Sequence[str],
+    failures: Sequence[Failures] = (),
 ) -> Verdict:
-    """The verdict of runs."""
+    """The verdict of runs; who failed more of its requests is said first, and is ahead of nobody whom it failed."""
     certain = [effect for effect in effects if effect.outcome == "different"]
+    once = [effect for effect in effects if effect.outcome == "once"]
     ahead = Counter(winner(effect) for effect in certain)
     behind = Counter(effect.base if winner(effect) == effect.other else effect.other for effect in certain)
+    if certain:
+        behind.update(each.worse for each in failures)
     undefeated = [label for label in labels if ahead[label] and not behind[label]]
     better = undefeated[0] if len(undefeated) == 1 else None
     if len(labels) < 2:
@@ -55,10 +65,13 @@ def of_effects(
         headline = "No sweep point was measured on every side: nothing can be compared."
     elif all(effect.corrected is None for effect in effects):
         headline = "No verdict: there is not enough to tell differences from noise."
+    elif once and not certain:
+        headline = _once(once, points)
     elif not certain:
-        headline = NOTHING
+        headline = "" if failures else NOTHING
     elif better:
-        tested = sum(effect.corrected is not None and better in (effect.base, effect.other) for effect in effects)
+        judged = [each for each in effects if each.corrected is not None and each.outcome != "survivors"]
+        tested = sum(better in (each.base, each.other) for each in judged)
         headline = _better(better, [effect for effect in certain if winner(effect) == better], tested)
     elif undefeated:
         last = " and ".join(label for label in labels if behind[label])
@@ -66,9 +79,30 @@ def of_effects(
     else:
         each = (f"{label} is ahead in {ahead[label]} and behind in {behind[label]}" for label in labels)
         headline = f"It depends: {', '.join(each)} comparisons."
+    headline = " ".join([*map(_failed, failures), *([headline] if headline else [])])
     sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
     few = _too_few(effects)
     return Verdict(headline, [*(each for each in sentences if each), *few], list(flags), better)
+
+
+def _failed(failures: Failures) -> str:
+    where = f" at {', '.join(failures.points[:3])}" + (" and more" if len(failures.points) > 3 else "")
+    less = "none" if not failures.other_share else _percent(failures.other_share)
+    return f"{failures.worse} failed {_percent(failures.worse_share)} of its requests{where}; {failures.other} {less}."
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %" if share >= 0.095 else f"{share * 100:.2g} %"
+
+
+def _once(effects: Sequence[Effect], points: Sequence[str]) -> str:
+    """What is seen in fewer than three rounds, without the claim that it would be seen again."""
+    shown = max(effects, key=lambda effect: (-list(METRICS).index(effect.metric), points.index(effect.point)))
+    rounds = max(effect.rounds for effect in effects)
+    where = "this one run" if rounds <= 1 else f"these {rounds} rounds"
+    title = METRICS[shown.metric].title.removesuffix(", steady")
+    more = f" ({len(effects) - 1} more below)" if len(effects) > 1 else ""
+    return f"In {where}, {_claim(shown, title)} at {shown.point}{more}; run 3 rounds or more for a verdict."
 
 
 def _better(label: str, won: Sequence[Effect], tested: int) -> str:
@@ -90,7 +124,14 @@ def words(effect: Effect) -> str:
     """One effect in words, without the point: `B gives 12 % [9, 15] more output tokens/s than A`."""
     title = METRICS[effect.metric].title.removesuffix(", steady")
     if effect.outcome == "noise":
-        return f"{_named(title)}: within noise (would have seen {_size(effect.detectable, effect.metric)})"
+        size = _size(effect.detectable, effect.metric)
+        return f"{_named(title)}: within noise (would have seen {size})" if size else f"{_named(title)}: {NOISY}"
+    if effect.outcome == "dependent":
+        return f"{_named(title)}: {DEPENDENT}"
+    if effect.outcome == "survivors":
+        return f"{_named(title)}: of answered requests only, not judged where one side failed more"
+    if effect.outcome == "once":
+        return f"{_claim(effect, title)} ({'in one run' if effect.rounds <= 1 else f'in {effect.rounds} rounds'})"
     if effect.outcome == "unmeasured":
         return f"{_claim(effect, title)} (no interval can be given)"
     if effect.outcome == "unsure":
@@ -144,15 +185,24 @@ def _among_many(effects: Sequence[Effect]) -> str:
     title = metric.title.removesuffix(", steady")
     ahead = [effect for effect in against if effect.outcome == "different"]
     if not ahead:
-        return f"{_named(title)}: within noise of one another" if all(
-            effect.outcome == "noise" for effect in effects
-        ) else f"{_named(title)}: {best} leads, not certainly"  # fmt: skip
+        return f"{_named(title)}: {_undecided([effect.outcome for effect in effects], best)}"
     # the claims are all of one side: it is named once
     claims = [_claim(effect, title).removeprefix(f"{best} ").removeprefix(f"{_whose(best)} ") for effect in ahead]
     near = [effect.other if effect.base == best else effect.base for effect in against if effect.outcome != "different"]
     tied = f" (no certain difference to {' and '.join(near)})" if near else ""
     owner = best if metric.better == "higher" else _whose(best)
     return f"{owner} {' and '.join(claims)}{tied}"
+
+
+def _undecided(outcomes: Sequence[Outcome], best: str) -> str:
+    """Why no side is certainly ahead of any other."""
+    if "survivors" in outcomes:
+        return "of answered requests only, not judged where one side failed more"
+    if all(outcome == "noise" for outcome in outcomes):
+        return "within noise of one another"
+    if all(outcome == "dependent" for outcome in outcomes):
+        return DEPENDENT
+    return f"{best} leads, not certainly"
 
 
 def _claim(effect: Effect, title: str) -> str:
@@ -201,8 +251,9 @@ def _signed(effect: Effect, best: str) -> list[float]:
 
 
 def _size(detectable: float | None, metric: str) -> str:
-    if detectable is None:
-        return "nothing"
+    """A difference that would have been found; nothing where not even one of 100 % would."""
+    if detectable is None or detectable > 1:
+        return ""
     if metric == "goodput":
         return f"{detectable * 100:.0f} of 100 requests"
     percent = detectable * 100
@@ -219,7 +270,8 @@ def _too_few(effects: Sequence[Effect]) -> list[str]:
             had = min(effect.requests, found[effect.metric][1]) if effect.metric in found else effect.requests
             found[effect.metric] = (least_requests(share), had)
     return [
-        f"No verdict on {_named(METRICS[metric].title)}: it takes {need} requests a point, there were {had}."
+        f"No verdict on {_named(METRICS[metric].title)}: it takes {need} requests a point"
+        f"{' under full load' if 'throughput' in metric else ''}, there were {had}."
         for metric, (need, had) in found.items()
     ]
 

@@ -29,8 +29,13 @@ def simulated_run(
     drift: float = 0.0,
     round_noise: float = 0.0,
     slo: dict[str, float] | None = None,
+    load: float = 0.0,
 ) -> Run:
-    """One round at one point, closed loop with `streams` or open loop with `rate`; times in seconds."""
+    """One round at one point, closed loop with `streams` or open loop with `rate`; times in seconds.
+
+    With `load` the server is a queue: first tokens are made one request after another (so the first requests, which
+    come all at once, wait for each other), and a stream is slower by `load` for each other one beside it.
+    """
     mood = np.zeros(requests)
     for i in range(1, requests):
         mood[i] = 0.8 * mood[i - 1] + 0.6 * drift * rng.normal()
@@ -40,11 +45,15 @@ def simulated_run(
     if streams is None:
         intended = np.cumsum(np.random.default_rng(seed).exponential(1 / rate, requests))
     else:
-        free = np.zeros(streams)
+        free, ready = np.zeros(streams), 0.0
         intended = np.zeros(requests)
         for i in range(requests):
             stream = int(np.argmin(free))
             intended[i] = free[stream]
+            if load:
+                ready = max(intended[i], ready) + first[i]
+                first[i] = ready - intended[i]
+                stream_time[i] *= 1 + load * np.sum(np.delete(free, stream) > ready)
             free[stream] += first[i] + stream_time[i]
     last = intended + first + stream_time
     zeros, none = np.zeros(requests, dtype=np.int64), np.full(requests, -1, dtype=np.int64)

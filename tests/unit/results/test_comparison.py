@@ -174,6 +174,22 @@ def test_runs_made_apart_with_one_seed_have_other_words() -> None:
     assert flagged(Comparison.of_runs(sides), "the same lengths but not the same words")
 
 
+@pytest.mark.parametrize("kind", ["file", "dataframe"])
+def test_rows_of_ones_own_are_the_same_whatever_the_salt(kind: str) -> None:
+    def sides(**prompts: Any) -> Comparison:
+        found = {}
+        for i, name in enumerate("AB"):
+            notes = {key: values[i] for key, values in prompts.items()}
+            found[name] = synthetic_run(name=name, seed=i, header={"prompts": notes})
+            found[name].header["workload"]["workload"] = kind
+        return Comparison.of_runs(found)
+
+    assert not flagged(sides(salt=(1, 2)), "the prompts")
+    assert not flagged(sides(salt=(1, 2), digest=("x", "x")), "the prompts")
+    assert not flagged(sides(salt=(1, 2), digest=("x", None)), "the prompts")
+    assert flagged(sides(salt=(1, 1), digest=("x", "y")), "the prompts are not the same, their rows differ")
+
+
 def test_other_schedules_with_one_seed_are_said() -> None:
     sides = {name: synthetic_run(name=name, rate=[8]) for name in "AB"}
     for name, run in sides.items():

@@ -51,7 +51,16 @@ def test_streams_that_could_not_be_held() -> None:
     # every request of one stream in eight waits 20 % longer before it is sent than it should
     slack = run.columns.intended + 0.2 * (run.columns.index % 2) * 0.68
     assert said(changed(run, sent=slack), "streams were held of the 8 asked for")
+    assert said(changed(run, sent=slack), "7.")
+    assert not said(changed(run, sent=slack), "8.0 streams")
     assert said(synthetic_run(concurrency=[16], requests=10), "10 requests cannot fill 16 streams")
+
+
+def test_the_turn_between_short_requests_of_a_stream_is_no_shortfall() -> None:
+    """50 ms a request: 2 ms until the next one is on its way are 4 % of the time; 10 ms are an idle stream."""
+    run = synthetic_run(concurrency=[1], requests=50, noise=0, ttft=0.018, tpot=0.0005, warmup=0)
+    assert not said(changed(run, sent=run.columns.intended + 0.002), "held")
+    assert said(changed(run, sent=run.columns.intended + 0.010), "0.80 streams were held of the 1 asked for")
 
 
 def test_a_length_that_was_not_honoured() -> None:

@@ -9,7 +9,7 @@ import pytest
 from synthetic import synthetic_run
 
 from llm_magics.results.columns import Columns
-from llm_magics.results.naming import is_id, labels, new_id
+from llm_magics.results.naming import is_id, new_id
 from llm_magics.results.records import RequestRecord
 
 DESIGNED = [
@@ -80,14 +80,6 @@ def test_ids_sort_by_time_and_are_recognized() -> None:
     assert all(is_id(new_id()) and is_id(new_id()[:8]) for _ in range(200))
     assert len({new_id(1_790_000_000) for _ in range(50)}) > 45
     assert not any(map(is_id, ("ray", "qwen", "r", "tiny2", "r 12", "http://r12")))
-
-
-def test_labels_tell_runs_apart() -> None:
-    same = [synthetic_run(name="qwen", engine=engine) for engine in ("vllm", "sglang")]
-    assert labels(same) == ["qwen (vllm)", "qwen (sglang)"]
-    twins = [synthetic_run(name="qwen"), synthetic_run(name="qwen")]
-    assert len(set(labels(twins))) == 2
-    assert labels([synthetic_run(name="a"), synthetic_run(name="b")]) == ["a", "b"]
 
 
 def test_a_run_without_points_in_its_header_still_names_them() -> None:

@@ -93,8 +93,6 @@ def test_what_is_no_spool_is_refused_in_words(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(StoreError, match="holds no run"):
         spool.read(path)
-    with pytest.raises(StoreError, match="holds no run"):
-        spool.read_header(path)
 
 
 def test_a_missing_file_is_refused_in_words(tmp_path: Path) -> None:
@@ -107,7 +105,3 @@ def test_an_unlimited_rate_is_read_as_it_is_written(tmp_path: Path) -> None:
     content[0] = content[0].replace(b'"burstiness":1.0', b'"burstiness":1.0,"rate":[Infinity]')
     assert b"Infinity" in content[0]
     assert spool.read(written(tmp_path / "r1.jsonl", content)).points
-
-
-def test_only_the_header_can_be_read(tmp_path: Path) -> None:
-    assert spool.read_header(written(tmp_path / "r1.jsonl", lines()))["engine"] == "vllm"
