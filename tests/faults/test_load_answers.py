@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 
-from scripted_api import ScriptedApi, Talk, pause, well
+import pytest
+from scripted_api import Script, ScriptedApi, Talk, pause, well
 
-from llm_magics.load.answers import answers
+from llm_magics.load.answers import CANCELLED, answers
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.results.answers import Answer
 
@@ -67,5 +71,67 @@ def test_cancel_keeps_what_came() -> None:
             on_update=lambda so_far: cancel.set() if so_far["hangs"].text and so_far["well"].finish else None,
             cancel=cancel,
         )
-    assert (found["hangs"].text, found["hangs"].error) == (" word word", "cancelled")
+    assert (found["hangs"].text, found["hangs"].error) == (" word word", CANCELLED)
     assert found["well"].error is None
+
+
+def hangs_after_two(talk: Talk) -> None:
+    talk.start()
+    talk.words(2)
+    talk.stall()
+
+
+def interrupt_once(when: Callable[[dict[str, Answer]], bool]) -> Callable[[dict[str, Answer]], None]:
+    """As a press of the stop button: raised in the thread that waits, once."""
+    pressed: list[bool] = []
+
+    def update(so_far: dict[str, Answer]) -> None:
+        if not pressed and when(so_far):
+            pressed.append(True)
+            raise KeyboardInterrupt
+
+    return update
+
+
+def test_an_interrupt_keeps_what_came_and_can_be_told() -> None:
+    with ScriptedApi(hangs_after_two).running() as one, ScriptedApi(well).running() as two:
+        found = answers(
+            {"hangs": Endpoint(one.url, "m"), "well": Endpoint(two.url, "m")},
+            "hi",
+            on_update=interrupt_once(lambda so_far: bool(so_far["hangs"].text and so_far["well"].finish)),
+        )
+    assert (found["hangs"].text, found["hangs"].error) == (" word word", CANCELLED)
+    assert found["well"].ok
+
+
+@pytest.mark.parametrize("script", [Talk.stall, well])
+def test_an_interrupt_that_no_answer_tells_of_is_raised(script: Script) -> None:
+    """Nothing came yet, or all had ended: the caller must not go on as if nobody had pressed anything."""
+    shown: list[dict[str, Answer]] = []
+    press = interrupt_once(lambda so_far: script is Talk.stall or so_far["a"].finish is not None)
+
+    def update(so_far: dict[str, Answer]) -> None:
+        press(so_far)
+        shown.append(so_far)
+
+    with ScriptedApi(script).running() as one, pytest.raises(KeyboardInterrupt):
+        answers({"a": Endpoint(one.url, "m")}, "hi", on_update=update)
+    assert script is well or shown[-1]["a"].error == CANCELLED
+
+
+def test_one_that_never_connects_is_cancelled_too() -> None:
+    """A listener whose queue is full: connecting hangs, and the interrupt does not wait for it."""
+    cancel = threading.Event()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as held, ScriptedApi().running() as two:
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        found = answers(
+            {"deaf": Endpoint(f"http://127.0.0.1:{deaf.getsockname()[1]}", "m"), "well": Endpoint(two.url, "m")},
+            "hi",
+            on_update=lambda so_far: cancel.set() if so_far["well"].finish else None,
+            cancel=cancel,
+        )
+    assert found["deaf"].error == CANCELLED
+    assert found["well"].ok

@@ -146,6 +146,55 @@ def test_one_that_never_ends_times_out(tmp_path: Path) -> None:
     assert all(row["chunks"] > 1 for row in requests(found))
 
 
+def test_a_time_out_shorter_than_the_answers_is_judged_by_their_own_times(tmp_path: Path) -> None:
+    """The generator looks for hung requests a few times a second; what ended in between was too late all the same."""
+
+    def slow(talk: Talk) -> None:
+        pause(0.05)
+        well(talk)
+
+    with ScriptedApi(slow).running() as api:
+        found = run(api, tmp_path / "spool", timeout="20ms")
+    assert len(errors(found)) == 6
+    assert {error.split(":")[0] for error in errors(found)} == {"Time-out"}
+
+
+def too_long(talk: Talk) -> None:
+    talk.whole("400 Bad Request", json.dumps({"error": {"message": "maximum context length is 512"}}))
+
+
+@pytest.mark.parametrize("load", [{"concurrency": 2}, {"concurrency": None, "rate": 200}])
+@pytest.mark.parametrize("warmup", [0, 2, 20])
+def test_a_run_that_is_refused_from_the_start_is_given_up(tmp_path: Path, load: dict[str, Any], warmup: int) -> None:
+    with ScriptedApi(too_long).running() as api:
+        found = run(api, tmp_path / "spool", requests=2000, warmup=warmup, **load)
+    assert len(api.prompts) < 60
+    assert len(errors(found)) >= 8
+    assert found[-1]["status"] == "failed"
+    assert "HTTP 400: maximum context length is 512" in found[-1]["error"]
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_refusals_that_may_pass_do_not_end_a_run(tmp_path: Path, status: str) -> None:
+    def busy(talk: Talk) -> None:
+        talk.whole(status, json.dumps({"error": {"message": "later"}}))
+
+    with ScriptedApi(busy).running() as api:
+        found = run(api, tmp_path / "spool", requests=40)
+    assert len(errors(found)) == 40
+    assert found[-1]["status"] == "complete"
+
+
+def test_one_answer_among_refusals_keeps_the_run_going(tmp_path: Path) -> None:
+    def mostly(talk: Talk) -> None:
+        (well if talk.number == 4 else too_long)(talk)
+
+    with ScriptedApi(mostly).running() as api:
+        found = run(api, tmp_path / "spool", requests=40, concurrency=1)
+    assert len(errors(found)) == 39
+    assert found[-1]["status"] == "complete"
+
+
 @pytest.mark.parametrize("where", ["before", "head", "middle", "end"])
 def test_resets(tmp_path: Path, where: str) -> None:
     def some(talk: Talk) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, headers
+from llm_magics.load.endpoint import Endpoint, headers, proxy_note
 from llm_magics.results.answers import Answer
 
+CANCELLED = "cancelled"  # the error of an answer that was cut off
 _PATIENCE = 600.0  # s for a whole answer
 _CONNECT = 10.0  # s
 _LOOK = 0.1  # s between two looks at `cancel`
@@ -43,21 +44,28 @@ def answers(
     on_update
         Called in this thread, at most ten times a second, with all answers as they are at that moment.
     cancel
-        Set it to stop; KeyboardInterrupt does the same. What has come is returned, its error says `cancelled`.
+        Set it to stop; KeyboardInterrupt does the same. What has come is returned, and the `error` of every answer
+        that was cut off is `CANCELLED`.
 
     Returns
     -------
     Name -> answer. A target that fails has its `error` set and does not stop the others; nothing is raised for it.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When an interrupt came and no answer can tell of it: none had a word yet, or all had ended.
     """
     stop = threading.Event()
     asked = {
         name: _Question(name, endpoint, prompt, max_tokens, temperature, stop) for name, endpoint in endpoints.items()
     }
     threads = [threading.Thread(target=question.run, daemon=True) for question in asked.values()]
-    for thread in threads:
-        thread.start()
     shown: dict[str, Answer] | None = None
+    interrupted = False
     try:
+        for thread in threads:
+            thread.start()
         while any(thread.is_alive() for thread in threads):
             if cancel is not None and cancel.is_set():
                 break
@@ -67,14 +75,18 @@ def answers(
                 shown = now
                 on_update(now)
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     finally:
         stop.set()
     for thread in threads:
-        thread.join(2 * _LOOK + 1.0)
-    final = {name: question.answer() for name, question in asked.items()}
+        if thread.ident is not None:
+            thread.join(2 * _LOOK + 1.0)
+    final = {name: question.last() for name, question in asked.items()}
     if on_update is not None and final != shown:
         on_update(final)
+    cut = [answer for answer in final.values() if answer.error == CANCELLED]
+    if interrupted and not (cut and any(answer.text for answer in final.values())):
+        raise KeyboardInterrupt
     return final
 
 
@@ -107,9 +119,15 @@ class _Question:
         except TargetError as error:
             self.failure = str(error)
         except OSError as error:
-            self.failure = f"{self.endpoint.url}: {error.strerror or error}"
+            unused = proxy_note(self.endpoint.address)
+            self.failure = f"{self.endpoint.url}: {error.strerror or error}{f' ({unused})' if unused else ''}"
         if self.failure is None and not self.reply.over:
-            self.failure = "cancelled" if self.stop.is_set() else f"no end of the answer within {_PATIENCE:g} s"
+            self.failure = CANCELLED if self.stop.is_set() else f"no end of the answer within {_PATIENCE:g} s"
+
+    def last(self) -> Answer:
+        """What is known at the end, whether the thread has come back (it may still be connecting) or not."""
+        answer = self.answer()
+        return answer if answer.error or self.reply.over else replace(answer, error=CANCELLED)
 
     def answer(self) -> Answer:
         """What is known so far."""

@@ -14,11 +14,27 @@ from llm_magics.spec.reading import nearest
 Row = list[Any]  # [prompt text or list of messages, output tokens or None]
 
 _KEYS = ("messages", "conversations", "prompt", "text", "question", "instruction")
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+# Who speaks in the dumps of ShareGPT and their kin. Others (tools, observations) speak after a human only.
+_ROLES = {"human": "user", "user": "user", "prompter": "user", "system": "system"} | dict.fromkeys(
+    ("gpt", "chatgpt", "assistant", "bing", "bard", "model", "bot"), "assistant"
+)
 _LENGTHS = ("output_tokens", "max_tokens", "max_completion_tokens")
 
 
-def read_file(path: str, column: str | None, *, chat: bool) -> list[Row]:
+class Rows(list[Row]):
+    """Rows, and how many conversations without a human turn were `skipped`."""
+
+    skipped = 0
+
+    def add(self, row: Row | None) -> None:
+        """One more, or None for a conversation that asks nothing."""
+        if row is None:
+            self.skipped += 1
+        else:
+            self.append(row)
+
+
+def read_file(path: str, column: str | None, *, chat: bool) -> Rows:
     """The rows of a JSONL, CSV or JSON file.
 
     Parameters
@@ -47,11 +63,12 @@ def read_file(path: str, column: str | None, *, chat: bool) -> list[Row]:
     else:
         rows = _jsonl(path, text, column, chat=chat)
     if not rows:
-        raise SpecError(f"{path} holds no prompts.")
+        why = f"none of its {rows.skipped} conversations has a human turn" if rows.skipped else ""
+        raise SpecError(f"{path} holds no prompts.", why=why)
     return rows
 
 
-def read_frame(data: Any, column: str | None, *, chat: bool) -> list[Row]:
+def read_frame(data: Any, column: str | None, *, chat: bool) -> Rows:
     """The rows of a DataFrame with a column `prompt` or `messages` (or the one named)."""
     columns = [str(name) for name in getattr(data, "columns", [])]
     if not columns:
@@ -62,17 +79,17 @@ def read_frame(data: Any, column: str | None, *, chat: bool) -> list[Row]:
     name = _column("The DataFrame", columns, column)
     lengths = next((key for key in _LENGTHS if key in columns), None)
     asked = data[lengths].tolist() if lengths else [None] * len(data)
-    rows = [
-        _row({name: value, **({lengths: length} if lengths else {})}, name, f"Row {number} of the DataFrame", chat=chat)
-        for number, (value, length) in enumerate(zip(data[name].tolist(), asked, strict=True))
-    ]
+    rows = Rows()
+    for number, (value, length) in enumerate(zip(data[name].tolist(), asked, strict=True)):
+        document = {name: value, **({lengths: length} if lengths else {})}
+        rows.add(_row(document, name, f"Row {number} of the DataFrame", chat=chat))
     if not rows:
-        raise SpecError("The DataFrame has no rows.")
+        raise SpecError("The DataFrame has no rows" + (" with a human turn." if rows.skipped else "."))
     return rows
 
 
-def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
-    rows = []
+def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
+    rows = Rows()
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -83,31 +100,28 @@ def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]
             raise SpecError(
                 f"{where} is not JSON.", why=f"{error}: {line[:80]}", then="JSONL has one JSON object a line"
             ) from None
-        rows.append(_row(document, column, where, chat=chat))
+        rows.add(_row(document, column, where, chat=chat))
     return rows
 
 
-def _json_list(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
+def _json_list(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
     try:
         documents = json.loads(text)
     except ValueError as error:
         raise SpecError(f"{path} is not JSON.", why=str(error)) from None
-    # ShareGPT dumps hold conversations without a human turn; they are passed over as every reader of them does.
-    rows = []
+    rows = Rows()
     for number, document in enumerate(documents):
-        if isinstance(document, dict) and document.get("conversations") == []:
-            continue
-        rows.append(_row(document, column, f"Item {number} of {path}", chat=chat))
+        rows.add(_row(document, column, f"Item {number} of {path}", chat=chat))
     return rows
 
 
-def _csv(path: str, text: str, column: str | None, *, chat: bool) -> list[Row]:
+def _csv(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
     reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.lower().endswith(".tsv") else ",")
     name = _column(path, [str(key) for key in reader.fieldnames or []], column)
-    rows = []
+    rows = Rows()
     try:
         for record in reader:
-            rows.append(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat))
+            rows.add(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat))
     except csv.Error as error:
         raise SpecError(f"Line {reader.line_num} of {path} is not CSV.", why=str(error)) from None
     return rows
@@ -130,7 +144,7 @@ def _column(where: str, columns: Sequence[str], column: str | None) -> str:
     return found
 
 
-def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row:
+def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row | None:
     if isinstance(document, str):
         document = {"prompt": document}
     if not isinstance(document, dict):
@@ -139,11 +153,17 @@ def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row:
         document = document["body"]
     key = _column(where, [str(name) for name in document], column)
     length = next((document[name] for name in _LENGTHS if document.get(name) not in (None, "")), None)
-    return [_content(document[key], where, chat=chat), None if length is None else _length(length, where)]
+    # ShareGPT dumps hold conversations in which nobody asks; they are passed over, as every reader of them does.
+    if key == "conversations" and (document[key] is None or len(document[key]) == 0):
+        return None
+    content = _content(document[key], where, chat=chat)
+    if content is None:
+        return None
+    return [content, None if length is None else _length(length, where)]
 
 
-def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]]:
-    if isinstance(value, str) and value[:1] == "[" and chat:
+def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]] | None:
+    if isinstance(value, str) and value[:1] == "[" and (chat or '"from"' in value):
         value = _maybe_messages(value)
     if isinstance(value, str):
         if not value.strip():
@@ -151,11 +171,11 @@ def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]
         return value
     if not isinstance(value, Iterable) or isinstance(value, dict):
         raise SpecError(f"{where}: the prompt is {value!r}, neither text nor a list of messages.")
+    if _is_share(value):
+        return _first_question(value, where, chat=chat)
     messages = [_message(item, where) for item in value]
     while messages and messages[-1]["role"] == "assistant":
         messages.pop()  # the answer of the data set is the server's to give
-    if messages and _is_share(value):
-        messages = messages[: next(i for i, item in enumerate(messages) if item["role"] == "user") + 1]
     if not messages:
         raise SpecError(f"{where} holds no message of a user.")
     if chat:
@@ -168,13 +188,30 @@ def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]
 def _message(item: Any, where: str) -> dict[str, Any]:
     if isinstance(item, dict) and "role" in item and ("content" in item or "tool_calls" in item):
         return dict(item)
-    if isinstance(item, dict) and "from" in item and "value" in item:
-        return {"role": _ROLES.get(str(item["from"]), "user"), "content": str(item["value"])}
     raise SpecError(f"{where}: {str(item)[:80]} is not a message.", then='write {"role": "user", "content": "…"}')
 
 
 def _is_share(value: Any) -> bool:
+    """Whether these are a conversation's turns as ShareGPT has them."""
     return any(isinstance(item, dict) and "from" in item for item in value)
+
+
+def _first_question(turns: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]] | None:
+    """The first human turn and the system's before it; None where no human says anything.
+
+    What an assistant says before that answers nothing that is known: dumps are cut into pieces, many begin so.
+    """
+    found: list[dict[str, Any]] = []
+    for item in turns:
+        if not isinstance(item, dict) or "from" not in item or "value" not in item:
+            raise SpecError(f"{where}: {str(item)[:80]} is not a turn.", then='write {"from": "human", "value": "…"}')
+        role, text = _ROLES.get(str(item["from"]).strip().lower()), item["value"]
+        if role not in ("user", "system") or not isinstance(text, str) or not text.strip():
+            continue
+        found.append({"role": role, "content": text})
+        if role == "user":
+            return found if chat else "\n\n".join(message["content"] for message in found)
+    return None
 
 
 def _maybe_messages(text: str) -> Any:

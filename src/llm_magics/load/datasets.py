@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from llm_magics.load.dataset_files import Row, read_file, read_frame
-from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.dataset_files import Rows, read_file, read_frame
+from llm_magics.load.endpoint import Endpoint, proxy_note
 from llm_magics.load.words import Words, find_words
 from llm_magics.spec.workload import Workload
 
@@ -28,7 +28,7 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         When the server does not answer the probes that random text needs.
     """
     chat = workload.endpoint == "chat" and bool(endpoint.protocol.chat)
-    rows: list[Row] = []
+    rows = Rows()
     words: Words | None = None
     if workload.workload == "file":
         rows = read_file(str(workload.path), workload.column, chat=chat)
@@ -65,14 +65,22 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         "rows": rows,
     }
     notes = _notes(workload, words, rows, salt)
+    remarks = [notes["note"]] if "note" in notes else []
     if workload.endpoint == "chat" and not chat:
-        notes["note"] = "this server has no chat: prompts were sent as plain text, without a chat template"
+        remarks.append("this server has no chat: prompts were sent as plain text, without a chat template")
+    remarks += filter(None, [proxy_note(endpoint.address)])
+    if remarks:
+        notes["note"] = "; ".join(remarks)
     return made, notes
 
 
-def _notes(workload: Workload, words: Words | None, rows: list[Row], salt: int) -> dict[str, Any]:
+def _notes(workload: Workload, words: Words | None, rows: Rows, salt: int) -> dict[str, Any]:
     if words is None:
-        return {"salt": salt, "rows": len(rows), "exact": False}
+        found: dict[str, Any] = {"salt": salt, "rows": len(rows), "exact": False}
+        if rows.skipped:
+            some = f"{rows.skipped} conversation{'s' if rows.skipped != 1 else ''}"
+            found |= {"skipped": rows.skipped, "note": f"{some} without a human turn passed over"}
+        return found
     notes: dict[str, Any] = {
         "salt": salt,
         "exact": words.exact,

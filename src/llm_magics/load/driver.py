@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
+from collections.abc import Callable
 from functools import partial
 
 from llm_magics.load.alarm import Alarm
@@ -22,6 +23,7 @@ _clock = time.monotonic_ns
 _BURST = 16  # sends between two looks at the network
 _AHEAD = 20_000_000  # ns before it is due that an open loop opens the connection for a request
 _MOST_AHEAD = 64
+_TRANSIENT = frozenset({408, 425, 429})  # what a server refuses now and may take later
 _PAUSE = 0.1  # s that a stream rests after an error, where a clock and not a count ends the point
 
 
@@ -29,7 +31,14 @@ class Driver:
     """Runs phases of load, one at a time; told by the connections what became of each request."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, recorder: Recorder, timeout: float, reply: type[Reply] = Reply
+        self,
+        loop: asyncio.AbstractEventLoop,
+        recorder: Recorder,
+        timeout: float,
+        reply: type[Reply] = Reply,
+        *,
+        patience: int = 0,
+        on_hopeless: Callable[[str], None] | None = None,
     ) -> None:
         self.loop = loop
         self.reply = reply
@@ -38,6 +47,9 @@ class Driver:
         self.pool: Pool | None = None
         self.flying: dict[Exchange, Connection | None] = {}
         self.stopped = False
+        self.patience = patience  # requests that may be refused alike from the start on; 0 for any number
+        self.on_hopeless = on_hopeless
+        self._refusals: list[int] | None = []  # HTTP statuses; None once anything else has come back
         self.errors = 0
         self.done = 0
         self.ttft_sum = 0
@@ -100,8 +112,11 @@ class Driver:
         oldest = _clock() - int(self.timeout * 1e9)
         for exchange, connection in list(self.flying.items()):
             if connection is not None and exchange.sent and exchange.sent < oldest:
-                what = "the answer did not end" if exchange.reply.first_byte else "no answer"
-                connection.abandon(f"Time-out: {what} within {self.timeout:g} s.")
+                connection.abandon(self._too_late(exchange))
+
+    def _too_late(self, exchange: Exchange) -> str:
+        what = "the answer did not end" if exchange.reply.first_byte else "no answer"
+        return f"Time-out: {what} within {self.timeout:g} s."
 
     @property
     def chunks_in_flight(self) -> int:
@@ -224,6 +239,9 @@ class Driver:
         reply = exchange.reply
         self._hold()
         self.flying.pop(exchange, None)
+        # `expire` looks a few times a second: what ended between two looks is judged here, by its own times.
+        if reply.error is None and exchange.sent and reply.done - exchange.sent > self.timeout * 1e9:
+            reply.error = self._too_late(exchange)
         exchange.payload = b""
         self.recorder.finished.append((exchange, self._point, self._repeat, False))
         self.done += 1
@@ -232,6 +250,7 @@ class Driver:
         elif reply.stamps:
             self.ttft_sum += reply.stamps[0] - exchange.intended
             self.ttft_count += 1
+        self._despair(reply)
         if not self._warmup and exchange.sent:
             self.send_lag.append(exchange.sent - exchange.intended)
         if self._closed and not self.stopped and self._more(reply.done):
@@ -241,6 +260,18 @@ class Driver:
             else:
                 self._launch(reply.done)
         self._check()
+
+    def _despair(self, reply: Reply) -> None:
+        """Tell when the run's first requests were all refused with one status: the others fare no better."""
+        if self._refusals is None or self.stopped:
+            return
+        status = reply.status if reply.error else None
+        if status is None or not 400 <= status < 500 or status in _TRANSIENT or {status, *self._refusals} != {status}:
+            self._refusals = None
+            return
+        self._refusals.append(status)
+        if len(self._refusals) == self.patience and self.on_hopeless is not None:
+            self.on_hopeless(f"the first {self.patience} requests were all refused alike: {reply.error}")
 
     def _rested(self) -> None:
         self._resting -= 1

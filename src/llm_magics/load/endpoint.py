@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -174,7 +175,9 @@ def ask(
         return Said(answer.status, document, text)
     except TimeoutError:
         raise TargetError(
-            f"{url} did not answer within {timeout:g} s.", then="see whether it is overloaded: its log, its metrics"
+            f"{url} did not answer within {timeout:g} s.",
+            why=proxy_note(where),
+            then="see whether it is overloaded: its log, its metrics",
         ) from None
     except ssl.SSLError as error:
         raise TargetError(
@@ -185,7 +188,7 @@ def ask(
     except OSError as error:
         raise TargetError(
             f"Nothing answers at {url}.",
-            why=error.strerror or str(error),
+            why="\n".join(filter(None, (error.strerror or str(error), proxy_note(where)))),
             then="start the server, or check host and port (`%llm list` shows what runs here)",
         ) from None
     except http.client.HTTPException as error:
@@ -196,6 +199,33 @@ def ask(
         ) from None
     finally:
         connection.close()
+
+
+def proxy_note(where: Address) -> str:
+    """That a proxy which the environment names for this address is not used; "" where none would be.
+
+    Requests go to the server itself: a proxy's own queues and buffers would be measured with it. The variable is
+    named, its value is not: it may hold a password.
+    """
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    if where.host == "localhost" or where.host.endswith(".localhost") or _is_loopback(where.host):
+        return ""
+    proxies = getproxies_environment()
+    scheme = next((key for key in ("https" if where.tls else "http", "all") if proxies.get(key)), None)
+    if scheme is None or proxy_bypass(f"{where.host}:{where.port}"):
+        return ""
+    name = next((name for name in os.environ if name.lower() == f"{scheme}_proxy"), f"{scheme}_proxy")
+    return f"{name} is set, but proxies are not used: requests go straight to {where.host}"
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def models(url: str, api_key: str | None = None) -> list[str]:

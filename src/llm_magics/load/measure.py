@@ -32,6 +32,7 @@ _GRACE = 10.0  # s for a cancelled worker to write what it has
 _SAMPLE = 0.4  # s between two looks at the server's own metrics
 _LOOK = 0.1  # s between two looks at `cancel`
 _NOT_RECORDED = 4
+_REFUSED = 5
 _SPARE_DESCRIPTORS = 64
 
 
@@ -63,7 +64,8 @@ def measure(
 
     Returns
     -------
-    `complete` or `cancelled`.
+    `complete`, `cancelled`, or `failed` when the server refused all of the first requests alike and the run was given
+    up; the server's words stand in the spool's end row.
 
     Raises
     ------
@@ -146,6 +148,8 @@ class _Run:
             return "complete"
         if code == 3:
             return "cancelled"
+        if code == _REFUSED:
+            return "failed"
         said = b"".join(self._errors).decode("utf-8", "replace").strip()
         if code == _NOT_RECORDED:
             raise LoadError(

@@ -3,7 +3,8 @@
 It is its own process so that the kernel's work, its garbage and its own loop cannot blur a time stamp. The plan comes
 as one line on stdin (never in argv: it holds the API key), after it the server's samples to be recorded; the end of
 stdin means stop: the user cancelled, or the kernel is dead. Four times a second a line of progress goes to stdout.
-Exit status: 0 complete, 3 cancelled, 4 could not record.
+Exit status: 0 complete, 3 cancelled, 4 could not record, 5 given up because the server refused all of the first
+requests.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from llm_magics.load.prompts import Recipe, Stock
 from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
 
-COMPLETE, CANCELLED, NOT_RECORDED = 0, 3, 4
+COMPLETE, CANCELLED, NOT_RECORDED, REFUSED = 0, 3, 4, 5
 _WARMUP_STREAMS = 8
+# Refusals alike, from the first request on, that end a run. Made prompts are of one kind; a file's rows differ.
+_PATIENCE, _PATIENCE_WITH_ROWS = 8, 32
 _BEATS = 25  # 4 Hz
 _LEAD = 2_000_000  # ns between the end of preparing and the first request
 
@@ -40,13 +43,18 @@ class Session:
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.recorder = Recorder(plan["spool"], plan["origin"])
-        self.driver = Driver(self.loop, self.recorder, plan["timeout"], PROTOCOLS[plan["protocol"]].reply)
+        patience = _PATIENCE_WITH_ROWS if plan["recipe"].get("rows") else _PATIENCE
+        self.driver = Driver(
+            self.loop, self.recorder, plan["timeout"], PROTOCOLS[plan["protocol"]].reply,
+            patience=patience, on_hopeless=self._give_up,
+        )  # fmt: skip
         self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
         self.stock: Stock | None = None
         self.step: dict[str, Any] = {}
         self.number = 0
         self.priority = "normal"
         self.cancelled = False
+        self.refused: str | None = None
         self.broken: OSError | None = None
         self._input = b""
         self._parent = os.getppid()
@@ -74,17 +82,20 @@ class Session:
             self.driver.pool.close()
         self._publish()
         if self.broken is None:
-            status = "cancelled" if self.cancelled else "complete"
+            status = "failed" if self.refused else "cancelled" if self.cancelled else "complete"
             duration = self.recorder.seconds(time.monotonic_ns())
             try:
                 self.recorder.drain()
-                self.recorder.row({"kind": "end", "status": status, "duration": duration})
+                why = {"error": self.refused} if self.refused else {}
+                self.recorder.row({"kind": "end", "status": status, "duration": duration, **why})
                 self.recorder.close()
             except OSError as error:
                 self.broken = error
         if self.broken is not None:
             sys.stderr.write(f"{self.broken}\n")
             return NOT_RECORDED
+        if self.refused:
+            return REFUSED
         return CANCELLED if self.cancelled else COMPLETE
 
     async def _step(self, step: dict[str, Any]) -> None:
@@ -160,6 +171,11 @@ class Session:
             self.driver.stop()
             if self._filling is not None:
                 self._filling.cancel()
+
+    def _give_up(self, why: str) -> None:
+        """A run of which every request is refused is not worth its hours: it ends, with the server's words."""
+        self.refused = why
+        self.loop.call_soon(self.cancel)  # not from within the settling of the request that decided it
 
     def _control(self) -> None:
         """The parent has something to say, or is gone."""

@@ -11,6 +11,9 @@ import pytest
 
 from llm_magics.errors import SpecError
 from llm_magics.load.dataset_files import read_file, read_frame
+from llm_magics.load.datasets import recipe
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.spec.workload import Workload
 
 
 def written(path: Path, name: str, text: str) -> str:
@@ -46,6 +49,47 @@ def test_share_gpt_sends_the_first_question_only(tmp_path: Path) -> None:
     assert read_file(path, None, chat=False) == [["hi", None]]
 
 
+def turn(who: str, text: Any) -> dict[str, Any]:
+    return {"from": who, "value": text}
+
+
+@pytest.mark.parametrize("who", ["human", "user", "Human "])
+@pytest.mark.parametrize("other", ["gpt", "chatgpt", "assistant", "bing", "bard", "tool", "somebody"])
+def test_share_gpt_begins_with_the_first_human_turn(tmp_path: Path, who: str, other: str) -> None:
+    turns = [turn(other, "as I said"), turn(who, "hi"), turn(other, "hello"), turn(who, "more")]
+    path = written(tmp_path, "a.json", json.dumps([{"conversations": turns}]))
+    assert read_file(path, None, chat=True) == [[[USER], None]]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_share_gpt_conversations_without_a_question_are_skipped_and_counted(tmp_path: Path, name: str) -> None:
+    without: list[Any] = [
+        [],
+        [turn("gpt", "as I said")],
+        [turn("system", "be brief")],
+        [turn("human", "  "), turn("gpt", "what?")],
+        [turn("human", None)],
+    ]
+    asks = [turn("system", "be brief"), turn("gpt", "as I said"), turn("human", "hi")]
+    items = [{"id": "x", "conversations": turns} for turns in [*without, asks]]
+    path = written(tmp_path, name, json.dumps(items) if name == "a.json" else "\n".join(map(json.dumps, items)))
+    rows = read_file(path, None, chat=True)
+    assert rows == [[[{"role": "system", "content": "be brief"}, USER], None]]
+    assert rows.skipped == 5
+    assert read_file(path, None, chat=False) == [["be brief\n\nhi", None]]
+    notes = recipe(Endpoint("http://127.0.0.1", "m"), Workload(path=path), 1)[1]
+    assert (notes["rows"], notes["skipped"]) == (1, 5)
+    assert "5 conversations" in notes["note"]
+
+
+def test_share_gpt_without_any_question(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.json", json.dumps([{"conversations": [turn("gpt", "x")]}] * 2))
+    with pytest.raises(SpecError, match="none of its 2 conversations has a human turn"):
+        read_file(path, None, chat=True)
+    with pytest.raises(SpecError, match="human turn"):
+        read_frame(pd.DataFrame({"conversations": [[turn("gpt", "x")]]}), None, chat=True)
+
+
 def test_csv_by_column(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", '\ufeffid,question\n1,"two\nlines, and a comma"\n2,hi\n')
     assert read_file(path, None, chat=True) == [["two\nlines, and a comma", None], ["hi", None]]
@@ -70,6 +114,8 @@ def test_frames(tmp_path: Path) -> None:
         ("a.jsonl", '{"messages": [{"rol": "user"}]}\n', None, "not a message"),
         ("a.jsonl", '{"prompt": "a", "max_tokens": "many"}\n', None, "output tokens"),
         ("a.jsonl", "", None, "no prompts"),
+        ("a.jsonl", '{"messages": []}\n', None, "no message of a user"),
+        ("a.jsonl", '{"conversations": [{"from": "human"}]}\n', None, "not a turn"),
         ("a.json", "[", None, "not JSON"),
         ("a.csv", "questions\nhi\n", "question", "did you mean 'questions'"),
         ("a.csv", "a,b\n1,2\n", None, "columns: a, b"),

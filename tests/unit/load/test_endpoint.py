@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, address, headers, models, probe
+from llm_magics.load.endpoint import Endpoint, address, headers, models, probe, proxy_note
 
 
 @contextmanager
@@ -135,3 +135,38 @@ def test_nothing_there() -> None:
         pass
     with pytest.raises(TargetError, match="Nothing answers"):
         probe(Endpoint(url, "m"))
+
+
+@pytest.mark.parametrize(
+    ("url", "variables", "named"),
+    [
+        ("http://h:8000", {"HTTP_PROXY": "http://me:secret@p:1"}, "HTTP_PROXY"),
+        ("http://h:8000", {"http_proxy": "http://me:secret@p:1"}, "http_proxy"),
+        ("https://h", {"ALL_PROXY": "http://me:secret@p:1"}, "ALL_PROXY"),
+        ("https://h", {"HTTP_PROXY": "http://p:1"}, ""),
+        ("http://h:8000", {"HTTP_PROXY": "http://p:1", "NO_PROXY": "h"}, ""),
+        ("http://127.0.0.1:8000", {"HTTP_PROXY": "http://p:1"}, ""),
+        ("http://[::1]:8000", {"HTTP_PROXY": "http://p:1"}, ""),
+        ("http://localhost:8000", {"HTTP_PROXY": "http://p:1"}, ""),
+        ("http://h:8000", {}, ""),
+    ],
+)
+def test_a_proxy_that_is_not_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str], named: str
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    said = proxy_note(address(url))
+    assert said.startswith(f"{named} is set, but proxies are not used") if named else not said
+    assert "secret" not in said
+
+
+def test_the_error_of_a_target_that_is_not_there_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://p:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(TargetError, match="proxies are not used"):
+        models("http://nowhere.invalid:8000")
