@@ -49,6 +49,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
         max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
         seed=7, trust_remote_code=True, speculative={"method": "ngram", "num_speculative_tokens": 4},
+        lora_modules={"a": "/x", "b": "org/y"},
     )  # fmt: skip
     assert set(spec.options) == {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
@@ -64,6 +65,8 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     parsed = json.loads(done.stdout.splitlines()[-1])
+    assert parsed["enable_lora"] == "True"
+    assert all(word in parsed["lora_modules"] for word in ("name='a'", "path='/x'", "name='b'", "path='org/y'"))
     expected = {
         "model": "org/name", "revision": "main", "tokenizer": "org/t", "served_model_name": "['n']", "dtype": "half",
         "quantization": "awq", "kv_cache_dtype": "fp8", "max_model_len": "-1", "gpu_memory_utilization": "0.5",
