@@ -101,6 +101,7 @@ def test_a_killed_supervisor_leaves_no_container(docker: Daemon, servers: Server
     until(lambda: servers.registry.get("s").state == "lost")
     until(lambda: docker.running == [])
     assert any(each["argv"] == ["rm", "--force", "--volumes", name] for each in docker.asked)
+    until(lambda: servers.registry.key("s") is None)
 
 
 def test_a_killed_client_ends_the_server_and_its_container(docker: Daemon, servers: Servers) -> None:
