@@ -114,7 +114,7 @@ def _completeness(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run])
         failed = sum(point.get("failed") or 0 for point in run.points)
         total = failed + sum(point.get("completed") or 0 for point in run.points)
         if failed:
-            yield f"{failed} of {total} requests to {label} failed; the figures are of those that did not"
+            yield f"{failed} of {total} requests to {label} failed; the latencies are of those that did not"
     names = {label: [point.get("label") for point in run.points] for label, run in pooled.items()}
     for name in dict.fromkeys(name for each in names.values() for name in each):
         if missing := [label for label, each in names.items() if name not in each]:

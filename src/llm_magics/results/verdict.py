@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_magics.results.answers import Answer
@@ -12,6 +12,7 @@ from llm_magics.results.failures import Failures
 from llm_magics.results.metrics import METRICS
 
 NOTHING = "No difference was seen."
+SURVIVORS = "not judged, for one side failed more requests and only answered ones have a latency"
 NOISY = "too noisy to tell"
 DEPENDENT = "too few independent requests to tell"
 
@@ -79,16 +80,19 @@ def of_effects(
     else:
         each = (f"{label} is ahead in {ahead[label]} and behind in {behind[label]}" for label in labels)
         headline = f"It depends: {', '.join(each)} comparisons."
-    headline = " ".join([*map(_failed, failures), *([headline] if headline else [])])
+    headline = " ".join([*_failed(failures), *([headline] if headline else [])])
     sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
     few = _too_few(effects)
     return Verdict(headline, [*(each for each in sentences if each), *few], list(flags), better)
 
 
-def _failed(failures: Failures) -> str:
-    where = f" at {', '.join(failures.points[:3])}" + (" and more" if len(failures.points) > 3 else "")
-    less = "none" if not failures.other_share else _percent(failures.other_share)
-    return f"{failures.worse} failed {_percent(failures.worse_share)} of its requests{where}; {failures.other} {less}."
+def _failed(failures: Sequence[Failures]) -> Iterator[str]:
+    """A sentence for each side that failed more than others."""
+    for worse, points in dict.fromkeys((each.worse, each.points) for each in failures):
+        here = [each for each in failures if (each.worse, each.points) == (worse, points)]
+        where = f" at {', '.join(points[:3])}" + (f" and {len(points) - 3} more loads" if len(points) > 3 else "")
+        less = ", ".join(f"{each.other} {_percent(each.other_share) if each.other_share else 'none'}" for each in here)
+        yield f"{worse} failed {_percent(here[0].worse_share)} of its requests{where}; {less}."
 
 
 def _percent(share: float) -> str:
@@ -129,7 +133,7 @@ def words(effect: Effect) -> str:
     if effect.outcome == "dependent":
         return f"{_named(title)}: {DEPENDENT}"
     if effect.outcome == "survivors":
-        return f"{_named(title)}: of answered requests only, not judged where one side failed more"
+        return f"{_named(title)}: {SURVIVORS}"
     if effect.outcome == "once":
         return f"{_claim(effect, title)} ({'in one run' if effect.rounds <= 1 else f'in {effect.rounds} rounds'})"
     if effect.outcome == "unmeasured":
@@ -165,12 +169,19 @@ def of_answers(answers: Mapping[str, Answer]) -> Verdict:
 def _at(point: str, effects: Sequence[Effect]) -> str:
     """What is to be said of one sweep point: for each metric the best side against every other."""
     said = []
+    left = [effect for effect in effects if effect.outcome != "survivors"]
+    judged = {effect.metric for effect in left}
+    unjudged = [each for each in dict.fromkeys(effect.metric for effect in effects) if each not in judged]
+    effects = left
     for metric in dict.fromkeys(effect.metric for effect in effects):
         here = [effect for effect in effects if effect.metric == metric and effect.outcome != "few"]
         if here and len({label for effect in here for label in (effect.base, effect.other)}) == 2:
             said.append(words(here[0]))
         elif here:
             said.append(_among_many(here))
+    if unjudged:
+        titles = ", ".join(METRICS[metric].title for metric in unjudged)
+        said.append(f"{titles}: {SURVIVORS}")
     return f"At {point}: {'; '.join(said)}." if said else ""
 
 
@@ -196,12 +207,12 @@ def _among_many(effects: Sequence[Effect]) -> str:
 
 def _undecided(outcomes: Sequence[Outcome], best: str) -> str:
     """Why no side is certainly ahead of any other."""
-    if "survivors" in outcomes:
-        return "of answered requests only, not judged where one side failed more"
     if all(outcome == "noise" for outcome in outcomes):
         return "within noise of one another"
     if all(outcome == "dependent" for outcome in outcomes):
         return DEPENDENT
+    if "once" in outcomes:
+        return f"{best} leads, in too few rounds to be certain"
     return f"{best} leads, not certainly"
 
 

@@ -39,8 +39,16 @@ def test_survivors_of_a_failing_server_make_it_no_better() -> None:
     assert {effect.outcome for effect in latencies} == {"survivors"}
     throughput = next(effect for effect in found.effects if effect.metric == "steady_output_throughput")
     assert throughput.difference < -0.8
-    assert "of answered requests only, not judged" in str(found.verdict)
+    assert "TTFT p50, TTFT p99, TPOT p50, E2E p50: not judged, for one side failed more" in str(found.verdict)
     assert "bad's" not in "".join(found.verdict.sentences)
+
+
+def test_of_three_sides_those_that_answer_are_still_judged() -> None:
+    found = Comparison.of_runs({"a": failing("a", 0), "bb": failing("bb", 0, tpot=0.008), "ccc": failing("ccc", 0.5)})
+    assert found.verdict.headline.count("failed") == 1
+    assert "; a none, bb none." in found.verdict.headline
+    assert "bb's TPOT p50 is 20 %" in str(found.verdict)
+    assert found.verdict.better == "bb"
 
 
 def test_one_round_says_the_failures_and_claims_nothing() -> None:
