@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
-from scripted_api import Script, ScriptedApi, Talk, pause, well
+from scripted_api import ScriptedApi, Talk, pause, well
 
 from llm_magics.load.answers import CANCELLED, answers
 from llm_magics.load.endpoint import Endpoint
@@ -104,19 +104,17 @@ def test_an_interrupt_keeps_what_came_and_can_be_told() -> None:
     assert found["well"].ok
 
 
-@pytest.mark.parametrize("script", [Talk.stall, well])
-def test_an_interrupt_that_no_answer_tells_of_is_raised(script: Script) -> None:
-    """Nothing came yet, or all had ended: the caller must not go on as if nobody had pressed anything."""
-    shown: list[dict[str, Answer]] = []
-    press = interrupt_once(lambda so_far: script is Talk.stall or so_far["a"].finish is not None)
+def test_an_interrupt_before_the_first_word_is_told() -> None:
+    with ScriptedApi(Talk.stall).running() as one:
+        found = answers({"a": Endpoint(one.url, "m")}, "hi", on_update=interrupt_once(lambda so_far: True))
+    assert (found["a"].text, found["a"].error) == ("", CANCELLED)
 
-    def update(so_far: dict[str, Answer]) -> None:
-        press(so_far)
-        shown.append(so_far)
 
-    with ScriptedApi(script).running() as one, pytest.raises(KeyboardInterrupt):
-        answers({"a": Endpoint(one.url, "m")}, "hi", on_update=update)
-    assert script is well or shown[-1]["a"].error == CANCELLED
+def test_an_interrupt_that_no_answer_tells_of_is_raised() -> None:
+    """All had ended: the caller must not go on as if nobody had pressed anything."""
+    press = interrupt_once(lambda so_far: so_far["a"].finish is not None)
+    with ScriptedApi(well).running() as one, pytest.raises(KeyboardInterrupt):
+        answers({"a": Endpoint(one.url, "m")}, "hi", on_update=press)
 
 
 def test_one_that_never_connects_is_cancelled_too() -> None:

@@ -54,7 +54,7 @@ def answers(
     Raises
     ------
     KeyboardInterrupt
-        When an interrupt came and no answer can tell of it: none had a word yet, or all had ended.
+        When an interrupt came and no answer tells of it, because all had ended: the caller must not go on.
     """
     stop = threading.Event()
     asked = {
@@ -84,8 +84,7 @@ def answers(
     final = {name: question.last() for name, question in asked.items()}
     if on_update is not None and final != shown:
         on_update(final)
-    cut = [answer for answer in final.values() if answer.error == CANCELLED]
-    if interrupted and not (cut and any(answer.text for answer in final.values())):
+    if interrupted and all(answer.error != CANCELLED for answer in final.values()):
         raise KeyboardInterrupt
     return final
 
