@@ -21,8 +21,9 @@ test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, n
 test-unit: $(VENV)/.test       ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
 
-test-engines: $(VENV)/.test engines extra-engines  ## every engine that runs here, one after another
+test-engines: $(VENV)/.test engines extra-engines  ## every engine that runs here, one after another; leaves build/engines.html
 	$(BIN)/python -m pytest tests/engines
+	$(BIN)/python benchmarks/engines.py
 
 test-ui: $(VENV)/.test browser
 	$(BIN)/python -m pytest tests/ui

@@ -60,7 +60,7 @@ def test_help_explains_and_starts_nothing(shell: InteractiveShell, capsys: pytes
 
 
 def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
-    with pytest.raises(SpecError, match="Line 3: there is no option 'max_modellen' .did you mean 'max_model_len'"):
+    with pytest.raises(SpecError, match=r"Line 3: there is no option 'max_modellen' .did you mean 'max_model_len'"):
         shell.run_cell_magic("serve", "tiny", "model: tiny\nmax_modellen: 3")
     with pytest.raises(SpecError, match="stands on the magic's line too"):
         shell.run_cell_magic("serve", "tiny --model tiny", "model: tiny")
@@ -70,7 +70,7 @@ def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
         shell.run_line_magic("serve", "'a b'")
     with pytest.raises(SpecError, match="is not a name"):
         shell.run_line_magic("serve", "a/b")
-    with pytest.raises(SpecError, match="no verb 'lst' .did you mean 'list'"):
+    with pytest.raises(SpecError, match=r"no verb 'lst' .did you mean 'list'"):
         shell.run_line_magic("llm", "lst")
     with pytest.raises(TargetError, match="no server 'nobody'"):
         shell.run_line_magic("bench", "nobody")
