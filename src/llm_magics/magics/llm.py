@@ -141,7 +141,7 @@ class LLMMagics(Magics):
     @output_can_be_silenced
     @line_magic
     def llm(self, line: str) -> Any:
-        """Everything else: list, stop, logs, fit, recommend … `%llm` lists the verbs, `%llm VERB --help` explains one."""
+        """The rest: list, stop, logs, fit, recommend … `%llm` lists the verbs, `%llm VERB --help` explains one."""
         from llm_magics import verbs
 
         words = line.split(maxsplit=1)
