@@ -8,6 +8,8 @@ two runs that are compared must send the same bytes.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from typing import Any
 
@@ -76,7 +78,9 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
 
 def _notes(workload: Workload, words: Words | None, rows: Rows, salt: int) -> dict[str, Any]:
     if words is None:
-        found: dict[str, Any] = {"salt": salt, "rows": len(rows), "exact": False}
+        # tells two runs that sent the same rows from two that did not (the salt has no part in them)
+        digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+        found: dict[str, Any] = {"salt": salt, "rows": len(rows), "digest": digest, "exact": False}
         if rows.skipped:
             some = f"{rows.skipped} conversation{'s' if rows.skipped != 1 else ''}"
             found |= {"skipped": rows.skipped, "note": f"{some} without a human turn passed over"}

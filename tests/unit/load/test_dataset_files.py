@@ -90,6 +90,14 @@ def test_share_gpt_without_any_question(tmp_path: Path) -> None:
         read_frame(pd.DataFrame({"conversations": [[turn("gpt", "x")]]}), None, chat=True)
 
 
+def test_the_same_rows_have_the_same_digest(tmp_path: Path) -> None:
+    def digest(text: str, salt: int) -> str:
+        path = written(tmp_path, "a.jsonl", json.dumps({"prompt": text}))
+        return str(recipe(Endpoint("http://127.0.0.1", "m"), Workload(path=path), salt)[1]["digest"])
+
+    assert digest("hi", 1) == digest("hi", 2) != digest("ho", 1)
+
+
 def test_csv_by_column(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", '\ufeffid,question\n1,"two\nlines, and a comma"\n2,hi\n')
     assert read_file(path, None, chat=True) == [["two\nlines, and a comma", None], ["hi", None]]
