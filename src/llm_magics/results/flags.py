@@ -36,6 +36,9 @@ def flags(run: Run) -> list[str]:
             found += [f"at {summary['label']}: {each}" for each in _of_requests(run, summary["point"], summary)]
     if run.given is None and not len(run.measured):
         found.append("nothing was measured")
+    prompts = run.header.get("prompts")
+    if isinstance(prompts, dict) and prompts.get("note"):
+        found.append(str(prompts["note"]))
     return found
 
 

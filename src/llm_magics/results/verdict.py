@@ -78,8 +78,12 @@ def of_effects(
         last = " and ".join(label for label in labels if behind[label])
         headline = f"{' and '.join(undefeated)} are ahead of {last}; between them no difference is certain."
     else:
-        each = (f"{label} is ahead in {ahead[label]} and behind in {behind[label]}" for label in labels)
-        headline = f"It depends: {', '.join(each)} comparisons."
+        each = (
+            f"{label} is ahead in {_where([effect for effect in certain if winner(effect) == label])}"
+            for label in labels
+            if ahead[label]
+        )
+        headline = f"It depends: {'; '.join(each)}."
     headline = " ".join([*_failed(failures), *([headline] if headline else [])])
     sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
     few = _too_few(effects)
@@ -113,9 +117,13 @@ def _better(label: str, won: Sequence[Effect], tested: int) -> str:
     """One side is never behind: better on the whole, or (ahead in less than half) only where it is named."""
     if 2 * len(won) >= tested:
         return f"{label} is better: ahead in {len(won)} of {tested} comparisons, behind in none."
-    where = [f"{_named(METRICS[effect.metric].title)} at {effect.point}" for effect in won[:3]]
-    more = f" and {len(won) - 3} more" if len(won) > 3 else ""
-    return f"{label} is ahead in {', '.join(where)}{more}; no other difference of {tested} is certain."
+    return f"{label} is ahead in {_where(won)}; no other difference of {tested} is certain."
+
+
+def _where(won: Sequence[Effect]) -> str:
+    """The first three of some effects, by metric and load."""
+    named = [f"{_named(METRICS[effect.metric].title)} at {effect.point}" for effect in won[:3]]
+    return ", ".join(named) + (f" and {len(won) - 3} more" if len(won) > 3 else "")
 
 
 def winner(effect: Effect) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from synthetic import synthetic_run
 
+from llm_magics.results import flags
 from llm_magics.results.records import Audit
 from llm_magics.results.run import Run
 
@@ -98,3 +99,10 @@ def test_a_cache_that_knows_random_prompts() -> None:
 def test_nothing_measured() -> None:
     run = synthetic_run(concurrency=[1])
     assert said(Run(run.header, run.columns.take(run.columns.warmup)), "nothing was measured")
+
+
+def test_what_was_noted_of_the_prompts_is_said() -> None:
+    note = "3 conversations without a message of a user were left out"
+    run = synthetic_run(requests=20)
+    run.header["prompts"] = {"note": note}
+    assert note in flags.flags(run)
