@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from keyword import iskeyword
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -90,6 +91,8 @@ def server_name(value: str) -> str:
     """A server's name is bound in the notebook, so it is a Python name of at most 40 letters."""
     if not _NAME.match(value):
         raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not starting with a digit")
+    if iskeyword(value):
+        raise ValueError(f"{value!r} is not a name that a notebook can bind: it is a word of Python")
     return value
 
 

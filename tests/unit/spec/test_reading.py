@@ -107,7 +107,7 @@ def test_tags_do_not_build_objects() -> None:
         read_mapping("a: !!python/object/apply:os.system ['true']")
 
 
-@pytest.mark.parametrize("name", ["a b", "a/b", "../x", "1a", "", "a" * 41, "<b>", "a-b"])
+@pytest.mark.parametrize("name", ["a b", "a/b", "../x", "1a", "", "a" * 41, "<b>", "a-b", "class", "in"])
 def test_names_that_cannot_be_bound(name: str) -> None:
     with pytest.raises(SpecError, match="not a name"):
         build(ServerSpec, {"name": name})
