@@ -104,20 +104,22 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
     streams = asked.get("concurrency")
     loaded = [np.ones(len(part), dtype=np.bool_) if whole else timeline.under_load(part, streams) for part in parts]
     if metric in _THROUGHPUTS:
-        return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], metric)
+        idle = [1.0 if whole else timeline.idle_factor(part, streams) for part in parts]
+        return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], idle, metric)
     if metric == "goodput":
         return _goodput(parts, loaded, run.slo)
     return _latency(parts, loaded, metric)
 
 
-def _throughput(parts: Sequence[Columns], metric: str) -> Sample:
+def _throughput(parts: Sequence[Columns], idle: Sequence[float], metric: str) -> Sample:
     """Closed loop, by Little's law: with C streams always busy, throughput is C * sum(tokens) / sum(time in flight).
 
     So the requests under full load carry the figure's scatter. A request that failed took its stream's time and gave
-    nothing: it counts with that time and no tokens, as it does in what the server delivered.
+    nothing: it counts with that time and no tokens, as it does in what the server delivered. Where streams stood idle
+    (a pause after requests that were refused at once), that time is shared out among the requests.
     """
     rounds, keys = [], []
-    for each in parts:
+    for each, factor in zip(parts, idle, strict=True):
         part = each.take(each.status != CANCELLED)
         amount = {
             "request_throughput": np.ones(len(part)),
@@ -128,7 +130,7 @@ def _throughput(parts: Sequence[Columns], metric: str) -> Sample:
         }[metric.removeprefix("steady_")]  # fmt: skip
         stop = timeline.ends(part)
         took = np.where(np.isnan(stop), 0.0, stop - part.intended)
-        rounds.append(np.column_stack([np.where(part.status == OK, amount, 0.0), took]))
+        rounds.append(np.column_stack([np.where(part.status == OK, amount, 0.0), took * factor]))
         keys.append(part.index)
     return Sample(rounds, keys, statistics.ratio)
 

@@ -94,6 +94,19 @@ def under_load(columns: Columns, streams: int | None) -> NDArray[np.bool_]:
     return (rank >= streams) & (middle <= last)
 
 
+def idle_factor(columns: Columns, streams: int | None) -> float:
+    """Time that `streams` had while the load was full / the time that requests took of it (from their intended moment).
+
+    1 where every stream was always busy, and where there is no such part.
+    """
+    full = steady(columns, streams)
+    if streams is None or full is None:
+        return 1.0
+    start, end = full
+    taken = float(np.nansum(np.maximum(np.minimum(ends(columns), end) - np.maximum(columns.intended, start), 0.0)))
+    return max(1.0, streams * (end - start) / taken) if taken > 0 else 1.0
+
+
 def per_slice(columns: Columns, start: float, end: float, slices: int) -> Floats:
     """Tokens that arrived in each of `slices` equal parts of [start, end)."""
     times, weights = arrivals(columns)

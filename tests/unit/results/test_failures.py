@@ -78,6 +78,16 @@ def test_time_spent_on_failures_counts_in_the_throughput() -> None:
     assert one.value < 0.8 * without[:, 0].sum() / without[:, 1].sum()
 
 
+@pytest.mark.parametrize("took", [0.001, 0.5, 5.0])
+def test_requests_that_are_refused_at_once_make_no_server_fast(took: float) -> None:
+    """Streams pause after a refusal: what the requests took is then a small part of the time that passed."""
+    bad = failing("bad", 0.9, took=took, tpot=0.008)
+    found = Comparison.of_runs({"good": failing("good", 0), "bad": bad})
+    throughput = next(effect for effect in found.effects if effect.metric == "steady_output_throughput")
+    assert throughput.difference == pytest.approx(throughput.other_value / throughput.base_value - 1, abs=0.15)
+    assert found.verdict.better == "good"
+
+
 def test_few_failures_at_each_point_are_many_together() -> None:
     sides = {name: synthetic_run(name=name, seed=seed, errors=errors) for seed, (name, errors) in enumerate([("a", 0), ("b", 4)])}  # fmt: skip  # noqa: E501
     (found,) = unequal(Comparison.of_runs(sides).runs, ["1 stream", "4 streams", "16 streams"])
