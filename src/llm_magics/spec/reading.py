@@ -78,15 +78,20 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
                 why=(body.strip().splitlines() or [""])[0],
                 then="write one option a line, for example `max_model_len: 8192`",
             )
+        values: dict[str, Any] = {}
         lines: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key, line = str(key_node.value), key_node.start_mark.line + first_line
+            line = key_node.start_mark.line + first_line
+            if not isinstance(key_node, yaml.ScalarNode) or not key_node.value:
+                raise SpecError(f"Line {line}: an option's name is one word.", then="write `key: value`")
+            key = key_node.value
             if key in lines:
                 raise SpecError(f"Line {line}: {key} was given already on line {lines[key]}.", then="keep one")
             lines[key] = line
             if key in _TEXTS:
                 _keep_text(value_node)
-        return {str(k): v for k, v in loader.construct_document(node).items()}, lines
+            values[key] = loader.construct_object(value_node, deep=True)
+        return values, lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"Line {mark.line + first_line}: " if mark else ""

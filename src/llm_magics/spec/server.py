@@ -95,7 +95,7 @@ class ServerSpec(BaseModel):
     """The engine's binary; remembered."""
 
     keep: Literal["kernel", "detached", "cell"] = "kernel"
-    """`kernel`: stops when this notebook is gone for 10 minutes; `detached`: until stopped; `cell`: with its cell or script."""
+    """`kernel`: until 10 minutes after its notebook; `detached`: until stopped; `cell`: with its cell or script."""
     idle: Seconds | None = None
     """Stop after this long without a request (30m, 2h)."""
     timeout: Seconds = 900.0
