@@ -11,7 +11,7 @@ import llm_magics
 from llm_magics import engines, models
 from llm_magics.engines import environments
 from llm_magics.engines.base import Place
-from llm_magics.errors import LaunchError
+from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec
 
 pytestmark = pytest.mark.engine("transformers")
@@ -38,10 +38,11 @@ def test_lengths_are_kept_without_continuous_batching_too() -> None:
         server.stop()
 
 
-def test_a_wrong_flag_ends_in_the_engines_own_words() -> None:
-    with pytest.raises(LaunchError, match="does not know an option") as told:
+def test_a_wrong_flag_is_refused_by_the_engines_own_help() -> None:
+    with pytest.raises(SpecError, match="has no option --bogus") as told:
         llm_magics.serve("probe", engine="transformers", keep="cell", args=["--bogus"], timeout=300.0)
-    assert "No such option '--bogus'" in told.value.why
+    assert "its own --help does not list it" in told.value.why
+    assert llm_magics.servers() == []
 
 
 def test_its_own_help_knows_every_option_of_the_adapter() -> None:

@@ -171,7 +171,8 @@ def test_interrupting_a_start_stops_the_server(kernel: Kernel, tmp_path: Path) -
     """A llama-server that never gets ready stands for a model that takes long to load."""
     slow = tmp_path / "llama-server"
     slow.write_text(
-        '#!/bin/sh\n[ "$1" = --version ] && echo "version: 1 (abc)" && exit\necho loading\nexec sleep 300\n'
+        '#!/bin/sh\n[ "$1" = --version ] && echo "version: 1 (abc)" && exit\n'
+        '[ "$1" = --help ] && exit 1\necho loading\nexec sleep 300\n'
     )
     slow.chmod(0o755)
     message = kernel.send(f"%serve slow --bin {slow}")
