@@ -21,7 +21,7 @@ OPTIONS = (
     "tensor_parallel_size", "pipeline_parallel_size", "max_num_batched_tokens",
 )  # fmt: skip
 _SURE = 0.5  # part of the estimated overhead that counts against a launch
-_HOLDS_ALL = frozenset({"vllm", "sglang", "tensorrt_llm", "tgi"})  # the others offload what does not fit
+_KNOWN = frozenset({"vllm", "sglang"})  # whose use of memory is known; the others offload, or count another share
 _SHORT = 1024  # tokens; engines that shrink the context by themselves need room for a short one
 _ELSEWHERE = ("--cpu-offload", "--kv-cache-memory", "--kv-offloading", "--device", "--max-total-tokens")
 
@@ -82,10 +82,14 @@ def check(prepared: Prepared) -> None:
 def _balance(prepared: Prepared) -> Balance | None:
     """What is about to start as the fit check sees it; None where it is not known or not the check's business."""
     spec, engine = prepared.spec, prepared.engine
-    if engine.key not in _HOLDS_ALL or spec.gpus == "none" or "cpu" in prepared.executable.version:
+    if engine.key not in _KNOWN or spec.gpus == "none" or "cpu" in prepared.executable.version:
         return None
     if any(word.startswith(_ELSEWHERE) for word in spec.args) or spec.load_format == "gguf":
         return None
+    from llm_magics.advice.weights import AT_LOAD
+
+    if spec.quantization is not None and spec.quantization not in AT_LOAD:
+        return None  # how many bits it leaves is not known
     from llm_magics.runtime import gpus
 
     present = [gpu for gpu in gpus.gpus() if not prepared.gpus or gpu.index in prepared.gpus]
@@ -104,7 +108,8 @@ def _balance(prepared: Prepared) -> Balance | None:
         return None
     smallest = min(present[:wanted], key=lambda gpu: gpu.memory_total)
     device = Device(smallest.name, smallest.memory_total, count=len(present))
-    found = Balance(known, _demand(spec), device, doubt=_SURE)
+    # SGLang's share is of weights and cache alone: what else it takes lies outside.
+    found = Balance(known, _demand(spec), device, doubt=_SURE if engine.key == "vllm" else 0.0)
     if engine.key != "vllm" or spec.max_model_len == "auto":
         shorter = min(found.context, _SHORT)
         found = replace(found, demand=replace(found.demand, context=shorter))
