@@ -14,7 +14,7 @@ CELLS = [
     "%%bench tiny\ninput_tokens: 64\noutput_tokens: 32\nconcurrency: [1, 2, 4]\nrequests: 12\nslo: {ttft: 250ms}",
     "%serve single --max-num-seqs 1",
     "%%compare tiny single\nExplain PagedAttention in one sentence.",
-    "%%compare tiny single --load --rounds 2\noutput_tokens: 16\nconcurrency: [1, 4]\nrequests: 16",
+    "%%compare tiny single --load\noutput_tokens: 16\nconcurrency: [1, 4]\nrequests: 16",
     "%%serve tiny\nmax_modellen: 8192",
     "%llm list",
     "%llm stop --all",
