@@ -173,19 +173,26 @@ class Balance:
 
     def in_flight(self, tokens: int) -> int:
         """Bytes that sliding layers need beyond their window while a step's tokens pass, once for all sequences."""
-        sliding = [layer for layer in self.architecture.layers if layer.kind == "sliding"]
+        sliding = (layer for layer in self.architecture.layers if layer.kind == "sliding")
         extra = (
-            _kept(layer, layer.window + min(self.batched_tokens, max(0, tokens - layer.window)), self.kv_dtype, 1)
-            - _kept(layer, layer.window, self.kv_dtype, 1)
+            _kept(
+                replace(layer, kind="full"),
+                min(self.batched_tokens, max(0, tokens - layer.window)),
+                self.kv_dtype,
+                self.demand.tensor,
+            )
             for layer in sliding
         )
-        return _staged(sum(extra) / self.demand.tensor, self.demand.pipeline)
+        return _staged(sum(extra), self.demand.pipeline)
 
     @property
     def tokens_in_cache(self) -> int:
-        """Tokens for which there is room, all sequences together (0: none)."""
+        """Tokens for which there is room, all sequences together (0: none).
+
+        Where layers keep but a window or a state, that depends on the sequences' length: those of the asked context.
+        """
         each = per_token(self.architecture, self.kv_dtype, tensor=self.demand.tensor, pipeline=self.demand.pipeline)
-        if not each:
+        if not each or any(layer.kind in ("sliding", "state") for layer in self.architecture.layers):
             return int(self.concurrency(self.context) * self.context)
         return max(0, self.room) // each
 

@@ -62,6 +62,17 @@ def test_sliding_layers_stop_growing_at_their_window() -> None:
     assert cache_bytes(own, 512, "bfloat16") == 512 * (65_536 + 327_680)
 
 
+def test_what_a_step_has_in_flight_is_added_once_for_sliding_layers() -> None:
+    model = facts("google/gemma-3-12b-it")
+    # 40 sliding layers x 8192 tokens of a step x 8 heads x (256 + 256) values x 2 bytes
+    assert Balance(model, Demand(batched_tokens=8192), H100).in_flight(32_768) == 2_684_354_560
+    assert Balance(model, Demand(batched_tokens=8192, tensor=16), H100).in_flight(32_768) == 2_684_354_560 // 8
+    assert Balance(model, Demand(batched_tokens=8192), H100).in_flight(1024) == 0
+    assert Balance(facts("meta-llama/Llama-3.1-8B-Instruct"), Demand(), H100).in_flight(32_768) == 0
+    asked = Balance(model, Demand(context=32_768), H100)
+    assert asked.tokens_in_cache == int(asked.concurrency(32_768) * 32_768)
+
+
 def test_heads_are_divided_among_gpus_down_to_one() -> None:
     own = architecture("meta-llama/Llama-3.1-70B")
     assert [per_token(own, "bfloat16", tensor=size) for size in (1, 2, 8, 16)] == [327_680, 163_840, 40_960, 40_960]
