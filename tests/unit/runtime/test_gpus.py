@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -108,20 +108,21 @@ def test_a_card_that_supports_little_is_shown_with_the_rest(install: Any) -> Non
 
 def test_a_process_is_attributed_to_the_server_whose_supervisor_is_above_it(install: Any, tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    parent = identity.of(os.getppid())
-    assert parent is not None
+    parent = identity.current()  # not the parent of the tests: that may be init, whose child everything is
     registry.write(
         Record(
             name="qwen", engine="e", model="m", state="ready", created=0.0, host="h", reuse_key="k", spec={},
             supervisor=parent.to_json(),
         )
     )  # fmt: skip
-    install([{"running": [running(os.getpid(), None), running(1)]}])
-    (card,) = gpus.gpus(registry)
-    assert [(each.pid, each.memory, each.server) for each in card.processes] == [
-        (os.getpid(), None, "qwen"),
-        (1, GIB, ""),
-    ]
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        install([{"running": [running(child.pid, None), running(1)]}])
+        (card,) = gpus.gpus(registry)
+        assert [(each.pid, each.memory, each.server) for each in card.processes] == [
+            (child.pid, None, "qwen"),
+            (1, GIB, ""),
+        ]
+        child.communicate(b"\n")
 
 
 def test_free_cards_hold_no_process_little_memory_and_are_whole(install: Any) -> None:
