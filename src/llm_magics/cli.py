@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROG = "llm-magics"
+
+# Messages are written once, in a notebook's words. A cell magic (`%%`) stays: it shows a cell, body and all.
+_MAGIC = re.compile(r"(?<!%)%(?:llm (?=[a-z])|(?=(?:serve|bench|compare)\b))")
 
 _USAGE = f"""usage: {PROG} VERB [options]      ({PROG} VERB --help explains one; --json prints one JSON document)
 
@@ -43,15 +47,15 @@ def main(argv: list[str] | None = None) -> int:
     as_json = "--json" in words
     try:
         answer = _answer(words[0], [word for word in words[1:] if word != "--json"])
-        _say(answer, as_json=as_json)
+        _say(answer, as_json=as_json, verbatim=words[0] == "logs")
         return int(answer.failed)
     except HelpShown as help_text:
-        print(help_text)
+        print(_in_terminal(str(help_text)))
     except SpecError as error:
-        print(error, file=sys.stderr)
+        print(_in_terminal(str(error)), file=sys.stderr)
         return 2
     except LLMMagicsError as error:
-        print(error, file=sys.stderr)
+        print(_in_terminal(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -73,7 +77,12 @@ def _unknown(verb: str) -> verbs.Answer:
     raise AssertionError(verb)
 
 
-def _say(answer: verbs.Answer, *, as_json: bool) -> None:
+def _in_terminal(text: str) -> str:
+    """What a notebook's user would type, as it is typed here: `%llm list` is `llm-magics list`."""
+    return _MAGIC.sub(f"{PROG} ", text)
+
+
+def _say(answer: verbs.Answer, *, as_json: bool, verbatim: bool = False) -> None:
     if as_json and answer.data is not None:
         print(json.dumps(_finite(answer.data), default=str, allow_nan=False))
         return
@@ -82,7 +91,7 @@ def _say(answer: verbs.Answer, *, as_json: bool) -> None:
             raise SpecError("This goes on line by line; there is no JSON of it.", then="leave --json out")
         answer.stream(partial(print, flush=True))
     if answer.shown is not None:
-        print(answer.shown)
+        print(answer.shown if verbatim else _in_terminal(str(answer.shown)))
 
 
 def _finite(value: Any) -> Any:
@@ -109,7 +118,7 @@ def _serve(words: list[str]) -> verbs.Answer:
         return verbs.Answer(command, {"command": command})
     from llm_magics.api import serve
 
-    server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{"keep": "detached", **options})
+    server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{**lines.IN_TERMINAL, **options})
     key = Registry().key_path(server.name)
     shown = f"{server.name} is {server.state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
     return verbs.Answer(shown, server.record.to_json())

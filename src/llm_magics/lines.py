@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import argparse
 
 
+# Defaults of a server that a command starts: the command ends, the server does not.
+IN_TERMINAL = {"keep": "detached"}
+
+
 def serve(prog: str) -> LineParser:
     """The parser of `serve NAME [options]`."""
     from llm_magics.spec import ServerSpec
@@ -29,7 +33,7 @@ def serve(prog: str) -> LineParser:
     line.add_argument("--no-wait", action="store_true", default=False, help="return at once")
     line.add_argument("--replace", action="store_true", default=False, help="stop a server of this name that differs")
     line.add_argument("--force", action="store_true", default=False, help="start even what seems not to fit the GPUs")
-    line.options_of(ServerSpec, leave_out=("name",))
+    line.options_of(ServerSpec, leave_out=("name",), defaults={} if prog.startswith("%") else IN_TERMINAL)
     return line
 
 

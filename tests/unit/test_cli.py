@@ -85,3 +85,20 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     command = f"{sys.executable} -m llm_magics.cli doctor | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=os.environ, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_what_to_type_next_is_typed_here(capsys: pytest.CaptureFixture[str]) -> None:
+    """A message that names a magic would send a terminal's user to a prompt that is not there."""
+    for words in (["bench", "nobody"], ["logs", "nobody"], ["stop"], ["runs", "--save", "x.json"], ["list"], ["runs"]):
+        _, out, err = run(*words, capsys=capsys)
+        assert "%" not in out + err, words
+        assert "llm-magics " in out + err, words
+    _, out, _ = run("serve", "--help", capsys=capsys)
+    assert "`llm-magics serve tiny`" in out
+    assert "[detached]" in out
+
+
+def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run("bench", "--help", capsys=capsys)
+    assert "[128]" in out
+    assert "[true]" in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llm_magics.api.targets import Target
+    from llm_magics.load.progress import Progress
     from llm_magics.results.run import Run
 
 
@@ -71,16 +73,19 @@ def measured(
 
     header = {"run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(), **target.provenance, **_machine(), "workload": work.model_dump(mode="json")}  # fmt: skip  # noqa: E501
     path = paths.spool_dir() / f"{header['run']}.jsonl"
+    over = threading.Event()
+
+    def seen(progress: Progress) -> None:
+        show(BenchProgress(target.name, progress, title=title))
+        if progress.errors and target.ended():  # nobody is there to answer the rest
+            over.set()
+
     with live() as show:
-        measure(
-            target.endpoint,
-            work,
-            path,
-            header=header,
-            salt=salt,
-            on_progress=lambda progress: show(BenchProgress(target.name, progress, title=title)),
-        )
+        measure(target.endpoint, work, path, header=header, salt=salt, on_progress=seen, cancel=over)
     run = spool.read(path)
+    if why := target.ended():
+        run.header["server_ended"] = why
+        run.status = "complete" if run.status == "complete" else "failed"
     _store(run, path)
     return run
 

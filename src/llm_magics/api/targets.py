@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 from llm_magics.errors import TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from llm_magics.engines.base import Engine
     from llm_magics.load.endpoint import Endpoint
+    from llm_magics.runtime.record import Record
+    from llm_magics.runtime.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Target:
     name: str
     endpoint: Endpoint
     provenance: dict[str, Any] = field(default_factory=dict)
+    ended: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    """Why the server behind it runs no more; None while it runs, or where nobody can know."""
 
 
 def resolve(target: Any, *, model: str | None = None, api_key: str | None = None) -> Target:
@@ -103,7 +107,18 @@ def _from_server(name: str) -> Target:
             "ready_after": record.ready_at - record.created if record.ready_at else None,
             "install_size": _install_size(engine, record.spec),
         },
+        ended=lambda: _ended(registry, record),
     )
+
+
+def _ended(registry: Registry, then: Record) -> str | None:
+    """What became of a server that was ready: None while the same one is."""
+    now = registry.get(then.name)
+    if now is not None and now.created == then.created and now.state in ("ready", "stopping"):
+        return None
+    if now is None or now.created != then.created:
+        return "it was stopped"
+    return (now.diagnosis or {}).get("cause") or f"it is {now.state}"
 
 
 def _install_size(engine: Engine, spec: Mapping[str, Any]) -> int | None:

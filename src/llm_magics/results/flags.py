@@ -27,6 +27,9 @@ CACHED = 0.20  # share of prompt tokens from a cache that random prompts should 
 def flags(run: Run) -> list[str]:
     """The flags of a run, most serious first."""
     found: list[str] = []
+    gone = run.header.get("server_ended")
+    if gone:
+        found.append(f"the server ended during the run: {gone}")
     if run.partial:
         ended = "was cancelled" if run.status == "cancelled" else "did not reach its end"
         found.append(f"partial: the run {ended}; what was measured until then is shown")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from pydantic import BaseModel
@@ -61,13 +62,18 @@ class LineParser(argparse.ArgumentParser):
         )
         self.add_argument("-h", "--help", action="store_true", help="show this")
 
-    def options_of(self, kind: type[BaseModel], *, leave_out: tuple[str, ...] = ()) -> None:
-        """Adds `--option VALUE` for every field of a spec; the values are validated by the spec itself."""
-        group = self.add_argument_group("options (also as `key: value` lines in the cell's body)")
+    def options_of(
+        self, kind: type[BaseModel], *, leave_out: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """Adds `--option VALUE` for every field of a spec; the values are validated by the spec itself.
+
+        `defaults` are those that hold here in place of the spec's own; the help names them.
+        """
+        group = self.add_argument_group("options (also as `key: value` lines in the cell's body) [default]")
         for name, field in kind.model_fields.items():
             if name in leave_out or field.exclude:
                 continue
-            text = (field.description or "").replace("%", "%%")
+            text = (field.description or "").replace("%", "%%") + _default((defaults or {}).get(name, field.default))
             group.add_argument(
                 f"--{name.replace('_', '-')}", dest=name, metavar="…", type=_value_of(name), help=text,
                 action=_Gathered if name in _MAPPINGS | _TEXTS | {"args"} else "store",
@@ -132,6 +138,15 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """argparse's way of saying that the line is wrong."""
         raise SpecError(f"{self.prog}: {message}.", then=f"{self.prog} --help explains the options")
+
+
+def _default(value: Any) -> str:
+    """What holds when the option is left out, where that is a value and the description does not say it."""
+    if value == "" or not isinstance(value, (int, float, str)):
+        return ""
+    if isinstance(value, bool):
+        return f" [{str(value).lower()}]"
+    return f" [{value:g}]" if isinstance(value, float) else f" [{value}]"
 
 
 def _value_of(name: str) -> Any:

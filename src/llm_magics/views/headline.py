@@ -45,8 +45,9 @@ def best(points: list[dict[str, Any]]) -> Mapping[str, Any] | None:
 def of_run(run: Run) -> str:
     """What was sent, and what the server made of it at its best point."""
     point = best(run.points)
+    gone = f"the server ended during the run: {run.header['server_ended']}" if run.header.get("server_ended") else ""
     if point is None:
-        return " · ".join(part for part in (sent(run), "nothing was measured") if part)
+        return " · ".join(part for part in (sent(run), gone, "nothing was measured") if part)
     where = f" at {point['label']}" if len(run.points) > 1 and point.get("label") else ""
     failed = sum(int(each.get("failed") or 0) for each in run.points)
     lost = f"{fmt.count(failed)} of them failed" if failed else ""  # before any figure of those that did not
@@ -56,4 +57,4 @@ def of_run(run: Run) -> str:
                        f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])}")  # fmt: skip
     if point.get("goodput") is not None:
         figures.append(f"{fmt.percent(point['goodput'])} within the SLO")
-    return " · ".join(part for part in (sent(run), lost, *figures) if part)
+    return " · ".join(part for part in (sent(run), gone, lost, *figures) if part)
