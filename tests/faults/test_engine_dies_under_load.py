@@ -21,7 +21,7 @@ def test_the_cause_is_told_before_any_figure(isolated: Path) -> None:
     assert record is not None
 
     def kill(record: Record = record) -> None:
-        until(lambda: any(b'"kind":"request"' in each.read_bytes() for each in isolated.rglob("*.jsonl")), 60.0)
+        until(lambda: any(b'"warmup":false' in each.read_bytes() for each in isolated.rglob("*.jsonl")), 60.0)
         assert record.process is not None
         os.kill(record.process["pid"], signal.SIGKILL)
 
