@@ -25,7 +25,7 @@ KV_BYTES = {
     "fp8_inc": 1.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32, "q4_0": 18 / 32,
     "iq4_nl": 18 / 32, "nvfp4": 9 / 16,
 }  # fmt: skip
-_LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}  # a token and layer, scales included (vLLM)
+LATENT_BYTES = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}  # a token and layer, scales included (vLLM)
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,22 @@ class Demand:
     kv_cache_dtype: str | None = None
     share: float | None = None
     batched_tokens: int | None = None
+    cache: int | None = None  # bytes of KV cache that the engine is told to take, whatever is free
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where it is to run: `memory` in bytes of one GPU, or of the machine; `count` of GPUs there (None: any)."""
+    """Where it is to run: `memory` in bytes of one GPU, or of the machine; `count` of GPUs there (None: any).
+
+    `free` are the bytes of a GPU that nobody holds (None: all), `held` says who has the others.
+    """
 
     name: str
     memory: int
     kind: Literal["gpu", "cpu"] = "gpu"
     count: int | None = None
+    free: int | None = None
+    held: str = ""
 
 
 def cache_bytes(architecture: Architecture, tokens: int, dtype: str, *, tensor: int = 1, pipeline: int = 1) -> int:
@@ -73,7 +79,7 @@ def _kept(layer: Layer, tokens: int, dtype: str, tensor: int) -> float:
     if layer.kind == "state":
         return layer.state_bytes / tensor
     if layer.kind == "latent":
-        return tokens * (_LATENT_BYTES.get(dtype) or layer.values * KV_BYTES.get(dtype, 2.0))
+        return tokens * (LATENT_BYTES.get(dtype) or layer.values * KV_BYTES.get(dtype, 2.0))
     seen = min(tokens, layer.window) if layer.kind == "sliding" else tokens
     return seen * layer.values * max(1, math.ceil(layer.heads / tensor)) * KV_BYTES.get(dtype, 2.0)
 
@@ -119,11 +125,25 @@ class Balance:
         return own if own in ("float32", "float16", "bfloat16") else "bfloat16"
 
     @property
+    def unknown(self) -> tuple[str, ...]:
+        """What had to be assumed, because nothing here knows how many bytes it takes."""
+        found = list(self.facts.unknown(self.demand.quantization))
+        if self.kv_dtype not in KV_BYTES and self.kv_dtype not in LATENT_BYTES:
+            found.append(f"how much a KV cache in {self.kv_dtype} takes is not known; 16 bits are counted")
+        latent = any(layer.kind == "latent" for layer in self.architecture.layers)
+        if self.kv_dtype in LATENT_BYTES and not latent:
+            found.append(
+                f"{self.kv_dtype} is for latent attention (MLA), which this model has not; 16 bits are counted"
+            )
+        return tuple(found)
+
+    @property
     def budget(self) -> int:
         """Bytes the engine may take."""
         if self.device.kind == "cpu":
             return self.device.memory
-        return int(self.device.memory * (self.demand.share or USUAL_SHARE))
+        share = int(self.device.memory * (self.demand.share or USUAL_SHARE))
+        return share if self.device.free is None else min(share, self.device.free)
 
     @cached_property
     def overhead(self) -> int:
@@ -156,8 +176,9 @@ class Balance:
 
     @property
     def room(self) -> int:
-        """Bytes left for the cache; negative when not even the weights fit."""
-        return self.budget - self.weights - int(self.overhead * self.doubt)
+        """Bytes left for the cache, or those it is told to take; negative when not even the weights fit."""
+        left = self.budget - self.weights - int(self.overhead * self.doubt)
+        return left if self.demand.cache is None else min(left, self.demand.cache)
 
     @property
     def context(self) -> int:

@@ -96,6 +96,8 @@ class Fit:
         sliding = any(layer.kind == "sliding" for layer in own.architecture.layers) and self.fits
         printed = f"vLLM prints {own.vllm_says(own.context):.2f}x: it counts every sequence with a whole step in flight"
         return (
+            *own.unknown,
+            *([own.device.held] if own.device.held else []),
             *own.architecture.notes,
             *([printed] if sliding else []),
             "activations, graphs and runtime are estimated; weights and cache are computed",
@@ -136,7 +138,7 @@ def fit(
     model
         `tiny`, a folder, a GGUF file or a hub id.
     device
-        This machine's first GPU, or its memory where there is none, when left out.
+        This machine's freest GPUs, or its memory where there is none, when left out.
     demand
         Context, sequences, parallel sizes and types; the model's own context and one sequence when left out.
     online
@@ -147,7 +149,8 @@ def fit(
     SpecError
         When the model is not found, or what is found does not say enough.
     """
-    return judged(Balance(facts(model, revision=revision, online=online), demand or Demand(), device or this_machine()))
+    known, asked = facts(model, revision=revision, online=online), demand or Demand()
+    return judged(Balance(known, asked, device or this_machine(gpus=asked.tensor * asked.pipeline)))
 
 
 def judged(balance: Balance) -> Fit:
@@ -159,8 +162,8 @@ def judged(balance: Balance) -> Fit:
     return replace(tried, remedies=tuple(remedies(balance, needed, starting=not tried.fits)))
 
 
-def this_machine(gpu: str | None = None, memory: str | None = None) -> Device:
-    """A device from what a person asks for, else this machine's own.
+def this_machine(gpu: str | None = None, memory: str | None = None, *, gpus: int = 1) -> Device:
+    """A device from what a person asks for, else this machine's own: of its GPUs the `gpus` freest, as they are now.
 
     Raises
     ------
@@ -170,19 +173,26 @@ def this_machine(gpu: str | None = None, memory: str | None = None) -> Device:
     if gpu and memory:
         raise SpecError("--gpu and --memory both say how much memory there is.", then="keep one")
     if gpu:
-        found = gpus_known.known(gpu)
-        return Device(found.name, found.memory)
+        kind = gpus_known.known(gpu)
+        return Device(kind.name, kind.memory)
     if memory:
         size = gpus_known.memory(memory)
         return Device(f"a GPU of {size / GIB:g} GiB", size)
-    from llm_magics.runtime import gpus
+    from llm_magics.advice import launch_room, machine
+    from llm_magics.runtime import gpus as driver
+    from llm_magics.runtime.registry import Registry
 
-    if present := [each for each in gpus.gpus() if not each.mig]:
-        smallest = min(present, key=lambda each: each.memory_total)
-        return Device(smallest.name, smallest.memory_total, count=len(present))
-    import psutil
-
-    return Device("this machine's memory", psutil.virtual_memory().available, "cpu", 1)
+    if present := [each for each in driver.gpus() if not each.mig]:
+        records = Registry().list()
+        rooms = [found for each in present if (found := launch_room.room(each, "", records))]
+        freest = sorted(rooms, key=lambda room: -room.free)[: max(1, gpus)]
+        tightest = min(freest, key=lambda room: room.free)
+        held = tightest.taken
+        return Device(
+            tightest.gpu.name, tightest.gpu.memory_total, count=len(present), free=tightest.free if held else None,
+            held=held,
+        )  # fmt: skip
+    return Device("this machine's memory", machine.memory_free(), "cpu", 1)
 
 
 def _many(count: float) -> str:
@@ -200,4 +210,5 @@ def _where(balance: Balance) -> str:
         if not device.name.startswith("a GPU")
         else device.name
     )
-    return f"{plural} ({device.memory / GIB:.0f} GiB{' each' if balance.gpus > 1 else ''})"
+    size = f"{device.memory / GIB:.0f} GiB{' each' if balance.gpus > 1 else ''}"
+    return f"{plural} ({size}{'' if device.free is None else f', {device.free / GIB:.1f} GiB free'})"

@@ -72,6 +72,30 @@ class ModelFacts:
             raise SpecError(f"The size of {self.name} is not known.", why="; ".join(own.notes))
         return weights.computed(own.parameters, wanted, own.quantization, quantization)
 
+    def unknown(self, quantization: str | None = None) -> tuple[str, ...]:
+        """What `weights` had to assume: quantizations whose bits nothing here knows.
+
+        A checkpoint whose files were measured is known, whatever its quantization is called.
+        """
+        own, found = self.architecture, []
+        bits, method = weights.of_quantization(own.quantization)
+        if method and bits is None and self.measured is None and self.format != "gguf":
+            found.append(
+                f"how many bits {method} leaves is not known; {weights.BYTES.get(own.dtype, 2.0) * 8:.0f} are counted"
+            )
+        if not quantization or self.format == "gguf":
+            return tuple(found)
+        if method:
+            if method.replace("-", "").lower() not in quantization.replace("-", "").replace("_", "").lower():
+                found.append(
+                    f"the checkpoint is quantized by {method} already; {quantization} changes nothing counted here"
+                )
+        elif quantization not in weights.AT_LOAD:
+            found.append(
+                f"how many bits {quantization} leaves is not known; the weights are counted as they are published"
+            )
+        return tuple(found)
+
 
 def facts(model: str, *, revision: str | None = None, online: bool = True) -> ModelFacts:
     """The facts of a model: `tiny`, a folder, a GGUF file, a hub id.

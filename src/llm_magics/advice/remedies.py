@@ -12,6 +12,8 @@ from llm_magics.advice import gpus_known
 from llm_magics.advice.balance import GIB, USUAL_SHARE, Balance, Device
 
 SIZES = (2, 4, 8, 16, 32, 64)  # GPUs that are tried
+# Bits per parameter of whole files, llama.cpp's tools/quantize/README.md for Llama 3.1 8B; the usual ones.
+GGUF_BITS = {"Q8_0": 8.5, "Q4_K_M": 4.89, "Q2_K": 3.16}
 _USEFUL = 512  # tokens; a shorter context is no remedy
 
 
@@ -81,7 +83,18 @@ def remedies(balance: Balance, needed: int | None, *, starting: bool) -> list[st
                          and gpu.maker == "nvidia"), key=lambda gpu: gpu.memory)  # fmt: skip
         enough = next((gpu for gpu in larger if replace(balance, device=Device(gpu.name, gpu.memory)).fits), None)
         found += [f"a larger GPU: {enough.name} ({enough.memory / GIB:.0f} GiB)"] if enough else []
-    return found or ["a smaller model, or a quantized one in GGUF, which llama.cpp runs partly on the CPU"]
+    if found or balance.device.kind == "gpu":
+        return found or ["a smaller model, or a quantized one in GGUF, which llama.cpp runs partly on the CPU"]
+    return [_largest_here(balance)]
+
+
+def _largest_here(balance: Balance) -> str:
+    """How large a model may be for this memory, where no change makes the asked one fit."""
+    left = max(0, balance.budget - balance.overhead)
+    return (
+        f"a model of at most {left / 2 / 1e9:.1f} billion parameters in 16 bits, or "
+        f"{left / (GGUF_BITS['Q4_K_M'] / 8) / 1e9:.1f} billion as GGUF in Q4_K_M"
+    )
 
 
 def _on_more(balance: Balance, gpus: int) -> str:
@@ -98,15 +111,31 @@ def _smaller_weights(balance: Balance, wanted: int) -> list[str]:
     if own.quantization or balance.demand.quantization or own.parameters is None or balance.facts.format == "gguf":
         return []
     found = []
-    if balance.device.kind == "gpu":
-        eight_bit = replace(balance, demand=replace(balance.demand, quantization="fp8"))
-        found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
+    if balance.device.kind == "cpu":
+        return _as_gguf(balance, wanted)
+    eight_bit = replace(balance, demand=replace(balance.demand, quantization="fp8"))
+    found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
     quantized = replace(own, quantization={"quant_method": "awq", "bits": 4, "group_size": 128})
     four_bit = replace(balance, facts=replace(balance.facts, architecture=quantized, measured=None))
     size, before = four_bit.weights * balance.gpus / GIB, balance.weights * balance.gpus / GIB
     about = f" ({size:.1f} GiB instead of {before:.1f})"
     found.append(_shortened(four_bit, wanted, "a 4-bit checkpoint of the model (AWQ, GPTQ)", about))
     return [each for each in found if each]
+
+
+def _as_gguf(balance: Balance, wanted: int) -> list[str]:
+    """The largest of the usual GGUF quantizations that fits, for llama.cpp, which a CPU runs best."""
+    parameters = balance.architecture.parameters
+    for name, bits in GGUF_BITS.items():
+        if parameters is None:
+            break
+        size = round(parameters.total * bits / 8)
+        own = replace(balance.architecture, quantization={"quant_method": "gguf"})
+        tried = replace(balance, facts=replace(balance.facts, architecture=own, measured=size, format="gguf"))
+        about = f" (about {size / GIB:.1f} GiB instead of {balance.weights / GIB:.1f}), with engine: llamacpp"
+        if found := _shortened(tried, wanted, f"a GGUF of the model in {name}", about):
+            return [found]
+    return []
 
 
 def _shortened(changed: Balance, wanted: int, change: str, about: str) -> str:

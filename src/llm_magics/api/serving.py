@@ -81,7 +81,7 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
     gpus = _gpus(spec, engine)
     prepared = Prepared(spec, engine, _executable(engine, spec), model, gpus)
     if not force:
-        from llm_magics.api.fitting import check
+        from llm_magics.api.memory_check import check
 
         check(prepared)
     return prepared

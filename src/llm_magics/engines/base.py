@@ -22,6 +22,7 @@ from llm_magics.engines.facts import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Stage,
@@ -46,6 +47,7 @@ __all__ = [
     "Flag",
     "Image",
     "Install",
+    "Memory",
     "Metrics",
     "Option",
     "Place",
@@ -114,6 +116,7 @@ class Engine:
 
     model_format: Literal["safetensors", "gguf"] = "safetensors"
     needs_gpu: bool = False
+    memory: Memory | None = None  # how it takes memory at its start; None: not known, and nothing is refused for it
 
     # Command line. `options` maps each portable option the engine has to how it is said.
     options: Mapping[str, Option] = {}

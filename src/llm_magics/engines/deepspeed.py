@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Executable, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
+from llm_magics.engines.base import (
+    Engine,
+    Executable,
+    Failure,
+    Flag,
+    Install,
+    Memory,
+    Metrics,
+    Option,
+    Place,
+    Stage,
+    Switch,
+)
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -41,6 +53,7 @@ class DeepSpeed(Engine):
         python=((3, 11), (3, 14)),
     )
     key_env = "DEEPSPEED_API_KEY"
+    memory = Memory()
     grace = 3.0  # the launcher ends at once
     tested = ("0.19",)
 

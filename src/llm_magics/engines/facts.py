@@ -161,6 +161,34 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """How the engine takes memory when it starts: what a check before the launch may rely on, and no more.
+
+    Attributes
+    ----------
+    share
+        The engine's own `gpu_memory_utilization`.
+    of
+        What that is a share of: "total" of the GPU's memory, which must be free, or the engine refuses to start;
+        "free": of what is free then; "left": all that is free but the share of the total that is not to be used;
+        "cache": of what the weights leave, so that all that is free may be taken.
+    bare
+        Whether the share holds weights and cache alone, and activations and graphs lie outside.
+    whole
+        Whether one request of the full context must have room in the cache; else the engine shortens the context or
+        bounds its cache by itself, and room for a short one is enough.
+    spills
+        Whether what does not fit on the GPU goes to the machine's memory by itself.
+    """
+
+    share: float = 1.0
+    of: Literal["total", "free", "left", "cache"] = "cache"
+    bare: bool = False
+    whole: bool = False
+    spills: bool = False
+
+
+@dataclass(frozen=True)
 class Install:
     """How the engine is found and installed.
 

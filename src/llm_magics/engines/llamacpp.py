@@ -17,6 +17,7 @@ from llm_magics.engines.base import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Place,
@@ -92,6 +93,7 @@ class LlamaCpp(Engine):
     }
     model_format = "gguf"
     key_env = "LLAMA_API_KEY"
+    memory = Memory(spills=True)
     grace = 5.0
 
     options: Mapping[str, Option] = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from llm_magics.engines.base import Engine, Failure, Image, Install, Option, Place, Stage, Variable
+from llm_magics.engines.base import Engine, Failure, Image, Install, Memory, Option, Place, Stage, Variable
 from llm_magics.errors import SpecError
 from llm_magics.paths import data_dir
 
@@ -45,6 +45,7 @@ class Ollama(Engine):
         volumes={"llm-magics-ollama": "/root/.ollama"},
     )
     model_format = "gguf"
+    memory = Memory(spills=True)
     ready_path = "/api/version"
     grace = 10.0
 

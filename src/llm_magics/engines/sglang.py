@@ -18,6 +18,7 @@ from llm_magics.engines.base import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Place,
@@ -98,6 +99,7 @@ class SGLang(Engine):
         gpu="lmsysorg/sglang:v0.5.23", program="python3", port=30000, options=("--ipc=host", "--shm-size=32g")
     )
     key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
+    memory = Memory(0.95, "free", bare=True)  # mem_cache/kv_cache_configurator.py; its own share depends on the GPU
     ready_path = "/ready"  # /health makes a token, and takes at least a second
     grace = 15.0
     tested = ("0.5.23",)

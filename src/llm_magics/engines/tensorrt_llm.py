@@ -17,6 +17,7 @@ from llm_magics.engines.base import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Place,
@@ -68,6 +69,7 @@ class TensorRTLLM(Engine):
         options=("--ipc=host", "--ulimit=memlock=-1", "--ulimit=stack=67108864"),
     )
     needs_gpu = True
+    memory = Memory()
     grace = 20.0  # it gives its own children 10 s, and may have to kill them then
     config_flag = "--extra_llm_api_options"  # `--config` is a younger name for the same
 

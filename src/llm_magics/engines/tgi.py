@@ -15,6 +15,7 @@ from llm_magics.engines.base import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Place,
@@ -64,6 +65,7 @@ class Tgi(Engine):
     )
     needs_gpu = True
     key_env = "API_KEY"
+    memory = Memory(1.0, "left")  # utils/import_utils.py: get_cuda_free_memory
     grace = 95.0  # the launcher itself waits up to 90 s for what is being answered
 
     options: Mapping[str, Option] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Engine, Executable, Failure, Flag, Install, Place, Stage, Switch
+from llm_magics.engines.base import Engine, Executable, Failure, Flag, Install, Memory, Place, Stage, Switch
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Transformers(Engine):
         hint="llm-magics install transformers",
         python=((3, 11), (3, 14)),
     )
+    memory = Memory(spills=True)  # device_map="auto": cli/serving/model_manager.py
     tested = ("5.20", "5.21", "5.22", "5.23")
     grace = 3.0  # it does not leave while an answer is streaming, however long one waits
 

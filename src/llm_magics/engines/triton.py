@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from llm_magics import models
 from llm_magics.engines import hardware
-from llm_magics.engines.base import Diagnosis, Engine, Failure, Flag, Install, Metrics, Option, Place, Stage, Switch
+from llm_magics.engines.base import (
+    Diagnosis,
+    Engine,
+    Failure,
+    Flag,
+    Install,
+    Memory,
+    Metrics,
+    Option,
+    Place,
+    Stage,
+    Switch,
+)
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
@@ -40,6 +52,7 @@ class Triton(Engine):
         python=((3, 11), (3, 14)),
     )
     protocol = "kserve"
+    memory = Memory()
     usage = "never"
     ready_path = "/v2/health/ready"  # of a repository it is 200 only when every model in it is loaded
     grace = 8.0

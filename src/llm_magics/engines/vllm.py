@@ -16,6 +16,7 @@ from llm_magics.engines.base import (
     Flag,
     Image,
     Install,
+    Memory,
     Metrics,
     Option,
     Place,
@@ -54,6 +55,7 @@ class Vllm(Engine):
     )
     image = Image(gpu="vllm/vllm-openai:v0.33.0", cpu="vllm/vllm-openai-cpu:latest", program="vllm")
     key_env = "VLLM_API_KEY"
+    memory = Memory(0.92, "total", whole=True)  # v1/worker/utils.py: request_memory
     grace = 15.0
 
     tested = ("0.32", "0.32.0+cpu", "0.33")

@@ -53,6 +53,8 @@ class Gpu:
         Whether it is cut into MIG instances; then it is not handed out whole.
     processes
         Who computes on it.
+    capability
+        NVIDIA's compute capability: 9.0 for an H100.
     """
 
     index: int
@@ -67,6 +69,7 @@ class Gpu:
     temperature: int | None = None
     mig: bool = False
     processes: list[GpuProcess] = field(default_factory=list)
+    capability: float | None = None
 
     @property
     def free(self) -> bool:
@@ -136,6 +139,7 @@ def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, s
     limit = _asked(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)
     rates = _asked(nvml, "nvmlDeviceGetUtilizationRates", handle)
     mode = _asked(nvml, "nvmlDeviceGetMigMode", handle)
+    capability = _asked(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
     return Gpu(
         index=index,
         uuid=uuid,
@@ -157,6 +161,7 @@ def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, s
             )
             for running in _running(nvml, handle)
         ],
+        capability=None if capability is None else capability[0] + capability[1] / 10,
     )
 
 

@@ -46,6 +46,7 @@ def driver(cards: list[dict[str, Any]]) -> types.SimpleNamespace:
         nvmlDeviceGetEnforcedPowerLimit=supported("limit"),
         nvmlDeviceGetUtilizationRates=supported("rates"),
         nvmlDeviceGetMigMode=supported("mig"),
+        nvmlDeviceGetCudaComputeCapability=supported("capability"),
         nvmlDeviceGetTemperature=supported("temperature"),
         nvmlDeviceGetComputeRunningProcesses=supported("running"),
     )
@@ -85,12 +86,13 @@ def test_a_card_is_shown_with_all_the_driver_says(install: Any) -> None:
                 "rates": rates,
                 "temperature": 55,
                 "mig": [0, 0],
+                "capability": (8, 9),
                 "running": [],
             }
         ]
     )
     assert gpus.gpus() == [
-        gpus.Gpu(0, "GPU-00", "H100", "580.1", 80 * GIB, 8 * GIB, 37, 312.0, 700.0, 55, False, []),
+        gpus.Gpu(0, "GPU-00", "H100", "580.1", 80 * GIB, 8 * GIB, 37, 312.0, 700.0, 55, False, [], 8.9),
     ]
 
 

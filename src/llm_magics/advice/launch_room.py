@@ -1,0 +1,82 @@
+"""The memory that a server would find at its start: what is free of each GPU, or of the machine, and who has the rest.
+
+Free, not total: other programs hold some, servers of ours too, and one of ours that is still loading will take its
+share in a moment. What the server's own namesake holds counts as free, for it is reused or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_magics.engines.base import Memory
+from llm_magics.runtime.gpus import Gpu
+from llm_magics.runtime.record import Record
+
+GIB = 1 << 30
+_DRIVER = 0.02  # part of the memory that the driver holds of an idle GPU
+
+
+@dataclass(frozen=True)
+class Room:
+    """One GPU as a server finds it: bytes in all, bytes free, and who holds the others, in words."""
+
+    gpu: Gpu
+    free: int
+    holders: tuple[str, ...]
+
+    @property
+    def taken(self) -> str:
+        """Why not all of it is free; "" when it is."""
+        held = self.gpu.memory_total - self.free
+        by = f" by {', '.join(self.holders)}" if self.holders else ""
+        if held <= _DRIVER * self.gpu.memory_total:
+            return ""
+        return f"{held / GIB:.1f} of the {self.gpu.memory_total / GIB:.1f} GiB of GPU {self.gpu.index} are held{by}"
+
+
+def room(gpu: Gpu, name: str, records: Sequence[Record]) -> Room | None:
+    """What server `name` ("": one of no name) would find on a GPU; None where that cannot be told."""
+    used, holders = gpu.memory_used, []
+    for process in gpu.processes:
+        if name and process.server == name:
+            if process.memory is None:
+                return None
+            used -= process.memory
+        else:
+            size = f" ({process.memory / GIB:.1f} GiB)" if process.memory else ""
+            holders.append((process.server or f"{process.name} {process.pid}") + size)
+    for record in records:
+        if record.name != name and (coming := _coming(record, gpu)):
+            used += coming
+            holders.append(f"{record.name}, which is starting and will take {coming / GIB:.1f} GiB more")
+    return Room(gpu, max(0, gpu.memory_total - max(0, used)), tuple(dict.fromkeys(holders)))
+
+
+def _coming(record: Record, gpu: Gpu) -> int:
+    """Bytes of this GPU that a starting server of ours will take beyond what it has; 0 where it is not known."""
+    from llm_magics import engines
+
+    if record.state not in ("starting", "loading") or record.engine not in engines.names():
+        return 0
+    memory = engines.get(record.engine).memory
+    spec = record.spec
+    asked = (spec.get("tensor_parallel_size") or 1) * (spec.get("pipeline_parallel_size") or 1)
+    placed = record.gpus or list(range(asked * (spec.get("data_parallel_size") or 1)))
+    if memory is None or memory.of != "total" or spec.get("gpus") == "none" or gpu.index not in placed:
+        return 0
+    if "cpu" in record.engine_version:
+        return 0
+    share = spec.get("gpu_memory_utilization") or memory.share
+    has = sum(process.memory or 0 for process in gpu.processes if process.server == record.name)
+    return max(0, int(share * gpu.memory_total) - has)
+
+
+def budget(memory: Memory, found: Room, share: float | None) -> int:
+    """Bytes of one GPU that an engine may take with a `gpu_memory_utilization` (None: its own)."""
+    part, total = share or memory.share, found.gpu.memory_total
+    if memory.of == "total":
+        return int(part * total)
+    if memory.of == "left":
+        return max(0, found.free - int((1 - part) * total))
+    return int(part * found.free) if memory.of == "free" else found.free
