@@ -1,6 +1,6 @@
 """The hot path: one keep-alive connection, which writes a request prepared beforehand and stamps what comes back.
 
-The first thing done with every read is to look at the clock. A read that is one HTTP chunk holding one event of the
+A read that is one HTTP chunk holding one event of the
 shape already seen costs a few byte comparisons and no more; everything else goes to `Reply.feed`.
 """
 
@@ -12,6 +12,7 @@ import time
 from typing import Any, Protocol
 
 from llm_magics.load.reply import Reply
+from llm_magics.load.wire import Wire
 
 _clock = time.monotonic_ns  # CLOCK_MONOTONIC, the same for every process of a machine
 _QUOTE = 0x22
@@ -56,19 +57,29 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A connection to the server; carries one exchange at a time."""
+    """A connection to the server; carries one exchange at a time.
 
-    __slots__ = ("alive", "exchange", "owner", "reply", "since", "sock", "transport", "used")
+    Plain ones are read by a `Wire` and write to their socket themselves, so that the stamp is taken at the system call;
+    others (TLS, systems without epoll) are an asyncio protocol on a transport.
+    """
 
-    def __init__(self, owner: Owner, sock: socket.socket | None) -> None:
+    __slots__ = ("alive", "exchange", "owner", "reply", "since", "sock", "transport", "unsent", "used", "wire")
+
+    def __init__(self, owner: Owner, wire: Wire | None = None, sock: socket.socket | None = None) -> None:
         self.owner = owner
-        self.sock = sock  # plain TCP: written to directly, so that the stamp is taken at the system call
+        self.wire = wire
+        self.sock = sock
         self.transport: Any = None
         self.exchange: Exchange | None = None
         self.reply: Reply | None = None
         self.alive = False
         self.used = False
+        self.unsent: bytes | memoryview = b""  # of a long request, what the socket did not take at once
         self.since = 0  # when it became idle
+        if wire is not None and sock is not None:
+            wire.add(self, sock)
+            self.alive = True
+            self.since = _clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: the connection stands."""
@@ -81,24 +92,41 @@ class Connection(asyncio.Protocol):
         self.exchange = exchange
         self.reply = exchange.reply
         payload = exchange.payload
+        exchange.sent = _clock()
         if self.sock is None:
-            exchange.sent = _clock()
             self.transport.write(payload)
             return
-        exchange.sent = _clock()
         try:
             written = self.sock.send(payload)
         except BlockingIOError:
             written = 0
-        except OSError:
-            self.transport.abort()  # connection_lost follows and reports it
+        except OSError as error:
+            if self.wire is not None:  # not from within the sending: the owner would send again from within it
+                self.wire.loop.call_soon(self.connection_lost, error)
             return
-        if written < len(payload):
-            self.transport.write(payload[written:])
+        if written < len(payload) and self.wire is not None:
+            self.unsent = memoryview(payload)[written:]
+            self.wire.watch(self.sock, room=True)
+
+    def room(self) -> None:
+        """The socket takes bytes again."""
+        if self.wire is None or self.sock is None:
+            return
+        try:
+            self.unsent = self.unsent[self.sock.send(self.unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.unsent = b""  # reading tells why
+        if not self.unsent:
+            self.wire.watch(self.sock, room=False)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes have come."""
-        now = _clock()
+        self.take(data, _clock())
+
+    def take(self, data: bytes, now: int) -> None:
+        """Bytes that were there at `now`."""
         reply = self.reply
         if reply is None:
             self.close()  # nothing was asked: the server is saying goodbye or out of step
@@ -125,8 +153,8 @@ class Connection(asyncio.Protocol):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """asyncio: the connection is gone."""
-        self.alive = False
+        """The connection is gone."""
+        self.close()
         exchange, reply = self.exchange, self.reply
         if exchange is None or reply is None:
             self.owner.lost(self)
@@ -151,8 +179,12 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close without waiting."""
         self.alive = False
+        self.unsent = b""
         if self.transport is not None:
             self.transport.abort()
+        elif self.wire is not None and self.sock is not None:
+            self.wire.drop(self.sock)
+            self.wire = None
 
     def _over(self) -> None:
         exchange, reply = self.exchange, self.reply

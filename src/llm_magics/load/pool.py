@@ -9,7 +9,9 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from llm_magics.load import wire
 from llm_magics.load.connection import BufferedConnection, Connection, Owner
+from llm_magics.load.wire import Wire
 
 _AT_ONCE = 64  # handshakes in flight: more overflow a server's listen queue
 _CONNECT_TIMEOUT = 10.0  # s
@@ -26,6 +28,7 @@ class Pool:
         self.idle: list[Connection] = []
         self.opening = 0
         self.address: tuple[int, Any] | None = None
+        self.wire = Wire(asyncio.get_running_loop()) if tls is None and wire.AVAILABLE else None
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._asking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,10 +65,11 @@ class Pool:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 async with asyncio.timeout(_CONNECT_TIMEOUT):
                     await loop.sock_connect(sock, address)
-                    plain = sock if self.tls is None else None
+                    if self.wire is not None:
+                        return Connection(self.owner, self.wire, sock)
                     kind = Connection if "uvloop" in type(loop).__module__ else BufferedConnection
                     _, connection = await loop.create_connection(
-                        lambda: kind(self.owner, plain),
+                        lambda: kind(self.owner),
                         sock=sock,
                         ssl=self.tls,
                         server_hostname=self.host if self.tls else None,
@@ -116,6 +120,8 @@ class Pool:
         for connection in self.idle:
             connection.close()
         self.idle.clear()
+        if self.wire is not None:
+            self.wire.close()
 
     async def _resolve(self) -> tuple[int, Any]:
         """The first of the name's addresses that accepts a connection (`localhost` may be ::1 or 127.0.0.1)."""

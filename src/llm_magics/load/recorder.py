@@ -105,6 +105,7 @@ class Recorder:
         for key, value in (
             ("prompt_tokens", reply.prompt_tokens),
             ("output_tokens", reply.output_tokens),
+            ("first_tokens", reply.first_tokens),
             ("cached_tokens", reply.cached_tokens),
             ("asked_tokens", exchange.asked),
             ("http_status", reply.status),

@@ -21,7 +21,7 @@ STATUSES = ("ok", "error", "cancelled")
 OK, ERROR, CANCELLED = range(3)
 
 _TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
-_COUNTS = ("prompt_tokens", "output_tokens", "cached_tokens", "asked_tokens", "http_status")
+_COUNTS = ("prompt_tokens", "output_tokens", "first_tokens", "cached_tokens", "asked_tokens", "http_status")
 _NUMBERS = ("point", "index", "repeat", "chunks")
 _WORDS = ("finish", "error")
 
@@ -50,6 +50,7 @@ class Columns:
     done: Floats
     prompt_tokens: Ints
     output_tokens: Ints
+    first_tokens: Ints
     cached_tokens: Ints
     asked_tokens: Ints
     http_status: Ints
@@ -86,7 +87,8 @@ class Columns:
     @property
     def tpot(self) -> Floats:
         """Time per output token after the first chunk, s (see `RequestRecord.tpot`); NaN where it was not seen."""
-        after_first = self.output_tokens - self.tokens_per_chunk
+        told = (self.first_tokens > 0) & (self.first_tokens < self.output_tokens)
+        after_first = self.output_tokens - np.where(told, self.first_tokens, self.tokens_per_chunk)
         took = self.last_token - self.first_token
         usable = (self.output_tokens > 0) & (self.chunks >= 2) & (after_first > 0) & (took > 0)
         return took / np.where(usable, after_first, np.nan)
@@ -180,7 +182,12 @@ class Columns:
         try:
             with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as arrays:
                 words = bytes(arrays["words"]).decode()
-                plain = {item.name: arrays[item.name] for item in fields(cls) if item.name != "words"}
+                missing = {"first_tokens": np.full(len(arrays["point"]), -1)}  # older runs lack it
+                plain = {
+                    item.name: arrays[item.name] if item.name in arrays else missing[item.name]
+                    for item in fields(cls)
+                    if item.name != "words"
+                }
         except (zlib.error, KeyError, OSError) as error:
             raise ValueError(f"the block of requests is damaged: {error}") from error
         return cls(**plain, words=tuple(words.split("\0")) if words else ())

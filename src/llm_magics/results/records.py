@@ -34,6 +34,8 @@ class RequestRecord:
         none); end of the answer.
     prompt_tokens, output_tokens, cached_tokens
         As the server's `usage` says; None where it says nothing.
+    first_tokens
+        Tokens of the first chunk with content, where the server's `usage` counts them as they come.
     chunks
         Chunks with content.
     gaps
@@ -58,6 +60,7 @@ class RequestRecord:
     done: float | None = None
     prompt_tokens: int | None = None
     output_tokens: int | None = None
+    first_tokens: int | None = None
     cached_tokens: int | None = None
     asked_tokens: int | None = None
     chunks: int = 0
@@ -81,15 +84,18 @@ class RequestRecord:
     def tpot(self) -> float | None:
         """Time per output token after the first chunk, s: (t_last - t_first) / (n - n_first_chunk).
 
-        Tokens of the first chunk are not told apart by servers; a stream of n tokens in c chunks is taken to carry
-        n/c in each, which is exact for one token a chunk and for a fixed stream interval. None when all chunks came at
-        one instant: then no pace was seen.
+        Most servers do not count the tokens of the first chunk apart (`first_tokens`): a stream of n tokens in c
+        chunks is then taken to carry n/c in each, which is exact for one token a chunk and for a fixed stream
+        interval. None when all chunks came at one instant: then no pace was seen.
         """
         if self.first_token is None or self.last_token is None or not self.output_tokens or self.chunks < 2:
             return None
         if self.last_token <= self.first_token:
             return None
-        after_first = self.output_tokens - self.output_tokens / self.chunks
+        first = self.first_tokens or 0
+        after_first = self.output_tokens - (
+            first if 0 < first < self.output_tokens else self.output_tokens / self.chunks
+        )
         return (self.last_token - self.first_token) / after_first if after_first > 0 else None
 
     @property

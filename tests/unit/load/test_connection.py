@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_magics.load import wire
 from llm_magics.load.connection import BufferedConnection, Connection, Exchange
+from llm_magics.load.wire import Wire as Cable
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -22,7 +30,7 @@ class Wire:
         self.ends: list[Exchange] = []
         self.again: list[Exchange] = []
         self.idle_losses = 0
-        self.connection = kind(self, None)
+        self.connection = kind(self)
         self.connection.connection_made(self)  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> None:
@@ -62,12 +70,12 @@ def test_sends_what_it_was_given_and_stamps_it() -> None:
 def test_a_chunk_a_read_takes_the_short_way() -> None:
     wire = Wire()
     exchange = wire.ask()
-    wire.connection.data_received(HEAD + event("a"))
+    wire.connection.data_received(HEAD + event("a") + event("a"))
     tail = exchange.reply.tail
     assert tail is not None
     for text in ("b", "c", "d"):
         wire.connection.data_received(event(text))
-    assert len(exchange.reply.stamps) == 4
+    assert len(exchange.reply.stamps) == 5
     assert exchange.reply.tail is tail  # untouched: `feed` would have set it anew
     wire.connection.data_received(event("", "stop") + b"0\r\n\r\n")
     assert wire.ends == [exchange]
@@ -153,3 +161,141 @@ def test_standard_library_variant_reads_the_same() -> None:
         view.get_buffer(-1)[: len(data)] = data
         view.buffer_updated(len(data))
     assert (len(exchange.reply.stamps), wire.ends) == (2, [exchange])
+
+
+class Server:
+    """A listening socket, a connection to it that a wire reads, and an owner that takes notes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, streams: int = 1) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.wire = Cable(loop)
+        self.ends: list[Exchange] = []
+        self.again: list[Exchange] = []
+        self.idle_losses = 0
+        self.pairs = [self._pair() for _ in range(streams)]
+
+    def _pair(self) -> tuple[Connection, socket.socket]:
+        mine = socket.create_connection(self.listener.getsockname())
+        mine.setblocking(False)
+        return Connection(self, self.wire, mine), self.listener.accept()[0]
+
+    def ended(self, connection: Connection, exchange: Exchange) -> None:
+        self.ends.append(exchange)
+
+    def unused(self, connection: Connection, exchange: Exchange) -> None:
+        self.again.append(exchange)
+
+    def lost(self, connection: Connection) -> None:
+        self.idle_losses += 1
+
+    def close(self) -> None:
+        for connection, theirs in self.pairs:
+            connection.close()
+            theirs.close()
+        self.wire.close()
+        self.listener.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(2_000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came true")
+
+
+def on_a_wire(scene: Callable[[Server], Coroutine[Any, Any, None]], streams: int = 1) -> None:
+    async def play() -> None:
+        server = Server(asyncio.get_running_loop(), streams)
+        try:
+            await scene(server)
+        finally:
+            server.close()
+
+    asyncio.run(play())
+
+
+linux = pytest.mark.skipif(not wire.AVAILABLE, reason="no epoll: asyncio reads the connections")
+
+
+@linux
+def test_a_wire_reads_many_connections_and_mixes_up_none() -> None:
+    async def scene(server: Server) -> None:
+        asked = []
+        for number, (connection, theirs) in enumerate(server.pairs):
+            asked.append(Exchange(number, 1, b"POST", 8))
+            connection.send(asked[-1])
+            assert theirs.recv(10) == b"POST"
+        for count in range(1, 6):
+            for number, (_, theirs) in enumerate(server.pairs):
+                if number >= count:
+                    theirs.sendall((HEAD if count == 1 else b"") + event("a"))
+            await asyncio.sleep(0.001)
+        for _, theirs in server.pairs:
+            theirs.sendall((HEAD if theirs is server.pairs[0][1] else b"") + event("", "stop") + b"0\r\n\r\n")
+        await until(lambda: len(server.ends) == len(server.pairs))
+        assert [len(each.reply.stamps) for each in asked] == [min(number, 5) for number in range(8)]
+        for each in asked:
+            times = [each.sent, *each.reply.stamps, each.reply.done]
+            assert times == sorted(times)
+
+    on_a_wire(scene, streams=8)
+
+
+@linux
+def test_a_wire_reads_what_came_before_the_end_and_then_the_end() -> None:
+    async def scene(server: Server) -> None:
+        ((connection, theirs),) = server.pairs
+        exchange = Exchange(0, 1, b"POST", 8)
+        connection.send(exchange)
+        assert theirs.recv(10) == b"POST"  # closing with bytes unread would be a reset
+        theirs.sendall(HEAD + event("a" * 200_000) + event("b"))
+        theirs.close()
+        await until(lambda: bool(server.ends))
+        assert len(exchange.reply.stamps) == 2
+        assert "in the middle" in str(exchange.reply.error)
+        assert not connection.alive
+
+    on_a_wire(scene)
+
+
+@linux
+def test_a_wire_writes_a_long_request_as_the_server_takes_it() -> None:
+    async def scene(server: Server) -> None:
+        ((connection, theirs),) = server.pairs
+        exchange = Exchange(0, 1, b"x" * 12_000_000, 8)
+        connection.send(exchange)
+        theirs.setblocking(False)
+        got = 0
+
+        def take() -> bool:
+            nonlocal got
+            with suppress(BlockingIOError):
+                while True:
+                    got += len(theirs.recv(1 << 20))
+            return got >= 12_000_000
+
+        await until(take)
+        theirs.sendall(HEAD + event("a", "stop") + b"0\r\n\r\n")
+        await until(lambda: bool(server.ends))
+        assert exchange.reply.error is None
+        assert got == 12_000_000
+
+    on_a_wire(scene)
+
+
+@linux
+def test_a_reset_and_an_idle_loss_are_told() -> None:
+    async def scene(server: Server) -> None:
+        (first, one), (_, other) = server.pairs
+        exchange = Exchange(0, 1, b"POST", 8)
+        first.send(exchange)
+        one.sendall(HEAD + event("a"))
+        await until(lambda: len(exchange.reply.stamps) == 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.close()
+        other.close()
+        await until(lambda: bool(server.ends) and server.idle_losses == 1)
+        assert "reset" in str(exchange.reply.error).lower()
+
+    on_a_wire(scene, streams=2)

@@ -62,7 +62,7 @@ def simulated_run(
         warmup=np.zeros(requests, dtype=np.bool_), status=np.zeros(requests, dtype=np.int8),
         intended=intended, sent=intended, first_byte=intended + first, first_token=intended + first, last_token=last,
         done=last, prompt_tokens=zeros + 128, output_tokens=zeros + tokens, cached_tokens=none, asked_tokens=none,
-        http_status=none, finish=none, error=none,
+        http_status=none, first_tokens=none, finish=none, error=none,
         gap_start=np.arange(requests + 1) * (tokens - 1),
         gaps=np.repeat(stream_time / (tokens - 1) * 1e6, tokens - 1).astype(np.int32),
     )  # fmt: skip
