@@ -25,6 +25,7 @@ from llm_magics.load.measure import measure
 from llm_magics.load.progress import Progress
 from llm_magics.results import spool as reading
 from llm_magics.spec.workload import Workload
+from llm_magics.views.bench_progress import BenchProgress
 
 CODE = """
 import signal
@@ -137,6 +138,77 @@ def test_killed_worker_is_said_and_what_it_wrote_is_kept(api: ScriptedApi, tmp_p
     run = reading.read(tmp_path / "spool")
     assert run.status == "failed"
     assert len(run.requests) >= 3
+
+
+def test_several_workers_make_one_run(api: ScriptedApi, tmp_path: Path) -> None:
+    alone, shared = ({"workers": 1}, {"workers": 3})
+    sent = []
+    for number, workers in enumerate((alone, shared)):
+        api.prompts.clear()
+        work = Workload(concurrency=[3, 4], requests=8, input_tokens=20, output_tokens=4, warmup=2, **workers)
+        status = measure(Endpoint(api.url, "m"), work, tmp_path / f"spool{number}", header={}, salt=7)
+        assert status == "complete"
+        sent.append(sorted(api.prompts))
+        run = reading.read(tmp_path / f"spool{number}")
+        assert run.status == "complete"
+        assert [sorted(run.at(point).index.tolist()) for point in (0, 1)] == [list(range(2, 10))] * 2
+        assert [audit.workers for audit in run.audits] == [workers["workers"]] * 2
+        assert len(run.windows) == 2
+        for point, window in enumerate(run.windows):
+            assert window.start <= run.at(point).sent.min() <= run.at(point).done.max() <= window.end
+    assert sent[0] == sent[1]  # the same bytes, however many made them
+
+
+def test_one_of_several_workers_killed_ends_the_load_and_keeps_what_all_wrote(api: ScriptedApi, tmp_path: Path) -> None:
+    def kill(progress: Progress) -> None:
+        if progress.done >= 12 and len(found := workers(os.getpid())) == 3:
+            found[1].kill()
+
+    work = Workload(concurrency=6, requests=100_000, input_tokens=20, output_tokens=4, warmup=0, workers=3)
+    with pytest.raises(LoadError, match="ended unexpectedly"):
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=kill)
+    until(lambda: not workers(os.getpid()))
+    run = reading.read(tmp_path / "spool")
+    assert run.status == "failed"
+    assert len({index % 3 for index in run.measured.index[run.measured.status == 0]}) == 3
+    sent = len(api.prompts)
+    time.sleep(0.5)
+    assert len(api.prompts) == sent
+
+
+def test_cancelling_several_workers_keeps_what_all_measured(api: ScriptedApi, tmp_path: Path) -> None:
+    cancel = threading.Event()
+
+    def stop_after_some(progress: Progress) -> None:
+        if progress.done >= 8:
+            cancel.set()
+
+    work = Workload(concurrency=4, requests=100_000, input_tokens=20, output_tokens=4, warmup=0, workers=2)
+    status = measure(
+        Endpoint(api.url, "m"), work, tmp_path / "spool", header={}, on_progress=stop_after_some, cancel=cancel
+    )
+    assert status == "cancelled"
+    check_partial(tmp_path / "spool")
+
+
+def test_a_queue_that_does_not_end_is_left_and_counted(tmp_path: Path) -> None:
+    def hopeless(talk: Talk) -> None:
+        if talk.number % 2:
+            talk.stall()
+        talk.start()
+        talk.words(talk.tokens)
+        talk.finish()
+
+    seen: list[Progress] = []
+    work = Workload(rate=20.0, arrival="constant", requests=8, input_tokens=20, output_tokens=4, warmup=0, drain=1.0)
+    with ScriptedApi(hopeless).running() as server:
+        status = measure(Endpoint(server.url, "m"), work, tmp_path / "spool", header={}, on_progress=seen.append)
+    assert status == "complete"
+    run = reading.read(tmp_path / "spool")
+    assert sorted(run.measured.status.tolist()) == [0] * 4 + [2] * 4
+    assert any("does not carry this rate" in flag for flag in run.flags)
+    assert any(progress.draining is not None and progress.draining <= 1.0 for progress in seen)
+    assert "has" in str(BenchProgress("s", next(each for each in seen if each.draining is not None)))
 
 
 def test_a_display_that_fails_stops_the_load(api: ScriptedApi, tmp_path: Path) -> None:

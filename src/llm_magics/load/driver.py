@@ -24,6 +24,7 @@ _BURST = 16  # sends between two looks at the network
 _AHEAD = 20_000_000  # ns before it is due that an open loop opens the connection for a request
 _MOST_AHEAD = 64
 _TRANSIENT = frozenset({408, 425, 429})  # what a server refuses now and may take later
+_LEAST_DRAIN = 60.0  # s after the last arrival that answers have at least; else twice as long as arrivals took
 _PAUSE = 0.1  # s that a stream rests after an error, where a clock and not a count ends the point
 
 
@@ -39,6 +40,7 @@ class Driver:
         *,
         patience: int = 0,
         on_hopeless: Callable[[str], None] | None = None,
+        drain: float | None = None,
     ) -> None:
         self.loop = loop
         self.reply = reply
@@ -49,6 +51,7 @@ class Driver:
         self.stopped = False
         self.patience = patience  # requests that may be refused alike from the start on; 0 for any number
         self.on_hopeless = on_hopeless
+        self.drain = drain  # s after an open loop's last arrival; None: as `_LEAST_DRAIN` says
         self._refusals: list[int] | None = []  # HTTP statuses; None once anything else has come back
         self.errors = 0
         self.done = 0
@@ -59,6 +62,9 @@ class Driver:
         self._held_at = 0
         self._held_since: tuple[int, int] | None = None
         self.held = 0.0
+        self._starts: list[int] = []
+        self._cursor = 0
+        self._closed = self._warmup = False
         self._alarm = Alarm(loop, self._due)
         self._idle: asyncio.Future[None] | None = None
 
@@ -98,6 +104,35 @@ class Driver:
         """End everything now; what is in flight is recorded as cancelled."""
         self.stopped = True
         self._alarm.close()
+        self._abandon()
+
+    def expire(self) -> None:
+        """Give up on requests that took longer than the time-out."""
+        oldest = _clock() - int(self.timeout * 1e9)
+        for exchange, connection in list(self.flying.items()):
+            if connection is not None and exchange.sent and exchange.sent < oldest:
+                connection.abandon(self._too_late(exchange))
+
+    @property
+    def draining(self) -> float | None:
+        """Seconds that requests in flight still have after an open loop's last arrival; None before it."""
+        if self.stopped or self._closed or self._warmup or self._cursor < len(self._starts) or not self.flying:
+            return None
+        limit = self.drain
+        if limit is None:
+            limit = max(_LEAST_DRAIN, 2 * (self._starts[-1] - self._starts[0]) / 1e9)
+        return max(0.0, limit - (_clock() - self._starts[-1]) / 1e9)
+
+    def give_up_waiting(self) -> None:
+        """End a step whose server is still busy with its queue long after the last arrival; what is left is cancelled.
+
+        A rate beyond what a server carries leaves a queue that grows with the test, and takes longer than it to empty.
+        """
+        if self.draining == 0.0:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        """What is in flight is recorded as cancelled."""
         for exchange, connection in list(self.flying.items()):
             if connection is not None:
                 connection.exchange = connection.reply = None
@@ -106,13 +141,6 @@ class Driver:
         self.flying.clear()
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-
-    def expire(self) -> None:
-        """Give up on requests that took longer than the time-out."""
-        oldest = _clock() - int(self.timeout * 1e9)
-        for exchange, connection in list(self.flying.items()):
-            if connection is not None and exchange.sent and exchange.sent < oldest:
-                connection.abandon(self._too_late(exchange))
 
     def _too_late(self, exchange: Exchange) -> str:
         what = "the answer did not end" if exchange.reply.first_byte else "no answer"

@@ -1,4 +1,4 @@
-"""One run, seen from the process that wants it: plan, start the worker, follow it, always end with a readable spool.
+"""One run, seen from the process that wants it: plan, start the workers, follow them, always end with a readable spool.
 
 The caller may be a notebook's kernel: it can be interrupted at any moment (what was measured is kept) or killed (the
 worker sees its stdin end, stops the load and closes the spool). Nothing here is on the hot path.
@@ -10,12 +10,9 @@ import fcntl
 import json
 import os
 import secrets
-import selectors
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,14 +22,12 @@ from llm_magics.load.arrivals import digest, schedule, stagger
 from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint, headers
 from llm_magics.load.progress import Follower, Progress
+from llm_magics.load.sharing import most_workers, workers_for
+from llm_magics.load.workers import Workers
 from llm_magics.results.records import SPOOL_SCHEMA
 from llm_magics.spec.workload import Workload
 
-_GRACE = 10.0  # s for a cancelled worker to write what it has
 _SAMPLE = 0.4  # s between two looks at the server's own metrics
-_LOOK = 0.1  # s between two looks at `cancel`
-_NOT_RECORDED = 4
-_REFUSED = 5
 _SPARE_DESCRIPTORS = 64
 
 
@@ -86,138 +81,49 @@ def measure(
     )
     plan = {
         "origin": origin, "host": where.host, "port": where.port, "tls": where.tls, "head": head,
-        "timeout": workload.timeout, "recipe": made, "steps": steps, "protocol": endpoint.protocol.key,
+        "timeout": workload.timeout, "drain": workload.drain, "recipe": made, "steps": steps,
+        "protocol": endpoint.protocol.key,
     }  # fmt: skip
     record = _open_spool(
         spool, {"started": time.time(), "workload": workload.model_dump(), **header}, workload, steps, notes
     )
+    workers, sampler, clean = None, None, False
     try:
-        run = _Run(plan, [point.label for point in workload.points], endpoint, on_progress, record)
-        status = run.follow(cancel)
-    except BaseException as error:
-        _close(record, origin, "failed", str(error))
-        raise
-    _close(record, origin, "cancelled", None)
-    return status
-
-
-class _Run:
-    """The worker process, while it runs."""
-
-    def __init__(
-        self,
-        plan: dict[str, Any],
-        labels: list[str],
-        endpoint: Endpoint,
-        on_progress: Callable[[Progress], None] | None,
-        record: int,
-    ) -> None:
-        self.follower = Follower(plan["steps"], labels)
-        self.on_progress = on_progress
-        self.endpoint = endpoint
-        self.over = threading.Event()
-        self._talking = threading.Lock()
-        self.worker = subprocess.Popen(
-            [sys.executable, "-m", "llm_magics.load.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(record,),
-            start_new_session=True,  # an interrupt from the terminal reaches the caller alone, who decides
-        )
-        self._errors: list[bytes] = []
-        threading.Thread(target=self._collect_errors, daemon=True).start()
-        self._say(json.dumps({**plan, "spool": record}).encode())
-
-    def follow(self, cancel: threading.Event | None) -> str:
-        """Wait for the end, passing on progress; the status of the run."""
-        sampler = None
-        if self.endpoint.sample is not None:
-            sampler = threading.Thread(target=self._sample, daemon=True)
+        count = min(_workers(workload, steps, where.host), most_workers(steps))
+        workers = Workers(plan, count, record)
+        if endpoint.sample is not None:
+            sampler = _Sampler(endpoint.sample, workers.sample)
             sampler.start()
-        try:
-            try:
-                self._watch(cancel)
-            except KeyboardInterrupt:
-                self._end()
-        finally:
-            self.over.set()
-            self._end()
-        code = self.worker.returncode
-        if code == 0:
-            return "complete"
-        if code == 3:
-            return "cancelled"
-        if code == _REFUSED:
-            return "failed"
-        said = b"".join(self._errors).decode("utf-8", "replace").strip()
-        if code == _NOT_RECORDED:
-            raise LoadError(
-                "The measurements could not be written.", why=said, then="free some space; what was written is kept"
-            )
-        raise LoadError(
-            f"The load generator ended unexpectedly (exit {code}).",
-            why="\n".join(said.splitlines()[-8:]),
-            then="run it again; what was measured until then is kept",
-        )
+        follower = Follower(steps, [point.label for point in workload.points])
+        show = None if on_progress is None else lambda line: on_progress(follower.read(line))
+        status = workers.follow(show, cancel)
+        clean = True
+        return status
+    except BaseException as error:
+        if workers is not None:
+            workers.end()
+        _close(record, origin, str(error))
+        raise
+    finally:
+        if sampler is not None:
+            sampler.over.set()
+        if clean:
+            os.close(record)
 
-    def _watch(self, cancel: threading.Event | None) -> None:
-        stdout = self.worker.stdout
-        if stdout is None:
-            return
-        os.set_blocking(stdout.fileno(), False)
-        pending = b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            while True:
-                if cancel is not None and cancel.is_set():
-                    self._end()
-                    return
-                if not selector.select(_LOOK):
-                    continue
-                data = os.read(stdout.fileno(), 65_536)
-                if not data:
-                    return
-                *lines, pending = (pending + data).split(b"\n")
-                if lines and self.on_progress is not None:
-                    self.on_progress(self.follower.read(json.loads(lines[-1])))
 
-    def _end(self) -> None:
-        """End of stdin: the worker stops its load, writes what it has and goes. A second interrupt kills it."""
-        try:
-            with self._talking, suppress(OSError):
-                if self.worker.stdin is not None:
-                    self.worker.stdin.close()
-            self.worker.wait(_GRACE)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            self.worker.kill()
-            self.worker.wait()
-        if self.worker.stdout is not None:
-            self.worker.stdout.close()
+class _Sampler(threading.Thread):
+    """Looks at the server's own metrics while a run goes on; whatever goes wrong here must not hurt the run."""
 
-    def _sample(self) -> None:
-        """Look at the server's own metrics on the run's clock; whatever goes wrong here must not hurt the run."""
-        sample = self.endpoint.sample
-        while sample is not None and not self.over.is_set():
-            try:
-                values = {key: float(value) for key, value in sample().items()}
-                row = json.dumps({"at": time.monotonic_ns(), "values": values}, allow_nan=False)
-                self._say(row.encode())
-            except Exception:  # noqa: BLE001, S110 - the server's metrics are a courtesy
-                pass
+    def __init__(self, sample: Callable[[], Mapping[str, float]], tell: Callable[[dict[str, float]], None]) -> None:
+        super().__init__(daemon=True)
+        self.sample, self.tell = sample, tell
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            with suppress(Exception):
+                self.tell({key: float(value) for key, value in self.sample().items()})
             self.over.wait(_SAMPLE)
-
-    def _say(self, line: bytes) -> None:
-        with self._talking, suppress(OSError, ValueError):
-            if self.worker.stdin is not None:
-                self.worker.stdin.write(line + b"\n")
-                self.worker.stdin.flush()
-
-    def _collect_errors(self) -> None:
-        if self.worker.stderr is not None:
-            with self.worker.stderr as stderr:
-                for line in stderr:
-                    self._errors = [*self._errors[-50:], line]
 
 
 def _steps(workload: Workload) -> list[dict[str, Any]]:
@@ -242,6 +148,13 @@ def _steps(workload: Workload) -> list[dict[str, Any]]:
                 step |= {"times": times, "requests": len(times), "connections": at_once}
             steps.append(step)
     return steps
+
+
+def _workers(workload: Workload, steps: list[dict[str, Any]], host: str) -> int:
+    if workload.workers != "auto":
+        return int(workload.workers)
+    local = host in ("127.0.0.1", "::1", "localhost")
+    return workers_for(steps, workload.output_tokens, local=local)
 
 
 def _check_descriptors(steps: list[dict[str, Any]]) -> None:
@@ -288,15 +201,12 @@ def _open_spool(
     return record
 
 
-def _close(record: int, origin: int, status: str, error: str | None) -> None:
-    """Release the spool; one whose worker died gets its end row here, so that nobody waits for it."""
+def _close(record: int, origin: int, error: str) -> None:
+    """Release the spool of a run that broke: its end row says so, and nobody waits for it."""
     with suppress(OSError):
         size = os.fstat(record).st_size
-        last = os.pread(record, 4096, max(0, size - 4096))
-        if b'"kind":"end"' not in last[last.rfind(b"\n", 0, -1) + 1 :]:
-            end = {"kind": "end", "status": status, "duration": (time.monotonic_ns() - origin) / 1e9}
-            if error:
-                end["error"] = error
-            line = json.dumps(end, separators=(",", ":")).encode() + b"\n"
-            os.write(record, line if last.endswith(b"\n") else b"\n" + line)
+        last = os.pread(record, 1, max(0, size - 1))
+        end = {"kind": "end", "status": "failed", "duration": (time.monotonic_ns() - origin) / 1e9, "error": error}
+        line = json.dumps(end, separators=(",", ":")).encode() + b"\n"
+        os.write(record, line if last == b"\n" else b"\n" + line)
     os.close(record)

@@ -25,6 +25,8 @@ class Progress:
         Seconds since the load began; seconds the whole run is expected to take, None while nobody can know.
     ttft, tokens_per_s
         Mean time to first token (s) and output tokens/s over the last quarter second; ttft is None when none ended.
+    draining
+        Nothing more is sent: seconds that what is in flight still has to end; None before.
     """
 
     point: int
@@ -40,6 +42,7 @@ class Progress:
     expected: float | None
     ttft: float | None
     tokens_per_s: float
+    draining: float | None = None
 
 
 class Follower:
@@ -78,6 +81,7 @@ class Follower:
             expected=self._expected(line["done"], now),
             ttft=line["ttft"],
             tokens_per_s=line["tokens_per_s"],
+            draining=line.get("draining"),
         )
 
     def _expected(self, done: int, now: float) -> float | None:
@@ -92,6 +96,19 @@ class Follower:
             current = here * max(1.0, wanted / ended) if ended else self._took[-1]
         later = [_scheduled(item) or current for item in self.steps[self._step + 1 :]]
         return sum(self._took) + max(current, here) + sum(later)
+
+
+def together(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The lines of several workers as one: sums, the step of the last, TTFT weighted by what it was measured on."""
+    if len(lines) == 1:
+        return lines[0]
+    first = sum(line["fresh"] for line in lines)
+    return {
+        "step": min(line["step"] for line in lines),
+        **{key: sum(line[key] for line in lines) for key in ("done", "errors", "in_flight", "tokens_per_s")},
+        "ttft": sum(line["ttft"] * line["fresh"] for line in lines if line["fresh"]) / first if first else None,
+        "draining": max((line["draining"] for line in lines if line["draining"] is not None), default=None),
+    }
 
 
 def _scheduled(step: dict[str, Any]) -> float | None:

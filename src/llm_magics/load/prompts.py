@@ -88,12 +88,16 @@ class Recipe:
 
 
 class Stock:
-    """Requests of one step made ahead, in order; refilled while the loop has nothing better to do."""
+    """Requests of one step made ahead, in order; refilled while the loop has nothing better to do.
 
-    def __init__(self, recipe: Recipe, step: int, total: int | None) -> None:
+    `share` is (k, n): of the step's requests those whose number leaves k when divided by n.
+    """
+
+    def __init__(self, recipe: Recipe, step: int, total: int | None, share: tuple[int, int] = (0, 1)) -> None:
         self.recipe = recipe
         self.step = step
         self.total = total
+        self.share = share
         self.made = 0
         self.taken = 0
         self.size = 0
@@ -116,12 +120,15 @@ class Stock:
             self._make()
         payload, asked = self.ready.popleft()
         self.size -= len(payload)
-        index = self.taken
+        index = self._number(self.taken)
         self.taken += 1
         return index, payload, asked
 
     def _make(self) -> None:
-        made = self.recipe.request(self.step, self.made)
+        made = self.recipe.request(self.step, self._number(self.made))
         self.ready.append(made)
         self.size += len(made[0])
         self.made += 1
+
+    def _number(self, mine: int) -> int:
+        return self.share[0] + mine * self.share[1]

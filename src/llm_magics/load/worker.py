@@ -3,6 +3,7 @@
 It is its own process so that the kernel's work, its garbage and its own loop cannot blur a time stamp. The plan comes
 as one line on stdin (never in argv: it holds the API key), after it the server's samples to be recorded; the end of
 stdin means stop: the user cancelled, or the kernel is dead. Four times a second a line of progress goes to stdout.
+Where several workers share a load, each tells that it is ready for a step and is told the moment at which all begin.
 Exit status: 0 complete, 3 cancelled, 4 could not record, 5 given up because the server refused all of the first
 requests.
 """
@@ -46,7 +47,7 @@ class Session:
         patience = _PATIENCE_WITH_ROWS if plan["recipe"].get("rows") else _PATIENCE
         self.driver = Driver(
             self.loop, self.recorder, plan["timeout"], PROTOCOLS[plan["protocol"]].reply,
-            patience=patience, on_hopeless=self._give_up,
+            patience=patience, on_hopeless=self._give_up, drain=plan.get("drain"),
         )  # fmt: skip
         self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
         self.stock: Stock | None = None
@@ -61,6 +62,8 @@ class Session:
         self._seen = (0, 0, 0, time.monotonic())
         self._progress = True
         self._filling: asyncio.Task[None] | None = None
+        self.share: tuple[int, int] = tuple(plan.get("share", (0, 1)))
+        self._start: asyncio.Future[int] | None = None
 
     async def run(self) -> int:
         """Measure every step; the exit status."""
@@ -104,7 +107,7 @@ class Session:
         count: int | None = step["requests"]
         at_once = min(step["streams"], count or step["streams"]) if closed else step["connections"]
         total = None if count is None else count + warmup
-        self.stock = stock = Stock(self.recipe, self.number, total)
+        self.stock = stock = Stock(self.recipe, self.number, total, self.share)
         stock.fill(0.05 if closed else 1.0)
         if driver.pool is None or self.cancelled:
             return
@@ -125,12 +128,15 @@ class Session:
         await self._connect(at_once)
         if self._stopping():
             return
+        start = await self._together()
+        if self._stopping():
+            return
         recorder = self.recorder
         recorder.chunks = recorder.content_reads = 0
         del driver.send_lag[:], self.heart.lateness[:]
-        busy, start = time.process_time(), time.monotonic_ns() + _LEAD
+        busy = time.process_time()
         if closed:
-            starts = ramp(start, step["streams"], step["stagger"])
+            starts = ramp(start + round(step.get("first", 0.0) * 1e9), step["streams"], step["stagger"])
         else:
             starts = [start + round(time_ * 1e9) for time_ in step["times"]]
         until = start + round(step["duration"] * 1e9) if closed and step["duration"] is not None else None
@@ -154,6 +160,14 @@ class Session:
         )  # fmt: skip
         self._flush()
 
+    async def _together(self) -> int:
+        """The moment (ns) at which the step begins, on all workers alike."""
+        if self.share[1] == 1:
+            return time.monotonic_ns() + _LEAD
+        self._start = self.loop.create_future()
+        self._tell({"ready": self.number})
+        return await self._start
+
     async def _connect(self, wanted: int) -> None:
         """Have so many connections open; cut short by `cancel`."""
         if self.driver.pool is not None and not self.cancelled:
@@ -171,6 +185,8 @@ class Session:
             self.driver.stop()
             if self._filling is not None:
                 self._filling.cancel()
+            if self._start is not None and not self._start.done():
+                self._start.set_result(0)
 
     def _give_up(self, why: str) -> None:
         """A run of which every request is refused is not worth its hours: it ends, with the server's words."""
@@ -190,6 +206,10 @@ class Session:
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
             sample = orjson.loads(line)
+            if "go" in sample:
+                if self._start is not None and not self._start.done():
+                    self._start.set_result(sample["go"])
+                continue
             self.recorder.row({"kind": "server", "t": self.recorder.seconds(sample["at"]), "values": sample["values"]})
 
     def _beat(self, count: int) -> None:
@@ -198,6 +218,7 @@ class Session:
             self.stock.fill(0.0003)
         if count % _BEATS == 0:
             self.driver.expire()
+            self.driver.give_up_waiting()
             self._flush()
             self._publish()
             if os.getppid() != self._parent:  # a forked child of the kernel may hold stdin open
@@ -226,9 +247,15 @@ class Session:
             "errors": driver.errors,
             "in_flight": len(driver.flying),
             "ttft": (driver.ttft_sum - then_sum) / fresh / 1e9 if fresh else None,
+            "fresh": fresh,
             "tokens_per_s": max(0.0, chunks - then_chunks) * per_chunk / max(now - then, 1e-6),
+            "draining": driver.draining,
         }
         self._seen = (driver.ttft_sum, driver.ttft_count, chunks, now)
+        self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        """A line for the parent; dropped when it does not read (a pipe holds hundreds of them)."""
         try:
             os.write(1, orjson.dumps(line) + b"\n")
         except BlockingIOError:

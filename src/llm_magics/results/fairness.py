@@ -19,7 +19,7 @@ TOKENS = 0.01  # share by which mean tokens in or out may differ
 CACHED = 0.05  # share of prompt tokens by which cache hits may differ
 
 _SAMPLING = ("temperature", "ignore_eos", "extra_body", "endpoint")
-_APART = ("seed", "slo", "timeout", "data", *_SAMPLING)
+_APART = ("seed", "slo", "timeout", "drain", "workers", "data", *_SAMPLING)
 _GENERATED = ("random", "prefix")
 _MACHINE = ("system", "cores", "gpu", "driver", "host")
 

@@ -34,7 +34,10 @@ def flags(run: Run) -> list[str]:
         ended = "was cancelled" if run.status == "cancelled" else "did not reach its end"
         found.append(f"partial: the run {ended}; what was measured until then is shown")
     for summary in run.points:
-        found += [f"at {summary.get('label') or 'the only point'}: {each}" for each in _of_summary(summary)]
+        found += [
+            f"at {summary.get('label') or 'the only point'}: {each}"
+            for each in _of_summary(summary, partial=run.partial)
+        ]
         if run.given is None:
             found += [f"at {summary['label']}: {each}" for each in _of_requests(run, summary["point"], summary)]
     if run.given is None and not len(run.measured):
@@ -50,13 +53,18 @@ def overloaded(run: Run) -> bool:
     return any(audit.core > CORE or audit.loop_lag_p99 > LOOP_LAG for audit in run.audits)
 
 
-def _of_summary(summary: Mapping[str, Any]) -> Iterator[str]:
+def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:
     ended = (summary.get("completed") or 0) + (summary.get("failed") or 0)
     if summary.get("failed"):
         words = summary.get("errors") or {}
         most = next(iter(words), "")
         why = f', most often "{most[:120]}"' if most else ""
         yield f"{summary['failed']} of {ended} requests failed{why}"
+    if summary.get("cancelled") and not partial:
+        yield (
+            f"{summary['cancelled']} requests were still unanswered when the waiting ended after the last arrival "
+            "(`drain`): the server does not carry this rate"
+        )
     if (core := summary.get("client_core")) is not None and core > CORE:
         yield f"the load generator used {core:.0%} of a core: latencies may be its own"
     if (lag := summary.get("client_loop_lag_ms")) is not None and lag > LOOP_LAG * 1e3:

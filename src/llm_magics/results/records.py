@@ -2,11 +2,13 @@
 
 The load generator appends these to a spool file as requests end; the parent reads the same file for live progress, and
 a run whose kernel was killed is recovered from it. So the format is this module's, one JSON document a line:
-first the header, then rows in any order, last (if the run ended by itself) the end.
+first the header, then rows in any order, last (if the run ended by itself) the end. Workers that share a load write
+to one file, each its own window, audit and end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -124,6 +126,12 @@ class PointWindow:
     start: float
     end: float
 
+    @classmethod
+    def of_all(cls, windows: Sequence[PointWindow]) -> PointWindow:
+        """The window of a repetition that several workers shared."""
+        start, end = min(window.start for window in windows), max(window.end for window in windows)
+        return cls(windows[0].point, windows[0].repeat, start, end)
+
     def to_json(self) -> dict[str, Any]:
         """The window as a spool row."""
         return {"kind": "window", **asdict(self)}
@@ -145,6 +153,23 @@ class Audit:
     chunks_per_read: float
     held: float
     workers: int = 1
+
+    @classmethod
+    def of_all(cls, audits: Sequence[Audit]) -> Audit:
+        """What the workers that shared one repetition say together: the worst of each figure, and sums."""
+        first = audits[0]
+        if len(audits) == 1:
+            return first
+        return cls(
+            first.point,
+            first.repeat,
+            core=max(audit.core for audit in audits),
+            loop_lag_p99=max(audit.loop_lag_p99 for audit in audits),
+            send_lag_p99=max(audit.send_lag_p99 for audit in audits),
+            chunks_per_read=sum(audit.chunks_per_read for audit in audits) / len(audits),
+            held=sum(audit.held for audit in audits),
+            workers=sum(audit.workers for audit in audits),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The audit as a spool row."""

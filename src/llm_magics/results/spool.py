@@ -56,8 +56,8 @@ def read(path: str | Path) -> Run:
     run = Run(
         fields,
         parsed.builder.columns(),
-        windows=parsed.windows,
-        audits=parsed.audits,
+        windows=[PointWindow.of_all(each) for each in parsed.windows.values()],
+        audits=[Audit.of_all(each) for each in parsed.audits.values()],
         samples=parsed.samples,
         status=parsed.status,
         notes=parsed.notes(),
@@ -71,8 +71,8 @@ class _Rows:
 
     def __init__(self) -> None:
         self.builder = Builder()
-        self.windows: list[PointWindow] = []
-        self.audits: list[Audit] = []
+        self.windows: dict[tuple[int, int], list[PointWindow]] = {}  # of each repetition, one of every worker
+        self.audits: dict[tuple[int, int], list[Audit]] = {}
         self.samples: list[ServerSample] = []
         self.status = "failed"
         self.error = ""
@@ -86,14 +86,18 @@ class _Rows:
             if kind == "request":
                 self.builder.add(row)
             elif kind == "window":
-                self.windows.append(PointWindow(row["point"], row["repeat"], row["start"], row["end"]))
+                window = PointWindow(row["point"], row["repeat"], row["start"], row["end"])
+                self.windows.setdefault((window.point, window.repeat), []).append(window)
             elif kind == "audit":
-                self.audits.append(Audit(**{key: row[key] for key in Audit.__slots__ if key in row}))
+                audit = Audit(**{key: row[key] for key in Audit.__slots__ if key in row})
+                self.audits.setdefault((audit.point, audit.repeat), []).append(audit)
             elif kind == "server":
                 self.samples.append(ServerSample(float(row["t"]), dict(row["values"])))
             elif kind == "end":
-                self.status = row["status"] if row.get("status") in _ENDS else "complete"
-                self.error, self.ended = str(row.get("error") or ""), True
+                status = row["status"] if row.get("status") in _ENDS else "complete"
+                if not self.ended or _ENDS.index(status) > _ENDS.index(self.status):
+                    self.status = status  # of several workers' ends the worst is the run's
+                self.error, self.ended = self.error or str(row.get("error") or ""), True
         except (ValueError, TypeError, KeyError, AttributeError):
             self.unreadable += not last
 

@@ -130,6 +130,10 @@ class Workload(BaseModel):
     """How often the whole sweep is measured."""
     timeout: Seconds = 600.0
     """A request that takes longer is an error."""
+    drain: Seconds | None = None
+    """Of a rate: how long answers are waited for after its last arrival (twice the test, at least a minute)."""
+    workers: Count | Literal["auto"] = "auto"
+    """Processes that make the load: one per 50,000 chunks/s, as far as cores can be spared, or a number."""
     seed: Whole = 0
     """Seed of lengths and arrivals; generated prompts get new words each run, so that no cache knows them."""
 

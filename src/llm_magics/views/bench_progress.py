@@ -58,6 +58,9 @@ class BenchProgress(Card):
     def time_line(self) -> str:
         """`12 s, about 20 s left`."""
         now = self.progress
+        if now.draining is not None and not self.stopped:
+            waiting = fmt.duration(now.draining)
+            return f"{fmt.duration(now.elapsed)}, all sent; what is in flight has {waiting} at most"
         if now.expected is None or self.stopped:
             return fmt.duration(now.elapsed)
         return f"{fmt.duration(now.elapsed)}, about {fmt.duration(max(0.0, now.expected - now.elapsed))} left"

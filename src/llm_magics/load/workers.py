@@ -1,0 +1,179 @@
+"""The worker processes of a run, seen from the process that wants it: start, start together, follow, end.
+
+They append to one spool, whose rows may come in any order; a step begins on all of them at one moment of the machine's
+monotonic clock. When one ends before its time the others are ended too: half a load is another load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from llm_magics.errors import LoadError
+from llm_magics.load.progress import together
+from llm_magics.load.sharing import share
+
+_GRACE = 10.0  # s for cancelled workers to write what they have
+_LOOK = 0.1  # s between two looks at `cancel`
+_LEAD = 5_000_000  # ns between the word to start and the start
+_COMPLETE, _CANCELLED, _NOT_RECORDED, _REFUSED = 0, 3, 4, 5
+
+
+class _Worker:
+    """One process."""
+
+    def __init__(self, plan: dict[str, Any], record: int) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "llm_magics.load.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(record,),
+            start_new_session=True,  # an interrupt from the terminal reaches the caller alone, who decides
+        )
+        self.progress: dict[str, Any] | None = None
+        self.pending = b""
+        self.errors: list[bytes] = []
+        self._talking = threading.Lock()
+        threading.Thread(target=self._collect_errors, daemon=True).start()
+        self.say(plan)
+
+    def say(self, document: dict[str, Any]) -> None:
+        """One line on the worker's stdin."""
+        with self._talking, suppress(OSError, ValueError):
+            if self.process.stdin is not None:
+                self.process.stdin.write(json.dumps(document, allow_nan=False).encode() + b"\n")
+                self.process.stdin.flush()
+
+    def hush(self) -> None:
+        """End of stdin: the worker stops its load, writes what it has and goes."""
+        with self._talking, suppress(OSError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+
+    def lines(self) -> list[dict[str, Any]] | None:
+        """What it said since the last look; None when it has nothing more to say."""
+        data = os.read(self.process.stdout.fileno(), 65_536) if self.process.stdout is not None else b""
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        return [json.loads(line) for line in lines] if data else None
+
+    def _collect_errors(self) -> None:
+        if self.process.stderr is not None:
+            with self.process.stderr as stderr:
+                for line in stderr:
+                    self.errors = [*self.errors[-50:], line]
+
+
+class Workers:
+    """All processes of a run. `plan` is that of the whole run; `count` of them share its steps."""
+
+    def __init__(self, plan: dict[str, Any], count: int, record: int) -> None:
+        self.all = [
+            _Worker(
+                {
+                    **plan,
+                    "steps": [share(step, number, count) for step in plan["steps"]],
+                    "share": [number, count],
+                    "spool": record,
+                },
+                record,
+            )
+            for number in range(count)
+        ]
+        self._waiting: dict[int, int] = {}  # step -> workers that are ready for it
+
+    def follow(self, on_progress: Callable[[dict[str, Any]], None] | None, cancel: threading.Event | None) -> str:
+        """Wait for the end, passing on progress; `complete`, `cancelled` or `failed` (refused by the server).
+
+        KeyboardInterrupt and `cancel` end the load; what was measured is kept.
+
+        Raises
+        ------
+        LoadError
+            A worker ended unexpectedly, or could not write.
+        """
+        try:
+            try:
+                self._watch(on_progress, cancel)
+            except KeyboardInterrupt:
+                self.end()
+        finally:
+            self.end()
+        return self._verdict()
+
+    def sample(self, values: dict[str, float]) -> None:
+        """The server's own metrics at this moment, to be recorded."""
+        self.all[0].say({"at": time.monotonic_ns(), "values": values})
+
+    def end(self) -> None:
+        """Let all of them stop and write what they have. A second interrupt kills them."""
+        for worker in self.all:
+            worker.hush()
+        until = time.monotonic() + _GRACE
+        for worker in self.all:
+            try:
+                worker.process.wait(max(0.0, until - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                until = 0.0
+                worker.process.kill()
+                worker.process.wait()
+            if worker.process.stdout is not None:
+                worker.process.stdout.close()
+
+    def _watch(self, on_progress: Callable[[dict[str, Any]], None] | None, cancel: threading.Event | None) -> None:
+        with selectors.DefaultSelector() as selector:
+            for worker in self.all:
+                if worker.process.stdout is not None:
+                    os.set_blocking(worker.process.stdout.fileno(), False)
+                    selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            while selector.get_map():
+                if cancel is not None and cancel.is_set():
+                    return
+                fresh = False
+                for key, _ in selector.select(_LOOK):
+                    lines = key.data.lines()
+                    if lines is None:
+                        selector.unregister(key.fileobj)
+                        if key.data.process.wait() != _COMPLETE:
+                            return
+                        continue
+                    for line in lines:
+                        if "ready" in line:
+                            self._ready(line["ready"])
+                        else:
+                            key.data.progress, fresh = line, True
+                known = [worker.progress for worker in self.all if worker.progress is not None]
+                if fresh and on_progress is not None and len(known) == len(self.all):
+                    on_progress(together(known))
+
+    def _ready(self, step: int) -> None:
+        """A worker stands at the start of a step; when all do, they are told the moment."""
+        self._waiting[step] = self._waiting.get(step, 0) + 1
+        if self._waiting[step] == len(self.all):
+            at = time.monotonic_ns() + _LEAD
+            for worker in self.all:
+                worker.say({"go": at})
+
+    def _verdict(self) -> str:
+        codes = {worker.process.returncode: worker for worker in self.all}
+        for code, worker in codes.items():
+            said = b"".join(worker.errors).decode("utf-8", "replace").strip()
+            if code == _NOT_RECORDED:
+                raise LoadError(
+                    "The measurements could not be written.", why=said, then="free some space; what was written is kept"
+                )
+            if code not in (_COMPLETE, _CANCELLED, _REFUSED):
+                raise LoadError(
+                    f"The load generator ended unexpectedly (exit {code}).",
+                    why="\n".join(said.splitlines()[-8:]),
+                    then="run it again; what was measured until then is kept",
+                )
+        return "failed" if _REFUSED in codes else "cancelled" if _CANCELLED in codes else "complete"
