@@ -76,7 +76,7 @@ def recommend_options(line: LineParser) -> None:
 def recommend(options: Any) -> tuple[Any, Any]:
     """Which engine to take; in a notebook with ipywidgets, and nothing answered yet, a form."""
     from llm_magics.advice.recommend import questions
-    from llm_magics.api.advising import recommend as answer
+    from llm_magics.api.recommending import recommend as answer
 
     given: dict[str, Any] = {key: getattr(options, key) for key in questions() if hasattr(options, key)}
     found = answer(options.model, measure=options.measure, **given)

@@ -7,8 +7,10 @@ attention specifications of vLLM (`vllm/v1/kv_cache_interface.py`) and the confi
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from llm_magics.advice.parameters import Parameters, counted
@@ -74,6 +76,11 @@ class Architecture:
     parameters: Parameters | None
     quantization: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def kinds(self) -> tuple[tuple[Layer, int], ...]:
+        """Layers that keep alike, once each, and how many there are of them."""
+        return tuple(Counter(self.layers).items())
 
 
 def of_config(config: Mapping[str, Any]) -> Architecture:

@@ -66,13 +66,13 @@ def cache_bytes(architecture: Architecture, tokens: int, dtype: str, *, tensor: 
     (kv_lora_rank + qk_rope_head_dim) · bytes · tokens, on every GPU; state a constant. KV heads are divided among
     tensor-parallel GPUs down to one, layers among pipeline stages.
     """
-    return _staged(sum(_kept(layer, tokens, dtype, tensor) for layer in architecture.layers), pipeline)
+    return _staged(sum(many * _kept(layer, tokens, dtype, tensor) for layer, many in architecture.kinds), pipeline)
 
 
 def per_token(architecture: Architecture, dtype: str, *, tensor: int = 1, pipeline: int = 1) -> int:
     """Bytes that each further token of a long sequence takes on one GPU: of the layers that keep every token."""
-    growing = (layer for layer in architecture.layers if layer.kind in ("full", "latent"))
-    return _staged(sum(_kept(layer, 1, dtype, tensor) for layer in growing), pipeline)
+    growing = ((layer, many) for layer, many in architecture.kinds if layer.kind in ("full", "latent"))
+    return _staged(sum(many * _kept(layer, 1, dtype, tensor) for layer, many in growing), pipeline)
 
 
 def _kept(layer: Layer, tokens: int, dtype: str, tensor: int) -> float:
@@ -194,15 +194,16 @@ class Balance:
 
     def in_flight(self, tokens: int) -> int:
         """Bytes that sliding layers need beyond their window while a step's tokens pass, once for all sequences."""
-        sliding = (layer for layer in self.architecture.layers if layer.kind == "sliding")
+        sliding = ((layer, many) for layer, many in self.architecture.kinds if layer.kind == "sliding")
         extra = (
-            _kept(
+            many
+            * _kept(
                 replace(layer, kind="full"),
                 min(self.batched_tokens, max(0, tokens - layer.window)),
                 self.kv_dtype,
                 self.demand.tensor,
             )
-            for layer in sliding
+            for layer, many in sliding
         )
         return _staged(sum(extra), self.demand.pipeline)
 
@@ -232,12 +233,12 @@ class Balance:
 
     def _admitted(self, tokens: int, block: int) -> float:
         total = 0.0
-        for layer in self.architecture.layers:
+        for layer, many in self.architecture.kinds:
             kept = math.ceil(tokens / block) * block
             if layer.kind == "sliding":
                 bound = min(layer.window - 1 + self.batched_tokens, tokens)
                 layer, kept = replace(layer, kind="full"), (math.ceil(bound / block) + 1) * block
-            total += _kept(layer, kept, self.kv_dtype, self.demand.tensor)
+            total += many * _kept(layer, kept, self.kv_dtype, self.demand.tensor)
         return total / self.demand.pipeline
 
     def longest(self, sequences: int = 1) -> int:

@@ -110,7 +110,7 @@ def questions() -> dict[str, Question]:
     }
 
 
-def recommend(given: Mapping[str, str], found: Mapping[str, str]) -> Recommendation:
+def recommend(given: Mapping[str, str], found: Mapping[str, str], *, capability: float | None = None) -> Recommendation:
     """Rank the engines.
 
     Parameters
@@ -119,6 +119,8 @@ def recommend(given: Mapping[str, str], found: Mapping[str, str]) -> Recommendat
         Question -> answer of the person.
     found
         The same as this machine tells, for what was not asked.
+    capability
+        NVIDIA's compute capability of the GPU that it is for, where that is known.
 
     Raises
     ------
@@ -137,12 +139,15 @@ def recommend(given: Mapping[str, str], found: Mapping[str, str]) -> Recommendat
     answers = {key: given.get(key) or found.get(key) or question.default for key, question in asked.items()}
     reasons: dict[str, list[Reason]] = {key: [] for key in _titles()}
     for rule in _rules()["rules"]:
-        if _fires(rule["when"], answers):
+        if _fires(rule["when"], answers) and _older(rule, capability):
             why, about = rule["why"], (rule["source"], rule.get("guide", ""))
+            lacking = _lacking(rule)
             for engine, points in rule.get("score", {}).items():
+                if engine in lacking:
+                    continue
                 said = rule.get("against", why) if int(points) < 0 else why
                 reasons[engine].append(Reason(rule["id"], int(points), said, *about))
-            for engine in rule.get("exclude", ()):
+            for engine in dict.fromkeys([*rule.get("exclude", ()), *lacking]):
                 reasons[engine].append(Reason(rule["id"], None, rule.get("cannot", why), *about))
     choices = [
         Choice(key, title, sum(reason.points or 0 for reason in reasons[key]), tuple(reasons[key]))
@@ -161,6 +166,21 @@ def guide(answers: Mapping[str, str]) -> dict[str, str]:
 
 def _fires(when: Mapping[str, Any], answers: Mapping[str, str]) -> bool:
     return all(answers[key] in values for key, values in when.items())
+
+
+def _older(rule: Mapping[str, Any], capability: float | None) -> bool:
+    """Whether the GPU is one that the rule is about."""
+    return "below" not in rule or (capability is not None and capability < float(rule["below"]))
+
+
+def _lacking(rule: Mapping[str, Any]) -> list[str]:
+    """Engines whose adapter has not the option that the rule asks for; none are known of engines without adapter."""
+    if "option" not in rule:
+        return []
+    from llm_magics import engines
+
+    has = engines.names()
+    return [key for key in _titles() if key not in has or rule["option"] not in engines.get(key).options]
 
 
 def _titles() -> dict[str, str]:

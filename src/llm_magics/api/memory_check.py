@@ -34,8 +34,11 @@ _ELSEWHERE = (
 _CACHE = "--kv-cache-memory-bytes"
 
 
-def check(prepared: Prepared) -> None:
+def check(prepared: Prepared, *, sure: bool = True) -> None:
     """Refuse a server that surely finds too little memory; silent where anything about it is not known.
+
+    `sure` counts half of what is estimated, so that nothing is refused that may start; without it all of that counts,
+    so that nothing is advised that may not.
 
     Raises
     ------
@@ -57,6 +60,8 @@ def check(prepared: Prepared) -> None:
         return
     known = replace(known, name=spec.model)
     found = _on_cpu(prepared, known) if offloaded or _runs_on_cpu(prepared) else _on_gpus(prepared, known)
+    if found is not None and not sure:
+        found = replace(found, doubt=1.0)
     if found is not None and not found.unknown and not found.fits:
         raise _refusal(found)
 

@@ -12,6 +12,7 @@ from llm_magics.views import format as fmt
 from llm_magics.views.markup import page, tag
 from llm_magics.views.table import Cell, Column, Table
 
+_NO_CELL = "No engine starts here with this model, as it is asked:"
 _HOLDS = {"yes": "still holds", "partly": "holds in part", "no": "no longer holds"}
 
 
@@ -30,6 +31,8 @@ class RecommendationView:
         if data["cell"]:
             said = ["A cell that runs on this machine:", *(f"# {note}" for note in data["notes"]), data["cell"]]
             parts.append("\n".join(said))
+        elif data["notes"]:
+            parts.append("\n".join([_NO_CELL, *(f"  {note}" for note in data["notes"])]))
         return "\n\n".join(parts)
 
     __repr__ = __str__
@@ -37,8 +40,10 @@ class RecommendationView:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         data = self.data
         measured = tag("p", f"Measured here: {data['verdict']}") if data["verdict"] else None
-        notes = [tag("p", note, cls="muted") for note in data["notes"]]
-        cell = [tag("p", "A cell that runs on this machine:"), *notes, tag("pre", data["cell"])] if data["cell"] else []
+        notes = [tag("ul", *(tag("li", note) for note in data["notes"]), cls="muted")] if data["notes"] else []
+        cell = [tag("p", "A cell that runs on this machine:"), tag("pre", data["cell"]), *notes]
+        if not data["cell"]:
+            cell = [tag("p", _NO_CELL), *notes] if notes else []
         html = page(
             tag("div", self._headline(), cls="title"), tag("p", self._asked(), cls="muted"), self._ranked().html(),
             measured, tag("p", self._guide()), *cell, self._excluded().html(),

@@ -11,7 +11,6 @@ import pytest
 
 from llm_magics.advice.matrix import matrix
 from llm_magics.advice.recommend import questions, recommend
-from llm_magics.api import advising
 from llm_magics.errors import SpecError
 
 
@@ -46,7 +45,8 @@ def test_nobody_is_sent_to_what_cannot_run() -> None:
         ("hardware", "amd"): {"tensorrt_llm"},
         ("format", "gguf"): {"tensorrt_llm", "tgi"},
         ("format", "awq"): {"llamacpp", "ollama"},
-        ("structured_output", "yes"): {"transformers", "triton", "deepspeed"},
+        ("format", "safetensors"): {"llamacpp", "ollama"},
+        ("structured_output", "yes"): {"transformers", "triton", "deepspeed", "tensorrt_llm"},
     }
     names = ("priority", "hardware", "format", "structured_output", "stage")
     for values in itertools.product(*(asked[name].values for name in names)):
@@ -86,9 +86,38 @@ def test_every_rule_can_fire_and_gives_its_reason_and_source() -> None:
         for key, values in rule["when"].items():
             assert set(values) <= set(asked[key].values), rule["id"]
         assert set(rule.get("score", {})) | set(rule.get("exclude", [])) <= known, rule["id"]
-        found = recommend({key: values[0] for key, values in rule["when"].items()}, {"hardware": "nvidia"})
+        oldest = float(rule["below"]) - 0.1 if "below" in rule else None
+        answers = {key: values[0] for key, values in rule["when"].items()}
+        found = recommend(answers, {"hardware": "nvidia"}, capability=oldest)
         fired = [reason for choice in (*found.ranked, *found.excluded) for reason in choice.reasons]
         assert any(reason.rule == rule["id"] and reason.why and reason.source for reason in fired)
+
+
+def test_lora_is_claimed_of_no_engine_whose_adapter_cannot() -> None:
+    from llm_magics import engines
+
+    found = recommend({"need": "lora", "hardware": "nvidia"}, {})
+    able = {key for key in engines.BUILT_IN if "lora_modules" in engines.get(key).options}
+    assert {choice.engine for choice in found.ranked} <= able
+    assert "vllm" in able
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capability", "out"),
+    [
+        ("fp8", 9.0, set()),
+        ("fp8", 8.0, {"tensorrt_llm", "transformers"}),  # an A100 computes nothing in FP8
+        ("nvfp4", 9.0, {"tensorrt_llm", "transformers"}),
+        ("nvfp4", 10.0, set()),
+        ("mxfp4", 7.5, {"vllm", "sglang", "tensorrt_llm"}),
+        ("any", 7.5, {"tensorrt_llm"}),
+        ("fp8", None, set()),
+    ],
+)
+def test_compute_capability_counts(wanted: str, capability: float | None, out: set[str]) -> None:
+    found = recommend({"hardware": "nvidia", "format": wanted}, {}, capability=capability)
+    by_age = {choice.engine for choice in found.excluded for reason in choice.reasons if reason.rule.startswith("cc-")}
+    assert by_age - {"triton"} == out
 
 
 def test_wrong_answers_name_the_right_ones() -> None:
@@ -96,67 +125,6 @@ def test_wrong_answers_name_the_right_ones() -> None:
         recommend({"hardware": "nvidai"}, {})
     with pytest.raises(SpecError, match="priority"):
         recommend({"priorty": "ease"}, {})
-
-
-def test_cell_for_this_machine_is_one_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cell is read as a notebook reads it, and its command is made, which checks everything but the start."""
-    from llm_magics.api.serving import dry_run
-    from llm_magics.runtime import gpus
-    from llm_magics.spec.reading import read_mapping
-
-    monkeypatch.setattr(gpus, "gpus", lambda registry=None: [])
-    found = advising.recommend()
-    line, _, body = found.cell.partition("\n")
-    name, _, engine = line.removeprefix("%%serve ").partition(" --engine ")
-    values, _ = read_mapping(body)
-    assert "tiny" in dry_run(name, engine=engine, **values)
-    assert "TensorRT-LLM" in {choice.title for choice in found.excluded}
-
-
-def test_cell_on_gpus_has_options_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from llm_magics.engines import environments
-    from llm_magics.engines.base import Executable
-    from llm_magics.runtime import gpus
-
-    cards = [gpus.Gpu(number, f"u{number}", "Card", "1", 80 << 30, 0) for number in range(4)]
-    monkeypatch.setattr(gpus, "gpus", lambda registry=None: cards)
-    monkeypatch.setattr(environments, "locate", lambda engine, **_: Executable("0.33.0", python="p", origin="here"))
-    found = advising.recommend("meta-llama/Llama-3.1-70B", traffic="many")
-    assert found.answers["hardware"] == "nvidia"
-    assert found.cell.splitlines() == [
-        "%%serve mine --engine vllm",
-        "model: meta-llama/Llama-3.1-70B",
-        "tensor_parallel_size: 4",
-    ]
-
-
-def test_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Comparison:
-        verdict = "transformers is faster"
-
-        def __init__(self, runs: dict[str, float]) -> None:
-            self.runs = {
-                key: types.SimpleNamespace(header={"engine": key}, points=[{"output_throughput": value}])
-                for key, value in runs.items()
-            }
-
-    asked: dict[str, object] = {}
-
-    def compare(**options: object) -> Comparison:
-        asked.update(options)
-        return Comparison({"llamacpp": 100.0, "transformers": 900.0})
-
-    states = {"llamacpp": ("installed", True, True), "transformers": ("installed", True, True)}
-    monkeypatch.setattr(advising, "_here", lambda key: states.get(key, ("missing", False, False)))
-    monkeypatch.setattr("llm_magics.api.comparing.compare", compare)
-    found = advising.recommend(measure=True)
-    assert asked["engines"] == ["llamacpp", "transformers"]
-    assert [(choice.engine, choice.measured) for choice in found.ranked[:2]] == [
-        ("transformers", 900.0),
-        ("llamacpp", 100.0),
-    ]
-    assert "--engine transformers" in found.cell
-    assert "Measured here: transformers is faster" in str(found)
 
 
 def test_answer_is_shown_and_told_as_data() -> None:
