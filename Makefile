@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 export LLM_MAGICS_ENVS := $(CACHE)/envs
 
-.PHONY: demo test test-unit test-engines test-ui notebooks lint format bench wheel engines extra-engines browser clean
+.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench wheel engines extra-engines browser
+.PHONY: sidebar clean
 
-demo: $(VENV)/.demo            ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
+demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
-test: $(VENV)/.test engines browser ## every test: unit, faults, real engines, notebooks, browser, built wheel
+test: $(VENV)/.test engines browser test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/ui
 	$(BIN)/python -m pytest tests/ui
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
@@ -25,27 +26,37 @@ test-engines: $(VENV)/.test engines extra-engines  ## every engine that runs her
 	$(BIN)/python -m pytest tests/engines
 	$(BIN)/python benchmarks/engines.py
 
-test-ui: $(VENV)/.test browser
+test-ui: $(VENV)/.test browser sidebar
 	$(BIN)/python -m pytest tests/ui
 
 notebooks: $(VENV)/.test engines  ## run the tutorials again and save their outputs
 	$(BIN)/python tools/run_notebooks.py examples
 
-lint: $(VENV)/.lint            ## ruff (lint and format) and mypy
+lint: $(VENV)/.lint            ## ruff (lint and format), mypy; tsc, eslint and prettier
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python tools/sidebar.py lint
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/python tools/sidebar.py format
 
 bench: $(VENV)/.test           ## the load generator beside its peers, start-up and import times
 	$(BIN)/python benchmarks/load_generator.py
 	$(BIN)/python benchmarks/startup.py
 
-wheel: $(VENV)/.test
-	$(BIN)/python -m build --outdir dist
+wheel: $(VENV)/.test           ## with the sidebar in it
+	$(BIN)/python tools/sidebar.py build --required
+	LLM_MAGICS_REQUIRE_SIDEBAR=1 $(BIN)/python -m build --outdir dist
+
+sidebar: $(BIN)/python         ## build the JupyterLab sidebar, where node is there or can be had, and link it into .venv
+	$(BIN)/python tools/sidebar.py
+
+test-sidebar: $(VENV)/.test    ## the sidebar's own modules
+	$(BIN)/python tools/sidebar.py build --required
+	$(BIN)/python tools/sidebar.py test
 
 engines: $(VENV)/.test         ## vLLM and Transformers in environments of their own, kept between runs
 	$(BIN)/llm-magics install transformers --if-missing
@@ -63,7 +74,7 @@ browser:                       ## Chromium for the browser tests: Debian's packa
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 clean:
-	rm -rf $(VENV) .cache build dist demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .cache build dist demo node_modules labextension/lib labextension/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

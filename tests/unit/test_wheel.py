@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+BUILT = ROOT / "labextension" / "dist"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,24 @@ def test_wheel_holds_what_a_user_needs_and_nothing_else(wheel: zipfile.ZipFile) 
     tracked = subprocess.run(
         ["git", "ls-files", "src/llm_magics"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {name.removeprefix("src/") for name in tracked} == {name for name in names if ".dist-info/" not in name}
+    assert {name.removeprefix("src/") for name in tracked} == {
+        name for name in names if ".dist-info/" not in name and ".data/" not in name
+    }
+
+
+def test_installing_the_wheel_enables_both_halves_of_the_sidebar(wheel: zipfile.ZipFile) -> None:
+    """What Jupyter reads of its own accord: nothing is to be typed, and no node is needed."""
+    data = {name.partition(".data/data/")[2]: name for name in wheel.namelist() if ".data/data/" in name}
+    enabled = json.loads(wheel.read(data["etc/jupyter/jupyter_server_config.d/llm_magics.json"]))
+    assert enabled == {"ServerApp": {"jpserver_extensions": {"llm_magics.lab": True}}}
+    if shutil.which("node") is None and not BUILT.is_dir():
+        pytest.skip("there is no node, so this wheel is without the sidebar")
+    front = json.loads(wheel.read(data["share/jupyter/labextensions/llm-magics/package.json"]))
+    entry = front["jupyterlab"]["_build"]["load"]
+    assert f"share/jupyter/labextensions/llm-magics/{entry}" in data
+    assert "share/jupyter/labextensions/llm-magics/install.json" in data
+    script = sum(wheel.getinfo(name).file_size for place, name in data.items() if place.endswith(".js"))
+    assert script < 60_000
 
 
 def test_wheel_is_small(wheel: zipfile.ZipFile) -> None:

@@ -8,6 +8,7 @@ whose writer died. A last line that was cut short is left out; nothing else is e
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from llm_magics.results.columns import Builder
 from llm_magics.results.records import SPOOL_SCHEMA, Audit, PointWindow, ServerSample
 from llm_magics.results.run import Run
 
+_LONGEST = 1 << 20  # bytes of a header
 _ENDS = ("complete", "cancelled", "failed")
 
 
@@ -64,6 +66,29 @@ def read(path: str | Path) -> Run:
     )
     run.spool = path
     return run
+
+
+def under_way(directory: Path, longest: float, *, quiet: float = 120.0) -> bool:
+    """Whether a run is being written to one of the spools in a directory.
+
+    Parameters
+    ----------
+    longest
+        s after its start from which a run does not count any more.
+    quiet
+        s without a row after which it does not count: its writer writes several times a minute.
+    """
+    now = time.time()
+    for path in directory.glob("*.jsonl"):
+        try:
+            if now - path.stat().st_mtime < quiet:
+                with path.open("rb") as file:
+                    fields = _header(file.readline(_LONGEST), path)
+                if now - float(fields.get("started") or 0.0) < longest:
+                    return True
+        except (OSError, StoreError, TypeError, ValueError):
+            continue
+    return False
 
 
 class _Rows:

@@ -61,12 +61,20 @@ class Lifetime:
         """The server did something for somebody, or has just become ready."""
         self._active_at = now
 
-    def judge(self, record: Record, now: float) -> Verdict:
-        """What is to happen to a server now: whichever of its ends is nearer."""
+    def judge(self, record: Record, now: float, wall: float | None = None) -> Verdict:
+        """What is to happen to a server now: whichever of its ends is nearer, put off where somebody asked for it.
+
+        Parameters
+        ----------
+        wall
+            The same moment as seconds since the epoch, which is what `keep_until` counts in.
+        """
         ends = [end for end in (self._orphan_end(record, now), self._idle_end(record)) if end is not None]
         if not ends:
             return Verdict()
         at, why, announce_at = min(ends)
+        if record.keep_until is not None and wall is not None:
+            at = max(at, now + record.keep_until - wall)
         if now >= at:
             return Verdict(stop=True, why=why)
         return Verdict(stops_in=at - now, why=why) if now >= announce_at else Verdict()

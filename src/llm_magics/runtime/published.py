@@ -68,7 +68,10 @@ class Published:
         if not self._ours(latest):
             return False
         if latest is not None:
-            self.record = replace(self.record, owners=latest.owners, keep=latest.keep, idle=latest.idle)
+            self.record = replace(
+                self.record,
+                owners=latest.owners, keep=latest.keep, idle=latest.idle, keep_until=latest.keep_until,
+            )  # fmt: skip
         return True
 
     def _ours(self, latest: Record | None) -> bool:

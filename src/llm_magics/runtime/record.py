@@ -35,6 +35,8 @@ class Record:
         Lifetime: "kernel", "detached" or "cell"; s of idleness after which it stops; s an orphan waits for adoption.
     stops_at, stops_why
         When it will be stopped unless something happens, and why; None while nothing is planned.
+    keep_until
+        Somebody asked that it is not stopped for want of work or owners before this time.
     reuse_key, spec
         Digest and content of the spec's identity.
     command
@@ -71,6 +73,7 @@ class Record:
     grace: float = 600.0
     stops_at: float | None = None
     stops_why: str = ""
+    keep_until: float | None = None
     command: str = ""
     log: str = ""
     expected: float | None = None

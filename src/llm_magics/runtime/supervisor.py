@@ -209,11 +209,14 @@ class Supervisor:
         if not self.published.refresh():
             self._stop(lifetime.REPLACED)
             return
-        verdict = self.lifetime.judge(self.record, now)
+        wall = time.time()
+        verdict = self.lifetime.judge(self.record, now, wall)
         if verdict.stop:
             self._stop(verdict.why)
-        elif verdict.why != self.record.stops_why:
-            at = None if verdict.stops_in is None else time.time() + verdict.stops_in
+            return
+        at = None if verdict.stops_in is None else wall + verdict.stops_in
+        moved = at is not None and abs(at - (self.record.stops_at or 0.0)) > _TICK
+        if moved or verdict.why != self.record.stops_why:
             self.published.change(stops_at=at, stops_why=verdict.why)
 
     def _census(self) -> None:

@@ -1,0 +1,163 @@
+// The plugin: puts the panel, the commands and the Running section into JupyterLab or Notebook 7. Only the translator is
+// required; what another front end lacks is left out.
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { ICommandPalette, MainAreaWidget } from '@jupyterlab/apputils';
+import { PathExt } from '@jupyterlab/coreutils';
+import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import { ILauncher } from '@jupyterlab/launcher';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { IRunningSessionManagers } from '@jupyterlab/running';
+import { ITranslator } from '@jupyterlab/translation';
+import { textEditorIcon } from '@jupyterlab/ui-components';
+import { IMessageHandler, Message, MessageLoop } from '@lumino/messaging';
+import { Panel, Widget } from '@lumino/widgets';
+
+import { Api } from './api';
+import { addCommands, Ids } from './commands';
+import { engineIcon } from './icon';
+import { LogWidget } from './logview';
+import { Model } from './model';
+import { SidebarPanel } from './panel';
+import { drag, insert } from './place';
+import { IActions } from './rows';
+import { addRunning } from './running';
+import { drawRun } from './runview';
+
+/** Adds a document tab; where the main area takes only one document (Notebook 7), below it. */
+function addTab(app: JupyterFrontEnd, widget: Widget): void {
+  app.shell.add(widget, 'main');
+  if (!widget.isAttached) {
+    app.shell.add(widget, 'down');
+  }
+  app.shell.activateById(widget.id);
+}
+
+function findTab(app: JupyterFrontEnd, id: string): boolean {
+  for (const area of ['main', 'down']) {
+    try {
+      for (const widget of app.shell.widgets(area)) {
+        if (widget.id === id) {
+          app.shell.activateById(id);
+          return true;
+        }
+      }
+    } catch {
+      // a front end without this area
+    }
+  }
+  return false;
+}
+
+/** Tells the model whether the Running panel is looked at, wherever it is. */
+function followRunning(app: JupyterFrontEnd, model: Model): void {
+  const ids = ['jp-running-sessions', 'jp-running-sessions-tree'];
+  const hook = (widget: IMessageHandler, message: Message) => {
+    if (message.type === 'after-show' || message.type === 'after-attach') {
+      model.look('running', (widget as Widget).isVisible);
+    } else if (message.type === 'after-hide' || message.type === 'before-detach') {
+      model.look('running', false);
+    }
+    return true;
+  };
+  const search = (widget: Widget): void => {
+    if (ids.includes(widget.id)) {
+      MessageLoop.installMessageHook(widget, hook);
+      model.look('running', widget.isVisible);
+    }
+    for (const child of widget.children()) {
+      search(child);
+    }
+  };
+  void app.restored.then(() => search(app.shell as unknown as Widget));
+}
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'llm-magics:panel',
+  description: 'Running LLM engines, their logs, GPUs, runs, and the learning path',
+  autoStart: true,
+  requires: [ITranslator],
+  optional: [
+    INotebookTracker,
+    ICommandPalette,
+    ILauncher,
+    ILayoutRestorer,
+    IRunningSessionManagers,
+    IRenderMimeRegistry,
+    IDefaultFileBrowser
+  ],
+  activate: (
+    app: JupyterFrontEnd,
+    translator: ITranslator,
+    tracker: INotebookTracker | null,
+    palette: ICommandPalette | null,
+    launcher: ILauncher | null,
+    restorer: ILayoutRestorer | null,
+    managers: IRunningSessionManagers | null,
+    rendermime: IRenderMimeRegistry | null,
+    browser: IDefaultFileBrowser | null
+  ) => {
+    const trans = translator.load('llm_magics');
+    const api = new Api(app.serviceManager.serverSettings);
+    const model = new Model(api);
+
+    const actions: IActions = {
+      openLog: name => {
+        const id = `llm-log-${name}`;
+        if (findTab(app, id)) {
+          return;
+        }
+        const widget = new MainAreaWidget({ content: new LogWidget(name, api, actions.copy, trans) });
+        widget.id = id;
+        widget.title.label = trans.__('Log of %1', name);
+        widget.title.icon = textEditorIcon;
+        widget.title.closable = true;
+        addTab(app, widget);
+      },
+      openRun: run => {
+        const id = `llm-run-${run}`;
+        if (!rendermime || findTab(app, id)) {
+          return;
+        }
+        const content = new Panel();
+        content.addClass('llm-RunView');
+        const widget = new MainAreaWidget({ content });
+        widget.id = id;
+        widget.title.label = trans.__('Run %1', run);
+        widget.title.icon = engineIcon;
+        widget.title.closable = true;
+        addTab(app, widget);
+        void drawRun(content, rendermime, () => api.run(run)).then(() => {
+          widget.title.label = content.title.label || widget.title.label;
+        });
+      },
+      openNotebook: path => void app.commands.execute('docmanager:open', { path }),
+      copy: text => navigator.clipboard.writeText(text),
+      insert: source => insert(app, tracker, source),
+      drag: (event, label, source) => drag(event.nativeEvent, label, source),
+      folder: () => {
+        const open = tracker?.currentWidget?.context.path;
+        const path = browser ? browser.model.path : open ? PathExt.dirname(open) : '';
+        return app.serviceManager.contents.localPath(path);
+      }
+    };
+
+    const panel = new SidebarPanel(model, actions, translator, engineIcon);
+    app.shell.add(panel, 'left', { rank: 300, type: 'LLM engines' });
+    restorer?.add(panel, panel.id);
+    addCommands(app, model, actions, panel.id, engineIcon, trans);
+    if (palette) {
+      for (const command of Object.values(Ids)) {
+        palette.addItem({ command, category: trans.__('LLM engines'), args: { isPalette: true } });
+      }
+    }
+    launcher?.add({ command: Ids.serve, category: trans.__('Other'), rank: 0, args: { isLauncher: true } });
+    if (managers) {
+      const openLog = (name: string) => actions.openLog(name);
+      addRunning(managers, model, engineIcon, openLog, trans);
+      followRunning(app, model);
+    }
+  }
+};
+
+export default plugin;

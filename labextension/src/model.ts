@@ -1,0 +1,222 @@
+// All that the sidebar shows, gathered from the feed and the routes. Listens only while somebody looks.
+import { ISignal, Signal } from '@lumino/signaling';
+
+import type { Api } from './api';
+import { Feed, ISocket } from './feed';
+import { Rates } from './rates';
+import { Refused } from './refused';
+import { IEngine, IGpu, ILoad, IMessage, IRun, IWeek } from './types';
+
+/** What the model needs of `Api`. */
+export type Routes = Pick<
+  Api,
+  'engines' | 'stop' | 'keep' | 'dismiss' | 'runs' | 'tasks' | 'tick' | 'notebook' | 'adapters'
+> & { watch(): ISocket };
+
+export class Model {
+  engines: IEngine[] = [];
+  leftOff = 0;
+  gpus: IGpu[] = [];
+  runs: IRun[] = [];
+  weeks: IWeek[] = [];
+  /** Whether the list of engines was heard once. */
+  known = false;
+  /** One quiet line, '' while all is well. */
+  trouble = '';
+  /** Why an action on an engine failed, by name; shown in its row. */
+  refusals: Record<string, string> = {};
+  /** Engines that are being stopped at somebody's request here. */
+  stopping = new Set<string>();
+
+  private _loads: Record<string, ILoad> = {};
+  private _rates = new Map<string, Rates>();
+  private _changed = new Signal<this, void>(this);
+  private _enginesChanged = new Signal<this, void>(this);
+  private _watchers = new Set<string>();
+  private _feed: Feed;
+  private _away = false;
+
+  constructor(private api: Routes) {
+    this._feed = new Feed(
+      () => api.watch(),
+      message => this._told(message),
+      away => this._setAway(away)
+    );
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  get enginesChanged(): ISignal<this, void> {
+    return this._enginesChanged;
+  }
+
+  get routes(): Routes {
+    return this.api;
+  }
+
+  load(name: string): ILoad | undefined {
+    return this._loads[name];
+  }
+
+  rates(name: string): Rates | undefined {
+    return this._rates.get(name);
+  }
+
+  find(name: string): IEngine | undefined {
+    return this.engines.find(engine => engine.name === name);
+  }
+
+  /** Memory that an engine's processes hold on the GPUs, bytes; 0 where none does. */
+  gpuMemory(name: string): number {
+    let sum = 0;
+    for (const gpu of this.gpus) {
+      for (const process of gpu.processes) {
+        sum += process.server === name ? (process.memory ?? 0) : 0;
+      }
+    }
+    return sum;
+  }
+
+  /** Somebody (by a name) looks, or does not any more. Nothing is asked or told while nobody does. */
+  look(who: string, looks: boolean): void {
+    const before = this._watchers.size;
+    if (looks) {
+      this._watchers.add(who);
+    } else {
+      this._watchers.delete(who);
+    }
+    if (!before && this._watchers.size) {
+      this._feed.start();
+    } else if (before && !this._watchers.size) {
+      this._feed.stop();
+    }
+  }
+
+  /** Ask once for the engines, for those who do not listen. */
+  async refresh(): Promise<void> {
+    try {
+      this._setEngines(await this.api.engines());
+      this._setAway(false);
+    } catch (error) {
+      this.trouble = error instanceof Refused ? error.told : String(error);
+      this._changed.emit();
+    }
+  }
+
+  async stop(name: string): Promise<void> {
+    delete this.refusals[name];
+    this.stopping.add(name);
+    this._changed.emit();
+    await this._act(name, () => this.api.stop(name));
+    this.stopping.delete(name);
+    this._changed.emit();
+    if (!this._watchers.size) {
+      await this.refresh();
+    }
+  }
+
+  keep(name: string, seconds: number): Promise<void> {
+    return this._act(name, () => this.api.keep(name, seconds));
+  }
+
+  async dismiss(name: string): Promise<void> {
+    if (await this._act(name, () => this.api.dismiss(name))) {
+      this._setEngines({ engines: this.engines.filter(engine => engine.name !== name), left_off: this.leftOff });
+    }
+  }
+
+  async tick(task: string, done: boolean): Promise<void> {
+    try {
+      this.weeks = await this.api.tick(task, done);
+      this.trouble = '';
+    } catch (error) {
+      this.trouble = error instanceof Refused ? error.told : String(error);
+    }
+    this._changed.emit();
+  }
+
+  /** Runs and tasks, after anything that may have changed them. */
+  async refreshWork(): Promise<void> {
+    const [runs, weeks] = await Promise.allSettled([this.api.runs(), this.api.tasks()]);
+    if (runs.status === 'fulfilled') {
+      this.runs = runs.value;
+    }
+    if (weeks.status === 'fulfilled') {
+      this.weeks = weeks.value;
+    }
+    this._changed.emit();
+  }
+
+  private async _act(name: string, action: () => Promise<unknown>): Promise<any> {
+    delete this.refusals[name];
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      this.refusals[name] = error instanceof Refused ? error.told : String(error);
+      return false;
+    } finally {
+      this._changed.emit();
+    }
+  }
+
+  private _told(message: IMessage): void {
+    if (message.engines) {
+      this._setEngines({ engines: message.engines, left_off: message.left_off ?? 0 });
+      return;
+    }
+    if (message.load) {
+      this._loads = message.load;
+      for (const [name, load] of Object.entries(message.load)) {
+        let rates = this._rates.get(name);
+        if (!rates) {
+          this._rates.set(name, (rates = new Rates()));
+        }
+        rates.add(load);
+      }
+      for (const name of this._rates.keys()) {
+        if (!(name in message.load)) {
+          this._rates.delete(name);
+        }
+      }
+    }
+    if (message.gpus) {
+      this.gpus = message.gpus;
+    }
+    if (message.trouble !== undefined && !this._away) {
+      this.trouble = message.trouble;
+    }
+    if (message.work !== undefined) {
+      void this.refreshWork();
+    }
+    this._changed.emit();
+  }
+
+  private _setEngines(list: { engines: IEngine[]; left_off: number }): void {
+    const states = (engines: IEngine[]) => engines.map(engine => `${engine.id} ${engine.state}`).join();
+    const moved = states(this.engines) !== states(list.engines);
+    this.engines = list.engines;
+    this.leftOff = list.left_off;
+    this.known = true;
+    for (const name of Object.keys(this.refusals)) {
+      if (!this.find(name)) {
+        delete this.refusals[name];
+      }
+    }
+    this._changed.emit();
+    this._enginesChanged.emit();
+    if (moved) {
+      void this.refreshWork();
+    }
+  }
+
+  private _setAway(away: boolean): void {
+    if (away !== this._away) {
+      this._away = away;
+      this.trouble = away ? 'The server does not answer; trying again.' : '';
+      this._changed.emit();
+    }
+  }
+}

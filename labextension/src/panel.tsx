@@ -1,0 +1,187 @@
+// The sidebar: engines, GPUs, runs, learning path, one below the other, each to be folded.
+import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import { LabIcon, ReactWidget } from '@jupyterlab/ui-components';
+import { Message } from '@lumino/messaging';
+import * as React from 'react';
+
+import { Gpu } from './machine';
+import { Model } from './model';
+import { Action, IActions, Row } from './rows';
+import { benchCell, clientCell, serveCell } from './snippets';
+import { IAdapter } from './types';
+import { Path, Runs } from './work';
+
+const CELLS = { bench: benchCell, client: clientCell };
+
+function Section(props: { title: string; count?: string; open: boolean; children: React.ReactNode }): JSX.Element {
+  return (
+    <details className="llm-Section" open={props.open}>
+      <summary>
+        <h2>{props.title}</h2>
+        {props.count && <span className="llm-muted">{props.count}</span>}
+      </summary>
+      {props.children}
+    </details>
+  );
+}
+
+/** A choice of engines; each puts a cell into the notebook. */
+function Start(props: { model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
+  const { model, actions, trans } = props;
+  const [adapters, setAdapters] = React.useState<IAdapter[]>([]);
+  const ask = () => {
+    if (!adapters.length) {
+      model.routes.adapters().then(setAdapters, () => undefined);
+    }
+  };
+  return (
+    <div className="llm-Start">
+      <Action
+        label={trans.__('Serve tiny')}
+        title={trans.__('Insert a cell that serves the small model that ships')}
+        onClick={() => void actions.insert(serveCell())}
+      />
+      <select
+        className="llm-Select"
+        aria-label={trans.__('Insert a cell that starts an engine')}
+        value=""
+        onFocus={ask}
+        onMouseDown={ask}
+        onChange={event => event.target.value && void actions.insert(serveCell(event.target.value))}
+      >
+        <option value="">{trans.__('Start an engine…')}</option>
+        {adapters.map(adapter => (
+          <option key={adapter.key} value={adapter.key}>
+            {adapter.title}
+          </option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+/** Draws again once a second while something on it counts seconds. */
+function useClock(): number {
+  const [now, setNow] = React.useState(Date.now() / 1000);
+  React.useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now() / 1000), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
+}
+
+/** What the sidebar shows. */
+export function Sidebar(props: { model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
+  const { model, actions, trans } = props;
+  const now = useClock();
+  const [, draw] = React.useReducer((count: number) => count + 1, 0);
+  React.useEffect(() => {
+    model.changed.connect(draw);
+    return () => void model.changed.disconnect(draw);
+  }, [model]);
+  const { engines, gpus, runs, weeks } = model;
+  const tasks = weeks.flatMap(week => week.tasks);
+  const done = tasks.filter(task => task.done).length;
+  return (
+    <>
+      <div className="llm-Trouble" role="status">
+        {model.trouble}
+      </div>
+      <Section title={trans.__('Engines')} count={engines.length ? String(engines.length) : undefined} open={true}>
+        {engines.length > 0 ? (
+          <ul className="llm-List" aria-label={trans.__('Engines')}>
+            {engines.map(engine => (
+              <Row
+                key={engine.id || engine.name}
+                engine={engine}
+                model={model}
+                actions={actions}
+                trans={trans}
+                now={now}
+                cells={CELLS}
+              />
+            ))}
+          </ul>
+        ) : (
+          <p className="llm-Empty">{model.known ? trans.__('No engine is running.') : trans.__('Looking …')}</p>
+        )}
+        {model.leftOff > 0 && <p className="llm-Empty">{trans.__('%1 more are not shown.', model.leftOff)}</p>}
+        <Start model={model} actions={actions} trans={trans} />
+      </Section>
+      {gpus.length > 0 && (
+        <Section title={trans.__('GPUs')} count={String(gpus.length)} open={true}>
+          <ul className="llm-List">
+            {gpus.map(gpu => (
+              <Gpu key={gpu.uuid} gpu={gpu} trans={trans} />
+            ))}
+          </ul>
+        </Section>
+      )}
+      {weeks.length > 0 && (
+        <Section title={trans.__('Learning path')} count={`${done}/${tasks.length}`} open={true}>
+          <Path weeks={weeks} model={model} actions={actions} trans={trans} />
+        </Section>
+      )}
+      {runs.length > 0 && (
+        <Section title={trans.__('Runs')} count={String(runs.length)} open={false}>
+          <Runs runs={runs} actions={actions} trans={trans} />
+        </Section>
+      )}
+    </>
+  );
+}
+
+/** The widget in the left area. Looks only while it is visible, on a page that is. */
+export class SidebarPanel extends ReactWidget {
+  private _trans: TranslationBundle;
+
+  constructor(
+    private model: Model,
+    private actions: IActions,
+    translator: ITranslator,
+    icon: LabIcon
+  ) {
+    super();
+    this._trans = translator.load('llm_magics');
+    this.id = 'llm-magics';
+    this.addClass('llm-Panel');
+    this.title.icon = icon;
+    this.title.caption = this._trans.__('LLM engines');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', this._trans.__('LLM engines'));
+    document.addEventListener('visibilitychange', this._look);
+  }
+
+  dispose(): void {
+    document.removeEventListener('visibilitychange', this._look);
+    this.model.look(this.id, false);
+    super.dispose();
+  }
+
+  render(): JSX.Element | null {
+    // Nothing is drawn where nobody looks: no clock runs either.
+    return this.isVisible && document.visibilityState === 'visible' ? (
+      <Sidebar model={this.model} actions={this.actions} trans={this._trans} />
+    ) : null;
+  }
+
+  protected onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this._look();
+  }
+
+  protected onAfterHide(message: Message): void {
+    super.onAfterHide(message);
+    this._look();
+  }
+
+  protected onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    this._look();
+  }
+
+  private _look = (): void => {
+    this.model.look(this.id, this.isVisible && document.visibilityState === 'visible');
+    this.update();
+  };
+}

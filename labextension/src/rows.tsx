@@ -1,0 +1,328 @@
+// The list of engines: a row each, with what it does and what can be done with it.
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { Model } from './model';
+import { KEPT, Rates, sparkline } from './rates';
+import { IEngine, ILoad } from './types';
+import { basename, bytes, countdown, ends, rate, span } from './words';
+
+/** What the panel can have done elsewhere. */
+export interface IActions {
+  openLog(name: string): void;
+  openRun(id: string): void;
+  openNotebook(path: string): void;
+  copy(text: string): Promise<void>;
+  insert(source: string): Promise<void>;
+  drag(event: React.MouseEvent, label: string, source: string): void;
+  folder(): string;
+}
+
+const HOUR = 3600;
+
+/** A small button in words. */
+export function Action(props: {
+  label: string;
+  title: string;
+  onClick: () => void;
+  danger?: boolean;
+  focus?: boolean;
+  disabled?: boolean;
+}): JSX.Element {
+  return (
+    <button
+      className={`llm-Action${props.danger ? ' llm-mod-danger' : ''}`}
+      title={props.title}
+      aria-label={props.title}
+      onClick={props.onClick}
+      autoFocus={props.focus}
+      disabled={props.disabled}
+    >
+      {props.label}
+    </button>
+  );
+}
+
+/** Tokens a second over the last minute. */
+export function Sparkline(props: { rates: Rates | undefined; trans: TranslationBundle }): JSX.Element | null {
+  const { rates, trans } = props;
+  if (!rates || rates.now === null) {
+    return null;
+  }
+  const [width, height] = [64, 16];
+  const label = trans.__('%1 tokens per second', rate(rates.now));
+  return (
+    <span className="llm-Rate" title={trans.__('Output tokens per second, the last %1 looks', KEPT)}>
+      <svg width={width} height={height} role="img" aria-label={label}>
+        <polyline points={sparkline(rates.values, width, height)} />
+      </svg>
+      <span aria-hidden="true">
+        {rate(rates.now)} {trans.__('tok/s')}
+      </span>
+    </span>
+  );
+}
+
+/** The word for a state. */
+export function stateWord(engine: IEngine, trans: TranslationBundle): string {
+  switch (engine.state) {
+    case 'starting':
+      return trans.__('starting');
+    case 'loading':
+      return trans.__('loading');
+    case 'ready':
+      return trans.__('ready');
+    case 'stopping':
+      return trans.__('stopping');
+    case 'failed':
+      return trans.__('failed');
+    case 'lost':
+      return trans.__('lost');
+    default:
+      return engine.state;
+  }
+}
+
+/** How far a start is, by what the same start took the last time. */
+function Loading(props: { engine: IEngine; now: number; trans: TranslationBundle }): JSX.Element {
+  const { engine, now, trans } = props;
+  const passed = Math.max(0, now - engine.created);
+  const share = engine.expected ? Math.min(0.99, passed / engine.expected) : null;
+  const words = engine.stage || trans.__('starting the engine');
+  return (
+    <div className="llm-Row-line">
+      <span className="llm-Row-stage" title={words}>
+        {words}
+      </span>
+      <span className="llm-muted">
+        {span(passed)}
+        {engine.expected ? ` ${trans.__('of about %1', span(engine.expected))}` : ''}
+      </span>
+      {share !== null && (
+        <span
+          className="llm-Progress"
+          role="progressbar"
+          aria-label={trans.__('Start of %1', engine.name)}
+          aria-valuemin={0}
+          aria-valuemax={100}
+          aria-valuenow={Math.round(share * 100)}
+        >
+          <span style={{ width: `${share * 100}%` }} />
+        </span>
+      )}
+    </div>
+  );
+}
+
+/** What a running engine does. */
+function Doing(props: {
+  engine: IEngine;
+  load: ILoad | undefined;
+  rates: Rates | undefined;
+  gpuMemory: number;
+  now: number;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { engine, load, rates, gpuMemory, now, trans } = props;
+  const held = engine.gpus.length
+    ? {
+        text: `GPU ${engine.gpus.join(', ')}${gpuMemory ? ` · ${bytes(gpuMemory)}` : ''}`,
+        title: trans.__('GPUs it was given, and the memory its processes hold there')
+      }
+    : {
+        text: load?.memory ? `CPU · ${bytes(load.memory)}` : 'CPU',
+        title: trans.__('It runs on the CPU; memory of its processes')
+      };
+  return (
+    <>
+      <div className="llm-Row-line">
+        {load?.running !== undefined && (
+          <span title={trans.__('Requests that are being answered, and that wait')}>
+            {trans.__('%1 running', load.running)}
+            {load.waiting !== undefined ? ` · ${trans.__('%1 waiting', load.waiting)}` : ''}
+          </span>
+        )}
+        <span className="llm-muted llm-mod-end" title={trans.__('How long it has been ready')}>
+          {span(now - (engine.ready_at ?? engine.created))}
+        </span>
+      </div>
+      <div className="llm-Row-line">
+        <span className="llm-muted" title={held.title}>
+          {held.text}
+        </span>
+        <Sparkline rates={rates} trans={trans} />
+      </div>
+    </>
+  );
+}
+
+/** Why it failed, and what helps. */
+function Diagnosis(props: { engine: IEngine; trans: TranslationBundle }): JSX.Element {
+  const { engine, trans } = props;
+  const found = engine.diagnosis ?? {};
+  const cause =
+    found.cause ||
+    (engine.state === 'lost'
+      ? trans.__('its supervisor was killed; what it left was ended')
+      : engine.exit !== null
+        ? trans.__('it ended with status %1', engine.exit)
+        : trans.__('it ended'));
+  return (
+    <div className="llm-Diagnosis">
+      <div>{cause}</div>
+      {found.line && <code title={found.line}>{found.line}</code>}
+      {found.remedy && <div className="llm-Remedy">→ {found.remedy}</div>}
+    </div>
+  );
+}
+
+interface IRowProps {
+  engine: IEngine;
+  model: Model;
+  actions: IActions;
+  trans: TranslationBundle;
+  now: number;
+  cells: { bench: (name: string) => string; client: (name: string) => string };
+}
+
+/** One engine. */
+export function Row(props: IRowProps): JSX.Element {
+  const { engine, model, actions, trans, now, cells } = props;
+  const [asking, setAsking] = React.useState(false);
+  const [copied, setCopied] = React.useState(false);
+  const running = ['starting', 'loading', 'ready', 'stopping'].includes(engine.state);
+  const ended = engine.state === 'failed' || engine.state === 'lost';
+  const stopping = engine.state === 'stopping' || model.stopping.has(engine.name);
+  const owner = engine.owners.find(each => each.notebook)?.notebook;
+  const refusal = model.refusals[engine.name];
+  const id = `llm-engine-${engine.name}`;
+  const stop = () => {
+    setAsking(false);
+    void model.stop(engine.name);
+  };
+  const copyUrl = async () => {
+    await actions.copy(`${engine.url}/v1`);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <li
+      className="llm-Row"
+      data-name={engine.name}
+      data-state={stopping ? 'stopping' : engine.state}
+      aria-labelledby={id}
+      onMouseDown={event => {
+        if (event.button === 0 && engine.state === 'ready' && !(event.target as Element).closest('button')) {
+          actions.drag(event, `%%bench ${engine.name}`, cells.bench(engine.name));
+        }
+      }}
+    >
+      <div className="llm-Row-head">
+        <span className="llm-Dot" aria-hidden="true" />
+        <span className="llm-Row-name" id={id} title={engine.name}>
+          {engine.name}
+        </span>
+        <span className="llm-Row-state">{stopping ? trans.__('stopping') : stateWord(engine, trans)}</span>
+      </div>
+      <div className="llm-Row-line llm-muted" title={`${engine.engine} ${engine.engine_version}\n${engine.model}`}>
+        {engine.engine} · {ends(engine.model)}
+      </div>
+      {(engine.state === 'starting' || engine.state === 'loading') && (
+        <Loading engine={engine} now={now} trans={trans} />
+      )}
+      {engine.state === 'ready' && (
+        <Doing
+          engine={engine}
+          load={model.load(engine.name)}
+          rates={model.rates(engine.name)}
+          gpuMemory={model.gpuMemory(engine.name)}
+          now={now}
+          trans={trans}
+        />
+      )}
+      {owner && (
+        <div className="llm-Row-line llm-muted" title={owner}>
+          {trans.__('by %1', basename(owner))}
+        </div>
+      )}
+      {running && engine.stops_at !== null && (
+        <div className="llm-Row-line llm-Countdown">
+          <span role="timer">
+            {trans.__('stops in %1', countdown(engine.stops_at - now))}
+            {engine.stops_why ? `: ${engine.stops_why}` : ''}
+          </span>
+          <Action
+            label={trans.__('Keep 1 h')}
+            title={trans.__('Keep %1 for another hour', engine.name)}
+            onClick={() => void model.keep(engine.name, HOUR)}
+          />
+        </div>
+      )}
+      {ended && <Diagnosis engine={engine} trans={trans} />}
+      {refusal && (
+        <div className="llm-Refusal" role="alert">
+          {refusal}
+        </div>
+      )}
+      {asking ? (
+        <div className="llm-Actions" role="group" aria-label={trans.__('Stop %1?', engine.name)}>
+          <span>{trans.__('Stop it for everybody?')}</span>
+          <Action
+            label={trans.__('Stop')}
+            title={trans.__('Yes, stop %1', engine.name)}
+            onClick={stop}
+            danger={true}
+            focus={true}
+          />
+          <Action
+            label={trans.__('No')}
+            title={trans.__('Do not stop %1', engine.name)}
+            onClick={() => setAsking(false)}
+          />
+        </div>
+      ) : (
+        <div className="llm-Actions">
+          {engine.state === 'ready' && (
+            <>
+              <Action
+                label={trans.__('Bench')}
+                title={trans.__('Insert a cell that benches %1', engine.name)}
+                onClick={() => void actions.insert(cells.bench(engine.name))}
+              />
+              <Action
+                label={trans.__('Client')}
+                title={trans.__('Insert a cell that asks %1 through its openai client', engine.name)}
+                onClick={() => void actions.insert(cells.client(engine.name))}
+              />
+              <Action
+                label={copied ? trans.__('Copied') : trans.__('URL')}
+                title={trans.__('Copy the base URL of %1', engine.name)}
+                onClick={() => void copyUrl()}
+              />
+            </>
+          )}
+          <Action
+            label={trans.__('Logs')}
+            title={trans.__('Open the log of %1', engine.name)}
+            onClick={() => actions.openLog(engine.name)}
+          />
+          {running && (
+            <Action
+              label={trans.__('Stop…')}
+              title={trans.__('Stop %1', engine.name)}
+              onClick={() => setAsking(true)}
+              disabled={stopping}
+            />
+          )}
+          {ended && (
+            <Action
+              label={trans.__('Dismiss')}
+              title={trans.__('Forget %1 and its log', engine.name)}
+              onClick={() => void model.dismiss(engine.name)}
+            />
+          )}
+        </div>
+      )}
+    </li>
+  );
+}

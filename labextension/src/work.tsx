@@ -1,0 +1,174 @@
+// What was measured and what is next: the last runs, and the weeks of the learning path.
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+import { Model } from './model';
+import { Action, IActions } from './rows';
+import { compareCell } from './snippets';
+import { IRun, ITask, IWeek } from './types';
+import { ends, rate } from './words';
+
+/** When a run was, in the reader's own time. */
+function when(iso: string): string {
+  const date = new Date(iso);
+  return isNaN(date.getTime())
+    ? iso
+    : date.toLocaleString(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+}
+
+/** The last runs; two that are chosen can be compared. */
+export function Runs(props: { runs: IRun[]; actions: IActions; trans: TranslationBundle }): JSX.Element {
+  const { runs, actions, trans } = props;
+  const [chosen, setChosen] = React.useState<string[]>([]);
+  const here = chosen.filter(id => runs.some(run => run.id === id));
+  const choose = (id: string) =>
+    setChosen(here.includes(id) ? here.filter(each => each !== id) : [...here.slice(-1), id]);
+  return (
+    <>
+      <ul className="llm-List">
+        {runs.map(run => (
+          <li key={run.id} className="llm-Run">
+            <input
+              type="checkbox"
+              checked={here.includes(run.id)}
+              onChange={() => choose(run.id)}
+              aria-label={trans.__('Choose the run of %1 at %2', run.label, when(run.started))}
+            />
+            <button
+              className="llm-Link"
+              title={`${run.id}\n${run.engine} · ${run.model}`}
+              onClick={() => actions.openRun(run.id)}
+            >
+              {ends(run.label, 24)}
+            </button>
+            <span className="llm-muted">
+              {run.status !== 'complete' ? `${trans.__('partial')} · ` : ''}
+              {run.headline.output_throughput ? `${rate(run.headline.output_throughput)} ${trans.__('tok/s')} · ` : ''}
+              {when(run.started)}
+            </span>
+          </li>
+        ))}
+      </ul>
+      <div className="llm-Actions">
+        <Action
+          label={trans.__('Compare')}
+          title={trans.__('Insert a cell that compares the two chosen runs')}
+          disabled={here.length !== 2}
+          onClick={() => void actions.insert(compareCell(here[0], here[1]))}
+        />
+        {here.length < 2 && <span className="llm-muted">{trans.__('choose two runs')}</span>}
+      </div>
+    </>
+  );
+}
+
+function Task(props: { task: ITask; model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
+  const { task, model, actions, trans } = props;
+  const [open, setOpen] = React.useState(false);
+  const [refusal, setRefusal] = React.useState('');
+  const id = `llm-task-${task.id}`;
+  const fetchNotebook = async () => {
+    try {
+      setRefusal('');
+      actions.openNotebook(await model.routes.notebook(task.id, actions.folder()));
+    } catch (error: any) {
+      setRefusal(error.told ?? String(error));
+    }
+  };
+  return (
+    <li className="llm-Task" data-done={task.done}>
+      <div className="llm-Task-head">
+        <input
+          type="checkbox"
+          checked={task.done}
+          disabled={!task.manual}
+          aria-labelledby={id}
+          title={
+            task.manual
+              ? trans.__('Tick it yourself')
+              : task.done
+                ? trans.__('Measured')
+                : trans.__('It ticks itself when it was really done')
+          }
+          onChange={event => void model.tick(task.id, event.target.checked)}
+        />
+        <button
+          className="llm-Link"
+          id={id}
+          aria-expanded={open}
+          onClick={() => {
+            setOpen(!open);
+            if (!open && task.notebook) {
+              void fetchNotebook();
+            }
+          }}
+        >
+          {task.title}
+        </button>
+      </div>
+      {open && (
+        <div className="llm-Task-body">
+          <div>{task.why}</div>
+          {!task.done && task.missing.length > 0 && (
+            <>
+              <div className="llm-muted">{trans.__('Still to do:')}</div>
+              <ul>
+                {task.missing.map(each => (
+                  <li key={each}>{each}</li>
+                ))}
+              </ul>
+            </>
+          )}
+          {task.lighter && <div className="llm-muted">{task.lighter}</div>}
+          {task.notebook && (
+            <div className="llm-Actions">
+              <Action
+                label={trans.__('Notebook')}
+                title={trans.__('Open the notebook of “%1”', task.title)}
+                onClick={() => void fetchNotebook()}
+              />
+            </div>
+          )}
+        </div>
+      )}
+      {refusal && (
+        <div className="llm-Refusal" role="alert">
+          {refusal}
+        </div>
+      )}
+    </li>
+  );
+}
+
+/** The path, a week after the other. */
+export function Path(props: {
+  weeks: IWeek[];
+  model: Model;
+  actions: IActions;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { weeks, model, actions, trans } = props;
+  const first = weeks.findIndex(week => week.tasks.some(task => !task.done));
+  return (
+    <>
+      {weeks.map((week, number) => {
+        const done = week.tasks.filter(task => task.done).length;
+        return (
+          <details key={week.week} className="llm-Week" open={number === first}>
+            <summary>
+              <span>{trans.__('Week %1: %2', week.week, week.title)}</span>
+              <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, week.tasks.length)}>
+                {done}/{week.tasks.length}
+              </span>
+            </summary>
+            <ul className="llm-List">
+              {week.tasks.map(task => (
+                <Task key={task.id} task={task} model={model} actions={actions} trans={trans} />
+              ))}
+            </ul>
+          </details>
+        );
+      })}
+    </>
+  );
+}

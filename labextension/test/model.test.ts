@@ -1,0 +1,146 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+
+import { ISocket } from '../src/feed';
+import { Model, Routes } from '../src/model';
+import { Refused } from '../src/refused';
+import { IEngine } from '../src/types';
+
+const engine = (name: string, more: Partial<IEngine> = {}): IEngine => ({
+  name,
+  id: `id of ${name}`,
+  engine: 'llamacpp',
+  engine_version: '1',
+  model: 'tiny',
+  served_model: 'tiny',
+  state: 'ready',
+  stage: '',
+  url: 'http://127.0.0.1:1',
+  created: 1,
+  ready_at: 2,
+  ended_at: null,
+  gpus: [],
+  keep: 'kernel',
+  idle: null,
+  stops_at: null,
+  stops_why: '',
+  expected: null,
+  exit: null,
+  command: '',
+  diagnosis: null,
+  owners: [],
+  ...more
+});
+
+let socket: ISocket & { closed?: boolean };
+let routes: { [Key in keyof Routes]: ReturnType<typeof vi.fn> };
+let model: Model;
+const say = (message: object) => socket.onmessage!({ data: JSON.stringify(message) });
+
+beforeEach(() => {
+  routes = {
+    engines: vi.fn(async () => ({ engines: [engine('asked')], left_off: 0 })),
+    stop: vi.fn(async () => engine('a', { state: 'stopped' })),
+    keep: vi.fn(async () => engine('a')),
+    dismiss: vi.fn(async () => undefined),
+    runs: vi.fn(async () => []),
+    tasks: vi.fn(async () => []),
+    tick: vi.fn(async () => []),
+    notebook: vi.fn(async () => 'a.ipynb'),
+    adapters: vi.fn(async () => []),
+    watch: vi.fn(() => {
+      socket = { onopen: null, onmessage: null, onclose: null, close: () => (socket.closed = true) };
+      return socket;
+    })
+  };
+  model = new Model(routes as unknown as Routes);
+});
+
+test('nothing is asked while nobody looks; several who look share one socket', () => {
+  expect(routes.watch).not.toHaveBeenCalled();
+  model.look('panel', true);
+  model.look('running', true);
+  expect(routes.watch).toHaveBeenCalledTimes(1);
+  model.look('panel', false);
+  expect(socket.closed).toBeUndefined();
+  model.look('running', false);
+  expect(socket.closed).toBe(true);
+});
+
+test('engines, their load and their rates come from the socket', () => {
+  model.look('panel', true);
+  say({ engines: [engine('a')], left_off: 3 });
+  say({ load: { a: { at: 1, output_tokens: 0, running: 2 } } });
+  say({ load: { a: { at: 2, output_tokens: 40, running: 2 } } });
+  expect(model.find('a')?.state).toBe('ready');
+  expect(model.leftOff).toBe(3);
+  expect(model.rates('a')?.now).toBe(40);
+  expect(model.load('a')?.running).toBe(2);
+  say({ load: {} });
+  expect(model.rates('a')).toBeUndefined();
+});
+
+test('memory on GPUs is summed over an engine and leaves out foreign processes', () => {
+  model.look('panel', true);
+  const process = (server: string, memory: number | null) => ({ pid: 1, name: 'x', server, memory });
+  say({
+    gpus: [{ processes: [process('a', 5), process('', 70), process('a', null)] }, { processes: [process('a', 2)] }]
+  });
+  expect(model.gpuMemory('a')).toBe(7);
+});
+
+test('a stop that fails says why in the row, until it is tried again', async () => {
+  model.look('panel', true);
+  say({ engines: [engine('a')] });
+  routes.stop.mockRejectedValueOnce(new Refused('a could not be stopped.', 'a driver call hangs', 'ps -fp 7', 409));
+  const stopping = model.stop('a');
+  expect(model.stopping.has('a')).toBe(true);
+  await stopping;
+  expect(model.stopping.has('a')).toBe(false);
+  expect(model.refusals['a']).toBe('a could not be stopped. a driver call hangs → ps -fp 7');
+  await model.stop('a');
+  expect(model.refusals['a']).toBeUndefined();
+});
+
+test('a dismissed engine goes at once; one that cannot be dismissed stays and says why', async () => {
+  model.look('panel', true);
+  say({ engines: [engine('a', { state: 'failed' }), engine('b', { state: 'failed' })] });
+  await model.dismiss('a');
+  expect(model.engines.map(each => each.name)).toEqual(['b']);
+  routes.dismiss.mockRejectedValueOnce(new Refused('b is running.'));
+  await model.dismiss('b');
+  expect(model.refusals['b']).toBe('b is running.');
+  say({ engines: [] });
+  expect(model.refusals).toEqual({});
+});
+
+test('one quiet line while the server is away, gone when it is back', async () => {
+  vi.useFakeTimers();
+  model.look('panel', true);
+  say({ engines: [engine('a')] });
+  socket.onclose!({});
+  expect(model.trouble).toContain('does not answer');
+  expect(model.engines).toHaveLength(1);
+  vi.advanceTimersByTime(500);
+  socket.onopen!({});
+  expect(model.trouble).toBe('');
+  say({ trouble: 'The directory of engines cannot be read: no' });
+  expect(model.trouble).toContain('cannot be read');
+  vi.useRealTimers();
+});
+
+test('runs and tasks are asked for again when something was measured or an engine changed its state', async () => {
+  model.look('panel', true);
+  say({ work: 1 });
+  expect(routes.runs).toHaveBeenCalledTimes(1);
+  say({ engines: [engine('a', { state: 'loading' })] });
+  expect(routes.tasks).toHaveBeenCalledTimes(2);
+  say({ engines: [engine('a', { state: 'loading', stage: 'weights 1/2' })] });
+  expect(routes.tasks).toHaveBeenCalledTimes(2);
+});
+
+test('a tick that is refused is told, and changes nothing', async () => {
+  routes.tick.mockRejectedValueOnce(new Refused('It ticks itself.'));
+  await model.tick('first', true);
+  expect(model.trouble).toBe('It ticks itself.');
+  expect(model.weeks).toEqual([]);
+});

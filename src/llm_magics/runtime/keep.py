@@ -1,0 +1,42 @@
+"""Putting off the end of a server that would be stopped for want of work or of owners."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from llm_magics.errors import LLMMagicsError
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+LONGEST = 7 * 24 * 3600.0  # s; who wants more says `--keep detached`
+
+
+def keep(name: str, seconds: float, *, registry: Registry | None = None) -> Record:
+    """Have a running server live for at least so much longer; an earlier, later promise stays.
+
+    Its supervisor sees it within a second, and moves the planned stop.
+
+    Parameters
+    ----------
+    seconds
+        From now, above 0 and at most `LONGEST`.
+
+    Raises
+    ------
+    LLMMagicsError
+        When there is no such server, it does not run, or the time is out of bounds.
+    OSError
+        When the record cannot be written.
+    """
+    registry = registry or Registry()
+    if not 0 < seconds <= LONGEST:
+        raise LLMMagicsError(
+            f"{name} cannot be kept for {seconds:g} s.", why=f"above 0 s and at most {LONGEST / 86400:g} days"
+        )
+    record = registry.get(name)
+    if record is None or not record.alive:
+        state = f"{name} is {record.state}." if record else f"There is no server named {name}."
+        raise LLMMagicsError(state, then=f"%serve {name}")
+    until = time.time() + seconds
+    return registry.update(name, lambda now: replace(now, keep_until=max(until, now.keep_until or 0.0)))

@@ -1,0 +1,139 @@
+"""The socket: changes are told while somebody looks, a hung or unreadable directory is told too, and blocks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llm_magics.lab.watch import WATCHER
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+
+async def hear(socket: Any, wanted: Callable[[dict[str, Any]], Any], seconds: float = 30.0) -> dict[str, Any]:
+    """The first message that is wanted."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        text = await asyncio.wait_for(socket.read_message(), seconds)
+        assert text is not None, "the socket was closed"
+        message = json.loads(text)
+        if wanted(message):
+            return message
+    raise AssertionError("it was not told")
+
+
+def states(message: dict[str, Any]) -> dict[str, str]:
+    return {engine["name"]: engine["state"] for engine in message.get("engines", [])}
+
+
+async def test_changes_are_told(jp_ws_fetch: Any, running: Callable[..., Record], registry: Registry) -> None:
+    running(state="loading", stage="loading weights 1/2")
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    await hear(socket, lambda message: states(message) == {"qwen": "loading"})
+    running(state="ready")
+    await hear(socket, lambda message: states(message) == {"qwen": "ready"})
+    (registry.directory / "qwen.json").unlink()
+    await hear(socket, lambda message: message.get("engines") == [])
+    socket.close()
+
+
+async def test_an_engine_whose_supervisor_was_killed_is_told(jp_ws_fetch: Any, running: Callable[..., Record]) -> None:
+    """Nothing is written then: who looks has to see it."""
+    import subprocess
+    import sys
+
+    from llm_magics.runtime import identity
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        running(supervisor=identity.of(process.pid).to_json())  # type: ignore[union-attr]
+        socket = await jp_ws_fetch("llm-magics", "watch")
+        await hear(socket, lambda message: states(message) == {"qwen": "ready"})
+        process.kill()
+    await hear(socket, lambda message: states(message) == {"qwen": "lost"})
+    socket.close()
+
+
+async def test_a_second_tab_is_told_what_the_first_knows(jp_ws_fetch: Any, running: Callable[..., Record]) -> None:
+    running()
+    first = await jp_ws_fetch("llm-magics", "watch")
+    await hear(first, lambda message: "engines" in message)
+    second = await jp_ws_fetch("llm-magics", "watch")
+    await hear(second, lambda message: states(message) == {"qwen": "ready"})
+    first.close()
+    running(state="stopping")
+    await hear(second, lambda message: states(message) == {"qwen": "stopping"})
+    second.close()
+
+
+async def test_nobody_looks_and_nothing_is_done(
+    jp_ws_fetch: Any, jp_web_app: Any, running: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running()
+    looks = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looks.append(path) or scandir(path))
+    await asyncio.sleep(1)
+    assert looks == []
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    await hear(socket, lambda message: "engines" in message)
+    socket.close()
+    while jp_web_app.settings[WATCHER]._sockets:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1.5)  # what was under way may end
+    looks.clear()
+    await asyncio.sleep(2)
+    assert looks == []
+
+
+async def test_a_directory_that_hangs_is_told_and_blocks_nothing(
+    jp_ws_fetch: Any, ask: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe stands in for a file on a network disk that is away: reading it does not come back."""
+    monkeypatch.setattr("llm_magics.lab.handler.PATIENCE", 0.5)
+    monkeypatch.setattr("llm_magics.lab.watcher._HUNG", 1.0)
+    running()
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    await hear(socket, lambda message: "engines" in message)
+    pipe = registry.directory / "hung.json"
+    os.mkfifo(pipe)
+    try:
+        answers = await asyncio.gather(*(ask("engines") for _ in range(20)), ask("adapters"))
+        assert [status for status, _ in answers] == [503] * 20 + [200]
+        assert "does not answer" in answers[0][1]["message"]
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("llm-magics engines") == 1  # twenty who ask wait for one thread
+        await hear(socket, lambda message: "does not answer" in message.get("trouble", ""))
+    finally:
+        writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # now it comes back, and finds nothing
+        pipe.unlink()
+        os.close(writer)
+    await hear(socket, lambda message: message.get("trouble") == "")
+    assert (await ask("engines"))[0] == 200
+    socket.close()
+
+
+async def test_a_directory_that_cannot_be_read_is_told_and_found_again(
+    jp_ws_fetch: Any, ask: Any, running: Callable[..., Record], registry: Registry
+) -> None:
+    running()
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    await hear(socket, lambda message: "engines" in message)
+    away = registry.directory.with_name("away")
+    registry.directory.rename(away)
+    registry.directory.write_text("a file where the directory was")
+    await hear(socket, lambda message: "cannot be read" in message.get("trouble", ""))
+    status, told = await ask("engines")
+    assert status == 503
+    assert told["why"]
+    registry.directory.unlink()
+    away.rename(registry.directory)
+    await hear(socket, lambda message: message.get("trouble") == "")
+    assert (await ask("engines"))[0] == 200
+    socket.close()

@@ -1,0 +1,76 @@
+"""Looking again and again: the same as the registry's own list, without reading what did not change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_magics.runtime import identity
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.watching import Watch
+
+
+def record(name: str = "s", **changes: Any) -> Record:
+    return Record(
+        **{
+            "id": "1", "name": name, "engine": "e", "model": "m", "state": "ready", "created": 1.0, "host": "h",
+            "reuse_key": "k", "spec": {}, "supervisor": identity.current().to_json(), **changes,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path)
+
+
+def test_it_says_what_the_list_says(registry: Registry) -> None:
+    registry.write(record("b", created=2.0))
+    registry.write(record("a", created=3.0, state="stopped"))
+    registry.write(record("gone", supervisor={**identity.current().to_json(), "ticks": 1}))
+    (registry.directory / "broken.json").write_text("{")
+    (registry.directory / "b.log").write_text("x")
+    assert Watch(registry).look() == registry.list()
+
+
+def test_what_did_not_change_is_read_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.write(record("a"))
+    registry.write(record("b"))
+    watch, read = Watch(registry), []
+    original = Registry.read
+    monkeypatch.setattr(Registry, "read", lambda self, name: read.append(name) or original(self, name))
+    watch.look()
+    watch.look()
+    assert sorted(read) == ["a", "b"]
+    registry.write(record("b", stage="now"))
+    assert [each.stage for each in watch.look()] == ["", "now"]
+    assert read.count("a") == 1
+
+
+def test_a_record_that_goes_is_gone_and_a_new_one_of_its_name_is_new(registry: Registry) -> None:
+    registry.write(record("a"))
+    watch = Watch(registry)
+    watch.look()
+    (registry.directory / "a.json").unlink()
+    assert watch.look() == []
+    registry.write(record("a", id="2"))
+    assert [each.id for each in watch.look()] == ["2"]
+
+
+def test_a_killed_supervisor_is_seen_though_nothing_was_written(registry: Registry) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        registry.write(record("a", supervisor=identity.of(process.pid).to_json()))  # type: ignore[union-attr]
+        watch = Watch(registry)
+        assert [each.state for each in watch.look()] == ["ready"]
+        process.kill()
+    assert [each.state for each in watch.look()] == ["lost"]
+
+
+def test_a_directory_that_is_not_there_is_no_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        Watch(Registry(tmp_path / "nowhere")).look()
