@@ -27,23 +27,30 @@ def fit(options: Any) -> tuple[Any, Any]:
     """Whether the model fits."""
     from llm_magics.api.fitting import OPTIONS
     from llm_magics.api.fitting import fit as answer
+    from llm_magics.api.learning import note
 
     given = {name: getattr(options, name) for name in OPTIONS if hasattr(options, name)}
     found = answer(options.model, gpu=options.gpu, memory=options.memory, **given)
+    note("fitted", {"model": options.model})
     return found, found.data()
 
 
 def engines_options(line: LineParser) -> None:
-    """`engines [--matrix | --probe NAME]`."""
+    """`engines [--matrix | --probe NAME | --outdated]`."""
     which = line.add_mutually_exclusive_group()
     which.add_argument("--matrix", action="store_true", default=False, help="what each engine can, beside the guide")
     which.add_argument("--probe", default=None, metavar="NAME", help="try what a running server really answers")
+    which.add_argument("--outdated", action="store_true", default=False, help="what is newer than what is installed")
 
 
 def engines(options: Any) -> tuple[Any, Any]:
     """What is installed; what each engine can; what a running server answers."""
     from dataclasses import asdict
 
+    if options.outdated:
+        from llm_magics.learning import outdated
+
+        return outdated()
     if options.probe:
         from llm_magics.api.advising import probe
         from llm_magics.views.probe import probed
@@ -76,10 +83,12 @@ def recommend_options(line: LineParser) -> None:
 def recommend(options: Any) -> tuple[Any, Any]:
     """Which engine to take; in a notebook with ipywidgets, and nothing answered yet, a form."""
     from llm_magics.advice.recommend import questions
+    from llm_magics.api.learning import note
     from llm_magics.api.recommending import recommend as answer
 
     given: dict[str, Any] = {key: getattr(options, key) for key in questions() if hasattr(options, key)}
     found = answer(options.model, measure=options.measure, **given)
+    note("recommended", {"measured": bool(options.measure)})
     if given or options.measure or not _widgets():
         return found, found.data()
     from llm_magics.views.recommend import form

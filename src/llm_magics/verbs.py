@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llm_magics import choosing
+from llm_magics import choosing, learning
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
@@ -228,7 +228,7 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),
     "engines": Verb(
-        "the engines: what is installed, what each can (--matrix), what a server answers (--probe)",
+        "the engines: what is installed, can (--matrix), answers (--probe), is out of date (--outdated)",
         choosing.engines_options,
         lambda options: Answer(*choosing.engines(options)),
     ),
@@ -241,6 +241,16 @@ VERBS: dict[str, Verb] = {
         "which engine to take, by rules or by measurement, and a cell that starts it",
         choosing.recommend_options,
         lambda options: Answer(*choosing.recommend(options)),
+    ),
+    "learn": Verb(
+        "the learning path: what is done, what is missing; with a task: why, and its notebook",
+        learning.learn_options,
+        lambda options: Answer(*learning.learn(options)),
+    ),
+    "report": Verb(
+        "a run as a reproducible report, ready to paste into an issue",
+        learning.report_options,
+        lambda options: Answer(*learning.report(options)),
     ),
     "install": Verb("install an engine into an environment of its own", _install_options, _install),
     "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),

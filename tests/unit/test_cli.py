@@ -34,14 +34,14 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     assert out.startswith(f"usage: llm-magics {verb}")
 
 
-@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor"])
+@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor", "learn"])
 def test_json_is_one_document(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(verb, "--json", capsys=capsys)
     assert status == 0
     assert isinstance(json.loads(out), list)
 
 
-@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor"])
+@pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor", "learn"])
 def test_text_is_for_people(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(verb, capsys=capsys)
     assert status == 0

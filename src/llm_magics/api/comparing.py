@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.api.learning import comparisons_noted
 from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec, Workload
 from llm_magics.spec.reading import build
@@ -29,6 +30,7 @@ class Prompt:
     temperature: float = 0.0
 
 
+@comparisons_noted
 def compare(
     targets: Sequence[Any] | None = None,
     *,

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.api.learning import served
 from llm_magics.errors import LaunchError, SpecError
 from llm_magics.runtime import outcomes
 from llm_magics.spec import ServerSpec
@@ -166,6 +167,8 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
         match outcome:
             case outcomes.Started(record) | outcomes.Reused(record):
                 show(ServerCard(record, reused=isinstance(outcome, outcomes.Reused)))
+                if record.state == "ready":
+                    served(record)
                 if isinstance(outcome, outcomes.Started) and (spec.python or spec.bin):
                     environments.remember(engine, prepared.executable)
                 return Server(record.name, reused=isinstance(outcome, outcomes.Reused))

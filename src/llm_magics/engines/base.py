@@ -111,6 +111,7 @@ class Engine:
     key: str
     title: str
     url: str = ""
+    releases: str = ""  # where its makers say what changed
     install: Install = Install()
     image: Image | None = None  # None: there is no official one
 

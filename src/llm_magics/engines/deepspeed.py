@@ -40,6 +40,7 @@ class DeepSpeed(Engine):
     key = "deepspeed"
     title = "DeepSpeed"
     url = "https://www.deepspeed.ai/inference"
+    releases = "https://github.com/deepspeedai/DeepSpeed/releases"
     install = Install(
         modules=("deepspeed", "torch", "transformers"),
         distributions=("deepspeed",),

@@ -68,6 +68,7 @@ class LlamaCpp(Engine):
     key = "llamacpp"
     title = "llama.cpp"
     url = "https://github.com/ggml-org/llama.cpp"
+    releases = "https://github.com/ggml-org/llama.cpp/releases"
     install = Install(
         modules=("xllamacpp",),
         distributions=("xllamacpp",),

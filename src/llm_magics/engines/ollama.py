@@ -33,6 +33,7 @@ class Ollama(Engine):
     key = "ollama"
     title = "Ollama"
     url = "https://docs.ollama.com"
+    releases = "https://github.com/ollama/ollama/releases"
     install = Install(binary="ollama", hint="install it from ollama.com/download, or add on: docker")
     image = Image(
         gpu="ollama/ollama:latest",

@@ -77,6 +77,7 @@ class SGLang(Engine):
     key = "sglang"
     title = "SGLang"
     url = "https://docs.sglang.ai"
+    releases = "https://github.com/sgl-project/sglang/releases"
     install = Install(
         modules=("sglang", "torch"),
         distributions=("sglang",),

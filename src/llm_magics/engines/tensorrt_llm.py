@@ -54,6 +54,7 @@ class TensorRTLLM(Engine):
     key = "tensorrt_llm"
     title = "TensorRT-LLM"
     url = "https://nvidia.github.io/TensorRT-LLM"
+    releases = "https://github.com/NVIDIA/TensorRT-LLM/releases"
     install = Install(
         modules=("tensorrt_llm",),
         distributions=("tensorrt_llm", "tensorrt-llm"),

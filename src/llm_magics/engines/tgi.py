@@ -51,6 +51,7 @@ class Tgi(Engine):
     key = "tgi"
     title = "Text Generation Inference"
     url = "https://huggingface.co/docs/text-generation-inference"
+    releases = "https://github.com/huggingface/text-generation-inference/releases"
     install = Install(
         binary="text-generation-launcher",
         hint="there is no wheel of it: add on: docker, or put text-generation-launcher on PATH",

@@ -26,6 +26,7 @@ class Transformers(Engine):
     key = "transformers"
     title = "Transformers"
     url = "https://huggingface.co/docs/transformers/serving"
+    releases = "https://github.com/huggingface/transformers/releases"
     install = Install(
         modules=("transformers", "torch", "fastapi", "uvicorn", "accelerate"),
         distributions=("transformers",),

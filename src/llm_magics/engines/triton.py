@@ -42,6 +42,7 @@ class Triton(Engine):
     key = "triton"
     title = "Triton"
     url = "https://docs.nvidia.com/deeplearning/triton-inference-server"
+    releases = "https://github.com/triton-inference-server/server/releases"
     install = Install(
         modules=("pytriton", "torch", "transformers"),
         distributions=("nvidia-pytriton",),

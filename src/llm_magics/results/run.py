@@ -187,6 +187,12 @@ class Run(Shown):
 
         return [*flags(self), *self.notes]
 
+    def issue_report(self, question: str = "") -> str:
+        """The run as Markdown that a maintainer can run again, with nothing private in it (see `issue_report`)."""
+        from llm_magics.results.issue_report import issue_report
+
+        return issue_report(self, question)
+
     def save(self, path: str | Path) -> Path:
         """Write the run: `.json` holds all of it, `.parquet` and `.csv` its requests. Returns the path.
 

@@ -23,7 +23,7 @@ import orjson
 
 from llm_magics import paths
 from llm_magics.errors import StoreError
-from llm_magics.results import spool
+from llm_magics.results import journal, spool
 from llm_magics.results.columns import Columns
 from llm_magics.results.records import Audit, PointWindow, ServerSample
 from llm_magics.results.run import Run
@@ -82,7 +82,7 @@ class RunStore:
         }
         names = ", ".join(row)
         try:
-            with self._writing(f"The run {run.id} could not be stored.", then=_where(run)) as connection:
+            with self.writing(f"The run {run.id} could not be stored.", then=_where(run)) as connection:
                 connection.execute(
                     f"INSERT OR REPLACE INTO runs ({names}) VALUES ({', '.join(f':{key}' for key in row)})",  # noqa: S608 - names are the fields of RunRow
                     row,
@@ -91,6 +91,7 @@ class RunStore:
                     "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
                     (run.id, orjson.dumps(document, default=str), run.columns.to_bytes()),
                 )
+                journal.write(connection, journal.of_run(run), f"run:{run.id}")
         except (TypeError, orjson.JSONEncodeError) as error:
             raise StoreError(f"The run {run.id} could not be stored.", why=str(error), then=_where(run)) from error
 
@@ -104,7 +105,7 @@ class RunStore:
         StoreError
             When the store cannot be read, or the run in it is damaged.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             start = reference.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             found = connection.execute("SELECT id FROM runs WHERE id LIKE ? ESCAPE '\\' LIMIT 3", (start,)).fetchall()
             ids = [each[0] for each in found]
@@ -128,7 +129,7 @@ class RunStore:
         StoreError
             When the store cannot be read.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             names = tuple(RunRow.__dataclass_fields__)
             rows = connection.execute(
                 f"SELECT {', '.join(names)} FROM runs ORDER BY started DESC, id DESC LIMIT ?",  # noqa: S608 - names are the fields of RunRow
@@ -152,7 +153,7 @@ class RunStore:
         StoreError
             When the store cannot be written.
         """
-        with self._writing(f"The run {reference} could not be deleted.") as connection:
+        with self.writing(f"The run {reference} could not be deleted.") as connection:
             if not connection.execute("DELETE FROM runs WHERE id = ?", (reference,)).rowcount:
                 raise KeyError(reference)
 
@@ -185,11 +186,12 @@ class RunStore:
         return recovered
 
     def _has(self, identity: str) -> bool:
-        with self._reading() as connection:
+        with self.reading() as connection:
             return connection.execute("SELECT 1 FROM runs WHERE id = ?", (identity,)).fetchone() is not None
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read by, closed afterwards; what goes wrong with it is a StoreError."""
         try:
             with closing(self._connect()) as connection:
                 yield connection
@@ -197,7 +199,8 @@ class RunStore:
             raise self._unusable("The run store cannot be read.", error) from error
 
     @contextmanager
-    def _writing(self, failed: str, then: str = "") -> Iterator[sqlite3.Connection]:
+    def writing(self, failed: str, then: str = "") -> Iterator[sqlite3.Connection]:
+        """A transaction that writes; `failed` and `then` are the words of the StoreError when it cannot."""
         try:
             with closing(self._connect()) as connection, connection:
                 connection.execute("BEGIN IMMEDIATE")
