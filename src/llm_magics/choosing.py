@@ -35,6 +35,20 @@ def fit(options: Any) -> tuple[Any, Any]:
     return found, found.data()
 
 
+def calibrate_options(line: LineParser) -> None:
+    """`calibrate [--concurrency N] [--seconds S]`."""
+    line.add_argument("--concurrency", type=int, default=64, metavar="N", help="streams of 100 tokens/s (default 64)")
+    line.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long, about (default 10)")
+
+
+def calibrate(options: Any) -> tuple[Any, Any]:
+    """How far off this machine's own client is."""
+    from llm_magics.api.calibrating import calibrate as answer
+
+    found = answer(options.concurrency, seconds=options.seconds)
+    return found, found.data()
+
+
 def engines_options(line: LineParser) -> None:
     """`engines [--matrix | --probe NAME | --outdated]`."""
     which = line.add_mutually_exclusive_group()

@@ -252,6 +252,11 @@ VERBS: dict[str, Verb] = {
         learning.report_options,
         lambda options: Answer(*learning.report(options)),
     ),
+    "calibrate": Verb(
+        "how far off this machine's own client is at --concurrency N: 10 s against a server with known latencies",
+        choosing.calibrate_options,
+        lambda options: Answer(*choosing.calibrate(options)),
+    ),
     "install": Verb("install an engine into an environment of its own", _install_options, _install),
     "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),
     "doctor": Verb(

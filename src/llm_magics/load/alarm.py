@@ -20,6 +20,32 @@ _ABSOLUTE = 1  # TFD_TIMER_ABSTIME
 _BILLION = 1_000_000_000
 
 
+class TimerFd:
+    """A descriptor that becomes readable at an absolute monotonic time (ns). Linux."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor: int = self._libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC)
+
+    def set(self, when: int) -> None:
+        """Be readable from `when` on; replaces what was set before."""
+        when = max(when, 1)
+        spec = struct.pack("@qqqq", 0, 0, when // _BILLION, when % _BILLION)
+        self._libc.timerfd_settime(self.descriptor, _ABSOLUTE, spec, None)
+
+    def took(self) -> bool:
+        """Whether the time has come; not readable any more then."""
+        try:
+            os.read(self.descriptor, 8)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.descriptor)
+
+
 class Alarm:
     """Calls `fire` on the loop at the absolute monotonic times (ns) that it is set to."""
 
@@ -27,17 +53,14 @@ class Alarm:
         self.loop = loop
         self.fire = fire
         self._handle: asyncio.Handle | None = None
-        self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-        self._fd = self._libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC) if self._libc else -1
-        if self._fd >= 0:
-            loop.add_reader(self._fd, self._ready)
+        self._timer = TimerFd() if sys.platform == "linux" else None
+        if self._timer is not None:
+            loop.add_reader(self._timer.descriptor, self._ready)
 
     def set(self, when: int) -> None:
         """Fire once at `when`; replaces what was set before."""
-        if self._fd >= 0 and self._libc is not None:
-            when = max(when, 1)
-            spec = struct.pack("@qqqq", 0, 0, when // _BILLION, when % _BILLION)
-            self._libc.timerfd_settime(self._fd, _ABSOLUTE, spec, None)
+        if self._timer is not None:
+            self._timer.set(when)
             return
         if self._handle is not None:
             self._handle.cancel()
@@ -50,17 +73,14 @@ class Alarm:
         """Never fire again."""
         if self._handle is not None:
             self._handle.cancel()
-        if self._fd >= 0:
-            self.loop.remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        if self._timer is not None:
+            self.loop.remove_reader(self._timer.descriptor)
+            self._timer.close()
+            self._timer = None
 
     def _ready(self) -> None:
-        try:
-            os.read(self._fd, 8)
-        except BlockingIOError:
-            return
-        self.fire()
+        if self._timer is not None and self._timer.took():
+            self.fire()
 
     def _spin(self, when: int) -> None:
         if time.monotonic_ns() >= when:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.errors import LoadError
+from llm_magics.load import descriptors
 from llm_magics.load.arrivals import digest, schedule, stagger
 from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint, headers
@@ -28,7 +29,6 @@ from llm_magics.results.records import SPOOL_SCHEMA
 from llm_magics.spec.workload import Workload
 
 _SAMPLE = 0.4  # s between two looks at the server's own metrics
-_SPARE_DESCRIPTORS = 64
 
 
 def measure(
@@ -71,7 +71,9 @@ def measure(
     """
     salt = secrets.randbits(40) if salt is None else salt
     steps = _steps(workload)
-    _check_descriptors(steps)
+    descriptors.check(
+        max(min(step.get("streams", step.get("connections", 1)), step["requests"] or 1 << 62) for step in steps)
+    )
     made, notes = recipe(endpoint, workload, salt)
     origin = time.monotonic_ns()
     where = endpoint.address
@@ -155,21 +157,6 @@ def _workers(workload: Workload, steps: list[dict[str, Any]], host: str) -> int:
         return int(workload.workers)
     local = host in ("127.0.0.1", "::1", "localhost")
     return workers_for(steps, workload.output_tokens, local=local)
-
-
-def _check_descriptors(steps: list[dict[str, Any]]) -> None:
-    """Refuse what this system cannot open; the worker raises its soft limit to the hard one by itself."""
-    try:
-        import resource
-    except ImportError:
-        return
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    needed = max(min(step.get("streams", step.get("connections", 1)), step["requests"] or 1 << 62) for step in steps)
-    if hard != resource.RLIM_INFINITY and needed + _SPARE_DESCRIPTORS > hard:
-        raise LoadError(
-            f"{needed} connections at once were asked for; this system lets a process open {hard} files.",
-            then="ask for fewer, or raise the hard limit (`ulimit -Hn`) before the kernel starts",
-        )
 
 
 def _open_spool(

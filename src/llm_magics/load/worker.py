@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from llm_magics.load import descriptors
 from llm_magics.load.driver import Driver, ramp
 from llm_magics.load.heartbeat import Heartbeat, percentile
 from llm_magics.load.pool import Pool
@@ -273,7 +274,7 @@ def main() -> int:
             return CANCELLED
         line += piece
     plan, _, rest = bytes(line).partition(b"\n")
-    _raise_descriptor_limit()
+    descriptors.raise_limit()
     priority = urgent()
 
     async def session() -> int:
@@ -287,17 +288,6 @@ def main() -> int:
     except ImportError:
         return asyncio.run(session())
     return int(uvloop.run(session()))
-
-
-def _raise_descriptor_limit() -> None:
-    try:
-        import resource
-    except ImportError:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":
