@@ -104,6 +104,11 @@ def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
     busy = [label for label, runs in sides.items() if any(map(flags.overloaded, runs))]
     if busy:
         yield f"the load generator was overloaded while it measured {', '.join(busy)}: latencies may be its own"
+    for label, runs in sides.items():
+        missed = list(dict.fromkeys(each for run in runs for each in flags.load_missed(run)))
+        if missed:
+            more = f" (and {len(missed) - 1} more)" if len(missed) > 1 else ""
+            yield f"{label} did not get the load that was asked for: {missed[0]}{more}"
 
 
 def _completeness(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run]) -> Iterator[str]:

@@ -53,6 +53,15 @@ def overloaded(run: Run) -> bool:
     return any(audit.core > CORE or audit.loop_lag_p99 > LOOP_LAG for audit in run.audits)
 
 
+def load_missed(run: Run) -> list[str]:
+    """What of the asked load was not made, in words: the rate that was not sent, the streams that were not held."""
+    if run.given is not None:
+        return []
+    return [
+        f"at {summary['label']}: {each}" for summary in run.points for each in _load(run.at(summary["point"]), summary)
+    ]
+
+
 def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:
     ended = (summary.get("completed") or 0) + (summary.get("failed") or 0)
     if summary.get("failed"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.views import audit, headline, tables
 from llm_magics.views import format as fmt
-from llm_magics.views import headline, tables
 from llm_magics.views.bundle import bundle
 from llm_magics.views.markup import Markup, join, page, tag
 
@@ -57,7 +57,14 @@ def fragments(run: Run, figure: Any = None) -> list[Markup | None]:
         cls="head",
     )
     drawn = picture(figure, headline.of_run(run)) if figure is not None else None
-    return [head, tag("p", headline.of_run(run), cls="muted"), drawn, tables.points(run).html(), flag_list(run.flags)]
+    return [
+        head,
+        tag("p", headline.of_run(run), cls="muted"),
+        drawn,
+        tables.points(run).html(),
+        audit.html(run),
+        flag_list(run.flags),
+    ]
 
 
 def flag_list(flags: list[str]) -> Markup | None:
@@ -72,4 +79,6 @@ def text(run: Run) -> str:
     parts = (run.label, headline.what(run), f"run {run.id}", "PARTIAL" if run.partial else "")
     head = " · ".join(part for part in parts if part)
     flags = [f"! {flag}" for flag in run.flags]
-    return fmt.visible("\n".join([head, headline.of_run(run), "", str(tables.points(run)), *flags]))
+    client = audit.text(run)
+    lines = [head, headline.of_run(run), "", str(tables.points(run)), *([client] if client else []), *flags]
+    return fmt.visible("\n".join(lines))

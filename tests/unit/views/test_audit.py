@@ -1,0 +1,47 @@
+"""The line in which the client accounts for itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from llm_magics.results.records import Audit
+from llm_magics.views import audit
+
+GOOD = Audit(0, 0, core=0.12, loop_lag_p99=1e-4, send_lag_p99=2e-4, chunks_per_read=1.25, held=8.0)
+
+
+def run(*audits: Audit, **point: Any) -> Any:
+    return SimpleNamespace(audits=list(audits), points=[point], given=[])
+
+
+def test_all_is_well() -> None:
+    said = audit.text(run(GOOD, max_concurrency=8, achieved_concurrency=7.99))
+    assert said == (
+        "client: 12% of a core, loop woke 0.100 ms late (p99), requests sent 0.200 ms late (p99), "
+        "99.9% of the asked load, 1.25 chunks a read"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "red"), [({"core": 0.71}, "!71% of a core"), ({"loop_lag_p99": 2e-3}, "!loop woke 2 ms late (p99)")]
+)
+def test_what_is_beyond_its_threshold_is_red(changes: dict[str, float], red: str) -> None:
+    bad = run(GOOD, replace(GOOD, **changes))
+    assert red in audit.text(bad)
+    assert audit.text(bad).count("!") == 1
+    assert f'worse">{red[1:]}<' in str(audit.html(bad))
+
+
+def test_workers_and_rates() -> None:
+    said = audit.text(run(replace(GOOD, workers=3), scheduled_rate=10.0, achieved_rate=9.0))
+    assert "busiest of 3 workers" in said
+    assert "90.0% of the asked load" in said
+
+
+def test_runs_of_other_tools_have_no_line() -> None:
+    assert audit.text(run()) == ""
+    assert audit.html(run()) is None
