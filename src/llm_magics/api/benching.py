@@ -6,6 +6,8 @@ import os
 import platform
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import SpecError, StoreError
@@ -13,9 +15,11 @@ from llm_magics.spec import Workload
 from llm_magics.spec.reading import build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from llm_magics.api.targets import Target
+    from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.progress import Progress
     from llm_magics.results.run import Run
 
@@ -64,30 +68,69 @@ def measured(
 
     `title` stands above the progress; `salt` decides the words of generated prompts (see `load.measure`).
     """
-    from llm_magics import paths, views  # noqa: F401 - views registers how a Run is drawn
-    from llm_magics.load.measure import measure
-    from llm_magics.results import spool
-    from llm_magics.results.run import new_id
+    from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
     from llm_magics.views.bench_progress import BenchProgress
     from llm_magics.views.progress import live
 
-    header = {"run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(), **target.provenance, **_machine(), "workload": work.model_dump(mode="json")}  # fmt: skip  # noqa: E501
+    header = head(target, work, label)
+    with live() as show, watched(target) as (endpoint, seen):
+        run, path = spooled(
+            target, endpoint, work, {**header, **seen}, salt=salt,
+            on_progress=lambda progress: show(BenchProgress(target.name, progress, title=title)),
+        )  # fmt: skip
+    store(run, [path])
+    return run
+
+
+def head(target: Target, work: Workload, label: str | None = None) -> dict[str, Any]:
+    """A new run's provenance."""
+    from llm_magics.results.run import new_id
+
+    return {
+        "run": new_id(), "name": target.name, "label": label or target.name, "started": time.time(),
+        **target.provenance, **_machine(), "workload": work.model_dump(mode="json"),
+    }  # fmt: skip
+
+
+def spooled(
+    target: Target,
+    endpoint: Endpoint,
+    work: Workload,
+    header: Mapping[str, Any],
+    *,
+    on_progress: Callable[[Progress], None],
+    salt: int | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[Run, Path]:
+    """Measure, and read what was written down meanwhile; the run and its spool, which is the caller's to take away."""
+    from llm_magics import paths
+    from llm_magics.load.measure import measure
+    from llm_magics.results import spool
+
     path = paths.spool_dir() / f"{header['run']}.jsonl"
-    over = threading.Event()
+    over = cancel or threading.Event()
 
     def seen(progress: Progress) -> None:
-        show(BenchProgress(target.name, progress, title=title))
+        on_progress(progress)
         if progress.errors and target.ended():  # nobody is there to answer the rest
             over.set()
 
-    with live() as show:
-        measure(target.endpoint, work, path, header=header, salt=salt, on_progress=seen, cancel=over)
+    measure(endpoint, work, path, header=dict(header), salt=salt, on_progress=seen, cancel=over)
     run = spool.read(path)
     if why := target.ended():
         run.header["server_ended"] = why
         run.status = "complete" if run.status == "complete" else "failed"
-    _store(run, path)
-    return run
+    return run, path
+
+
+@contextmanager
+def watched(target: Target) -> Iterator[tuple[Endpoint, dict[str, Any]]]:
+    """A target's endpoint with the eyes on its server open, and what the run's header says of them."""
+    if target.watch is None:
+        yield target.endpoint, {"watched": False}
+        return
+    with target.watch as watch:
+        yield replace(target.endpoint, sample=watch.read), {"watched": True, "gpus_used": watch.gpus}
 
 
 def runs(limit: int = 20) -> list[Any]:
@@ -123,15 +166,17 @@ def load_run(reference: str) -> Run:
         raise SpecError(f"There is no single run {reference!r}.", then="`%llm runs` lists them") from None
 
 
-def _store(run: Run, path: Any) -> None:
+def store(run: Run, spools: Sequence[Path]) -> None:
+    """Keep a run in the store; the spools that it was written to go when that is done."""
     from llm_magics.results.store import RunStore
 
     try:
         RunStore().save(run)
     except StoreError as error:
-        run.flags.append(f"not stored: {error.what} The measurement is in {path}.")
+        run.flags.append(f"not stored: {error.what} The measurement is in {', '.join(map(str, spools))}.")
         return
-    path.unlink(missing_ok=True)
+    for path in spools:
+        path.unlink(missing_ok=True)
 
 
 def target_of(target: Any, model: str | None, api_key: str | None) -> Target:

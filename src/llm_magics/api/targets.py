@@ -12,6 +12,7 @@ from llm_magics.errors import TargetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from llm_magics.api.watching import Watch
     from llm_magics.engines.base import Engine
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.runtime.record import Record
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """Something that takes load: its name in tables, how to reach it, and what is known of it for the run's record."""
+    """Something that takes load: its name in tables, how to reach it, what is known of it for the run's record.
+
+    `watch` sees the server itself while it is measured: its metrics, its processes, its GPUs; None for a URL.
+    """
 
     name: str
     endpoint: Endpoint
     provenance: dict[str, Any] = field(default_factory=dict)
     ended: Callable[[], str | None] = field(default=lambda: None, repr=False)
     """Why the server behind it runs no more; None while it runs, or where nobody can know."""
+    watch: Watch | None = None
 
 
 def resolve(target: Any, *, model: str | None = None, api_key: str | None = None) -> Target:
@@ -62,7 +67,7 @@ def resolve(target: Any, *, model: str | None = None, api_key: str | None = None
 
 def _from_server(name: str) -> Target:
     from llm_magics import engines
-    from llm_magics.engines import metrics
+    from llm_magics.api.watching import Watch
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.protocol import PROTOCOLS
     from llm_magics.runtime.owner import adopt
@@ -90,7 +95,6 @@ def _from_server(name: str) -> Target:
         body=engine.body(),
         fixed_length=engine.fixed_length,
         tokenize_path=engine.tokenize_path,
-        sample=(lambda: metrics.read(record.url, engine, key)) if engine.metrics else None,
         protocol=PROTOCOLS[engine.protocol],
     )
     return Target(
@@ -108,6 +112,7 @@ def _from_server(name: str) -> Target:
             "install_size": _install_size(engine, record.spec),
         },
         ended=lambda: _ended(registry, record),
+        watch=Watch(record, engine, key),
     )
 
 

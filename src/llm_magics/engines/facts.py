@@ -150,8 +150,9 @@ class Metrics:
     """Where the engine publishes metrics and under which names.
 
     `names` maps portable names (`running`, `waiting`, `kv_usage`, `prompt_tokens`, `output_tokens`, `cached_tokens`,
-    `prefix_queries`, `preemptions`) to the engine's, newest first: the first one that is exported counts. A name
-    `a + b` is the sum of both. `prompt_tokens` are all of them, found in the cache or not, as a client counts them.
+    `prefix_queries`, `preemptions`, and `_sum` (s) and `_count` of `ttft`, `tpot`, `queue`, `prefill`) to the engine's,
+    newest first: the first one that is exported counts. A name `a + b` is the sum of both. `prompt_tokens` are all of
+    them, found in the cache or not, as a client counts them.
     `beside` is how far above the server's own port the page's port is.
     """
 

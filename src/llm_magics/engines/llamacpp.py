@@ -123,6 +123,8 @@ class LlamaCpp(Engine):
             "output_tokens": ("llamacpp:tokens_predicted_total",),
             "cached_tokens": ("llamacpp:prompt_tokens_cached_total",),
             "kv_usage": ("llamacpp:kv_cache_usage_ratio",),
+            "tpot_sum": ("llamacpp:tokens_predicted_seconds_total",),
+            "tpot_count": ("llamacpp:tokens_predicted_total",),
         },
     )
     tokenize_path = "/tokenize"

@@ -155,6 +155,12 @@ class SGLang(Engine):
             "output_tokens": ("sglang:generation_tokens_total",),
             "cached_tokens": ("sglang:cached_tokens_total",),
             "preemptions": ("sglang:num_retracted_requests_total",),
+            "ttft_sum": ("sglang:time_to_first_token_seconds_sum",),
+            "ttft_count": ("sglang:time_to_first_token_seconds_count",),
+            "tpot_sum": ("sglang:request_time_per_output_token_seconds_sum",),
+            "tpot_count": ("sglang:request_time_per_output_token_seconds_count",),
+            "queue_sum": ("sglang:queue_time_seconds_sum",),
+            "queue_count": ("sglang:queue_time_seconds_count",),
         },
     )
     tokenize_path = "/tokenize"

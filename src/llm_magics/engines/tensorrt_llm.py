@@ -99,6 +99,12 @@ class TensorRTLLM(Engine):
             "kv_usage": ("trtllm_kv_cache_utilization",),
             "prompt_tokens": ("trtllm_prompt_tokens_total",),
             "output_tokens": ("trtllm_generation_tokens_total",),
+            "ttft_sum": ("trtllm_time_to_first_token_seconds_sum",),
+            "ttft_count": ("trtllm_time_to_first_token_seconds_count",),
+            "tpot_sum": ("trtllm_time_per_output_token_seconds_sum",),
+            "tpot_count": ("trtllm_time_per_output_token_seconds_count",),
+            "queue_sum": ("trtllm_request_queue_time_seconds_sum",),
+            "queue_count": ("trtllm_request_queue_time_seconds_count",),
         },
     )
     log_prefix = r"^(?:\[\d\d/\d\d/\d{4}-[\d:]+\] )?(?:\[TRT-LLM\] )?(?:\[[A-Z]\] )?"

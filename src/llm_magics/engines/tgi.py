@@ -100,6 +100,10 @@ class Tgi(Engine):
             "waiting": ("tgi_queue_size",),
             "prompt_tokens": ("tgi_request_input_length_sum",),
             "output_tokens": ("tgi_request_generated_tokens_sum",),
+            "tpot_sum": ("tgi_request_mean_time_per_token_duration_sum",),
+            "tpot_count": ("tgi_request_mean_time_per_token_duration_count",),
+            "queue_sum": ("tgi_request_queue_duration_sum",),
+            "queue_count": ("tgi_request_queue_duration_count",),
         },
     )
     log_prefix = r"^\S+Z\s+(?:INFO|WARN|ERROR)\s+(?:[\w:]+: )?(?:\S+\.rs:\d+: )?"

@@ -84,6 +84,8 @@ class Triton(Engine):
             "waiting": ("llm_requests_waiting",),
             "prompt_tokens": ("vllm:prompt_tokens_total", "llm_prompt_tokens_total"),
             "output_tokens": ("vllm:generation_tokens_total", "llm_generation_tokens_total"),
+            "ttft_sum": ("vllm:time_to_first_token_seconds_sum",),
+            "ttft_count": ("vllm:time_to_first_token_seconds_count",),
         },
         beside=METRICS_BESIDE,
     )

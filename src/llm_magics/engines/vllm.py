@@ -120,6 +120,14 @@ class Vllm(Engine):
             "cached_tokens": ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
             "prefix_queries": ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
             "preemptions": ("vllm:num_preemptions_total",),
+            "ttft_sum": ("vllm:time_to_first_token_seconds_sum",),
+            "ttft_count": ("vllm:time_to_first_token_seconds_count",),
+            "tpot_sum": ("vllm:request_time_per_output_token_seconds_sum",),
+            "tpot_count": ("vllm:request_time_per_output_token_seconds_count",),
+            "queue_sum": ("vllm:request_queue_time_seconds_sum",),
+            "queue_count": ("vllm:request_queue_time_seconds_count",),
+            "prefill_sum": ("vllm:request_prefill_time_seconds_sum",),
+            "prefill_count": ("vllm:request_prefill_time_seconds_count",),
         },
     )
     tokenize_path = "/tokenize"

@@ -21,14 +21,15 @@ def pooled(runs: Sequence[Run], label: str | None = None) -> Run:
 
     The header is that of the first run, with `rounds` (the ids of all) added. A single run is returned as it is, but
     for its label. Times stay those of each run's own clock, so only figures within a repetition may be set against
-    each other in time; summaries do just that.
+    each other in time; summaries do just that, and each sample of the server names
+    its clock.
     """
     if len(runs) == 1:
         only = runs[0]
         return _relabelled(only, label) if label and label != only.label else only
     order = list(dict.fromkeys(point["label"] for run in runs for point in points_of(run)))
     parts: list[Columns] = []
-    windows, audits, rounds = [], [], 0
+    windows, audits, samples, rounds = [], [], [], 0
     asked: dict[str, dict[str, Any]] = {}
     for run in runs:
         place = [order.index(point["label"]) for point in run.asked] if run.given is None else []
@@ -44,6 +45,7 @@ def pooled(runs: Sequence[Run], label: str | None = None) -> Run:
         )
         windows += [replace(each, point=place[each.point], repeat=each.repeat + rounds) for each in run.windows]
         audits += [replace(each, point=place[each.point], repeat=each.repeat + rounds) for each in run.audits]
+        samples += [replace(each, clock=rounds) for each in run.server_samples]
         rounds += repeats
     first = runs[0]
     status = next((run.status for run in runs if run.partial), "complete")
@@ -58,7 +60,7 @@ def pooled(runs: Sequence[Run], label: str | None = None) -> Run:
         Columns.concatenated(parts),
         windows=windows,
         audits=audits,
-        samples=first.server_samples,
+        samples=samples,
         status=status,
         given=given,
         notes=list(dict.fromkeys(note for run in runs for note in run.notes)),

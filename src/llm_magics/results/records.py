@@ -178,10 +178,14 @@ class Audit:
 
 @dataclass(slots=True)
 class ServerSample:
-    """The server's own metrics at one moment: portable name (`running`, `waiting`, `kv_usage` …) -> value."""
+    """The server's own metrics at one moment: portable name (`running`, `waiting`, `kv_usage` …) -> value.
+
+    `clock` tells the clocks of pooled rounds apart: the first repetition that was measured on it.
+    """
 
     t: float
     values: dict[str, float]
+    clock: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The sample as a spool row."""

@@ -119,23 +119,20 @@ class Run(Shown):
 
         `point` in it is the index that `requests` and `asked` use.
         """
+        from llm_magics.results import cost, server_side
         from llm_magics.results.summary import summary
 
         if self.given is not None:
             return self.given
-        return [
-            {
-                "point": number,
-                **summary(
-                    self.at(number),
-                    self.asked[number],
-                    self.windows,
-                    slo=self.slo,
-                    audits=[audit for audit in self.audits if audit.point == number],
-                ),
-            }
-            for number in map(int, np.unique(self.measured.point))
-        ]
+        found = []
+        for number in map(int, np.unique(self.measured.point)):
+            windows = [window for window in self.windows if window.point == number]
+            audits = [audit for audit in self.audits if audit.point == number]
+            figures = summary(self.at(number), self.asked[number], windows, slo=self.slo, audits=audits)
+            figures |= cost.figures(self.header, figures["output_throughput"])
+            figures |= server_side.figures(self.server_samples, windows, figures["total_output_tokens"])
+            found.append({"point": number, **figures})
+        return found
 
     @property
     def summary(self) -> dict[str, Any] | list[dict[str, Any]]:
@@ -179,6 +176,19 @@ class Run(Shown):
         import pandas as pd
 
         return pd.DataFrame([{"t": sample.t, **sample.values} for sample in self.server_samples])
+
+    @cached_property
+    def server(self) -> pd.DataFrame:
+        """The server's side over time, one row a sample: gauges as they were, counters as what they did meanwhile.
+
+        Columns, those that were exported: `t` (s since the run began), `running`, `waiting`, `kv_usage`, `rss`,
+        `gpu_…`, and what `server_side.moments` makes of the counters. The counters themselves are in `samples`.
+        """
+        import pandas as pd
+
+        from llm_magics.results.server_side import moments
+
+        return pd.DataFrame(moments(self.server_samples))
 
     @cached_property
     def flags(self) -> list[str]:

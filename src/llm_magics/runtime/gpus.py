@@ -79,7 +79,7 @@ class Gpu:
 
 def gpus(registry: Registry | None = None) -> list[Gpu]:
     """Every GPU this process may use, in `nvidia-smi`'s order."""
-    with _nvml() as nvml:
+    with library() as nvml:
         if nvml is None:
             return []
         supervisors = _supervisors((registry or Registry()).list())
@@ -106,7 +106,7 @@ def wait_until_released(pids: Collection[int], seconds: float = 10.0) -> bool:
         Whether it happened in time.
     """
     deadline = time.monotonic() + seconds
-    with _nvml() as nvml:
+    with library() as nvml:
         if nvml is None:
             return True
         while True:
@@ -119,7 +119,7 @@ def wait_until_released(pids: Collection[int], seconds: float = 10.0) -> bool:
 
 
 @contextlib.contextmanager
-def _nvml() -> Iterator[Any]:
+def library() -> Iterator[Any]:
     """The NVML module, ready for use, or None."""
     try:
         nvml = importlib.import_module("pynvml")
@@ -135,11 +135,11 @@ def _nvml() -> Iterator[Any]:
 
 def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, str]) -> Gpu:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    power = _asked(nvml, "nvmlDeviceGetPowerUsage", handle)
-    limit = _asked(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)
-    rates = _asked(nvml, "nvmlDeviceGetUtilizationRates", handle)
-    mode = _asked(nvml, "nvmlDeviceGetMigMode", handle)
-    capability = _asked(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
+    power = asked(nvml, "nvmlDeviceGetPowerUsage", handle)
+    limit = asked(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)
+    rates = asked(nvml, "nvmlDeviceGetUtilizationRates", handle)
+    mode = asked(nvml, "nvmlDeviceGetMigMode", handle)
+    capability = asked(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
     return Gpu(
         index=index,
         uuid=uuid,
@@ -150,7 +150,7 @@ def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, s
         utilisation=None if rates is None else int(rates.gpu),
         power=None if power is None else power / 1000,
         power_limit=None if limit is None else limit / 1000,
-        temperature=_asked(nvml, "nvmlDeviceGetTemperature", handle, 0),
+        temperature=asked(nvml, "nvmlDeviceGetTemperature", handle, 0),
         mig=bool(mode and mode[0]),
         processes=[
             GpuProcess(
@@ -166,11 +166,11 @@ def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, s
 
 
 def _running(nvml: Any, handle: Any) -> list[Any]:
-    return list(_asked(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or [])
+    return list(asked(nvml, "nvmlDeviceGetComputeRunningProcesses", handle) or [])
 
 
-def _asked(nvml: Any, question: str, *args: Any) -> Any:
-    """NVML's answer, or None: most questions are not supported on some card."""
+def asked(nvml: Any, question: str, *args: Any) -> Any:
+    """NVML's answer, or None: most questions are not supported on some card (`question`: a function's name)."""
     with contextlib.suppress(nvml.NVMLError):
         return getattr(nvml, question)(*args)
     return None

@@ -130,6 +130,18 @@ if sys.platform == "linux":
                 pages += int(Path(f"/proc/{process.pid}/statm").read_bytes().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def usage(process: Identity) -> tuple[float, int] | None:
+        """CPU time (user and system, s) and resident memory (bytes) of exactly this process; None when it is gone."""
+        try:
+            stat = Path(f"/proc/{process.pid}/stat").read_bytes()
+        except OSError:
+            return None
+        fields = stat[stat.rfind(b")") + 2 :].split()
+        if int(fields[19]) != process.ticks:
+            return None
+        cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+
     def name_of(pid: int) -> str:
         """The short name of a process, or ""."""
         with contextlib.suppress(OSError):
@@ -179,6 +191,19 @@ else:
             with contextlib.suppress(psutil.Error):
                 total += int(psutil.Process(process.pid).memory_info().rss)
         return total
+
+    def usage(process: Identity) -> tuple[float, int] | None:
+        """CPU time (user and system, s) and resident memory (bytes) of exactly this process; None when it is gone."""
+        import psutil
+
+        if not process.alive():
+            return None
+        try:
+            found = psutil.Process(process.pid)
+            times = found.cpu_times()
+            return times.user + times.system, int(found.memory_info().rss)
+        except psutil.Error:
+            return None
 
     def name_of(pid: int) -> str:
         """The short name of a process, or ""."""
