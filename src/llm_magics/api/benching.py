@@ -57,8 +57,30 @@ def bench(
     TargetError
         When the target does not answer.
     """
-    work = build(Workload, workload, lines)
-    return measured(target_of(target, model, api_key), work, label=label)
+    work = priced(build(Workload, workload, lines))
+    found = target_of(target, model, api_key)
+    if work.search is not None:
+        from llm_magics.api.searching import searched
+
+        return searched(found, work, label=label)
+    return measured(found, work, label=label)
+
+
+def priced(work: Workload) -> Workload:
+    """The workload with the price that the environment names (`LLM_MAGICS_PRICE`), where it has none of its own.
+
+    Raises
+    ------
+    SpecError
+        When the variable holds no price.
+    """
+    from llm_magics.spec.reading import read_value
+
+    said = os.environ.get("LLM_MAGICS_PRICE", "")
+    if work.price is not None or not said.strip():
+        return work
+    price = build(Workload, {"price": read_value(said)}).price
+    return work.model_copy(update={"price": price})
 
 
 def measured(

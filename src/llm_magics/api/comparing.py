@@ -117,7 +117,15 @@ def _task(
     lines: Mapping[str, int] | None,
 ) -> Prompt | Workload:
     if prompt is None:
-        return build(Workload, workload or {}, lines)
+        from llm_magics.api.benching import priced
+
+        work = priced(build(Workload, workload or {}, lines))
+        if work.search is not None:
+            raise SpecError(
+                "A comparison sends the same loads to every side; a search chooses its own.",
+                then="`%bench A`, `%bench B` with the search, and compare what they find",
+            )
+        return work
     if workload is not None:
         raise SpecError("A comparison takes a prompt or a workload, not both.")
     if not prompt.strip():

@@ -34,6 +34,8 @@ TABLE_METRICS = (
     "mean_tpot_ms", "median_tpot_ms", "p90_tpot_ms", "p99_tpot_ms",
     "mean_itl_ms", "median_itl_ms", "p99_itl_ms",
     "mean_e2el_ms", "median_e2el_ms", "p90_e2el_ms", "p99_e2el_ms",
+    "output_throughput_per_gpu", "output_tokens_per_dollar", "dollars_per_million_output_tokens",
+    "output_tokens_per_joule",
 )  # fmt: skip
 
 ANSWER_FIGURES = ("ttft", "tokens_per_s", "tokens", "prompt_tokens", "e2e", "finish", "error")

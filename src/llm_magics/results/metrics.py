@@ -61,6 +61,14 @@ _PLAIN = (
     Metric("achieved_rate", "Sent requests/s", "req/s", "(requests sent - 1) / (last sent - first sent)", None),
     Metric("duration", "Duration", "s", "measured time, warm-up excluded", None),
     Metric("completed", "Finished", "", "requests answered to the end", None),
+    Metric("output_throughput_per_gpu", "Output tokens/s a GPU", "tok/s", "output tokens/s / GPUs of the server",
+           "higher"),
+    Metric("output_tokens_per_dollar", "Output tokens a dollar", "tok/$", "output tokens/s * 3600 / dollars an hour",
+           "higher"),
+    Metric("dollars_per_million_output_tokens", "A million output tokens", "$",
+           "dollars an hour / (output tokens/s * 3600) * 10^6", "lower"),
+    Metric("output_tokens_per_joule", "Output tokens a joule", "tok/J", "output tokens / energy of the measured time",
+           "higher"),
     Metric("failed", "Failed", "", "requests that ended in an error", "lower"),
 )  # fmt: skip
 

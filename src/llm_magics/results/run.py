@@ -22,6 +22,8 @@ from llm_magics.results.showing import Shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from llm_magics.results.search import Search
+
 __all__ = ["Run", "is_id", "new_id"]
 
 
@@ -95,6 +97,14 @@ class Run(Shown):
         """The limits of a good request: `ttft`, `tpot`, `e2e` in seconds; only those that were set."""
         limits = self.workload.get("slo") or {}
         return {key: float(value) for key, value in limits.items() if value is not None}
+
+    @cached_property
+    def search(self) -> Search | None:
+        """What a search found (`%%bench … search: slo`); None for a run that was none. Its loads are the points."""
+        from llm_magics.results.search import Search
+
+        found = self.header.get("search")
+        return Search.from_json(found) if isinstance(found, dict) else None
 
     @cached_property
     def asked(self) -> list[dict[str, Any]]:

@@ -200,8 +200,10 @@ class Searcher:
         )
 
     def _climbing(self, probe: Probe) -> Probe:
+        """Below the plateau, or on it: nothing above the fewest streams that reach it is below it again."""
         highest = max(each.throughput for each in self._sorted)
-        return replace(probe, holds=probe.throughput < PLATEAU * highest, sure=True)
+        reached = min(each.load for each in self._sorted if each.throughput >= PLATEAU * highest)
+        return replace(probe, holds=probe.load < reached, sure=True)
 
     def _judged(self, probe: Probe) -> Probe:
         if self.plan.goal == "saturation":
@@ -211,7 +213,8 @@ class Searcher:
         low, high = wilson(probe.good / probe.tau, probe.requests / probe.tau, level=LEVEL)
         share = self.plan.share
         if probe.overloaded or not probe.requests:
-            return replace(probe, holds=False, sure=bool(probe.overloaded), low=low, high=high)
+            # one that kept the SLO nevertheless may have met a burst: it is not sure
+            return replace(probe, holds=False, sure=bool(probe.overloaded) and low < share, low=low, high=high)
         clear = low >= share or high < share
         return replace(probe, holds=probe.good >= share * probe.requests, sure=clear, low=low, high=high)
 

@@ -39,6 +39,21 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def _price(value: Any) -> Any:
+    """A price in dollars an hour: a number, or who costs it."""
+    if value is None:
+        return None
+    for name, each in value.items() if isinstance(value, dict) else (("", value),):
+        if name not in ("", "gpu", "server") or isinstance(each, bool) or not isinstance(each, (int, float)):
+            raise ValueError("takes dollars an hour: 2.5, {gpu: 2.5} or {server: 1.2}")
+        if not 0 < each < math.inf:
+            raise ValueError("is more than nothing, in dollars an hour")
+    if isinstance(value, dict) and len(value) != 1:
+        raise ValueError("is that of a gpu or that of the server, not both")
+    return {name: float(each) for name, each in value.items()} if isinstance(value, dict) else float(value)
+
+
+Price = Annotated[float | dict[str, float] | None, BeforeValidator(_price)]
 Rate = Annotated[float, BeforeValidator(_rate), Field(gt=0)]
 
 
@@ -139,6 +154,15 @@ class Workload(BaseModel):
 
     slo: Slo = Slo()
     """What a good request keeps: {ttft: 500ms, tpot: 50ms, e2e: 10s}."""
+    search: Literal["slo", "saturation"] | None = None
+    """Look for the highest load that keeps the `slo`, or where the server is in `saturation`; rate or concurrency say
+    of what, and where to begin: one number, or the lowest and the highest."""
+    goodput: float = Field(default=0.95, gt=0, lt=1)
+    """Share of requests that must keep the SLO (search: slo)."""
+    budget: Seconds = 120.0
+    """How long a search may take: 60s, 2m."""
+    price: Price = None
+    """Dollars an hour, for cost: of each GPU, or of the server where it has none; or {gpu: 2.5}, {server: 1.2}."""
 
     @model_validator(mode="before")
     @classmethod
@@ -161,6 +185,7 @@ class Workload(BaseModel):
         self._check_length()
         self._check_prompts()
         self._check_arrivals()
+        self._check_search()
         return self
 
     def _check_length(self) -> None:
@@ -206,6 +231,27 @@ class Workload(BaseModel):
             raise ValueError(f"rate: inf sends all at once; arrival: {self.arrival} says nothing about it")
         if self.duration is not None and any(point.arrival == "throughput" for point in self.points):
             raise ValueError("all at once needs requests, not duration: how many to send at the same moment")
+
+    def _check_search(self) -> None:
+        if self.search is None:
+            for option in ("goodput", "budget"):
+                if option in self.model_fields_set:
+                    raise ValueError(f"{option} belongs to a search: add search: slo or search: saturation")
+            return
+        if self.search == "slo" and not self.slo.limits:
+            raise ValueError("search: slo needs an slo, for example {ttft: 500ms, tpot: 50ms}")
+        if self.search == "saturation" and self._given("goodput"):
+            raise ValueError("goodput belongs to search: slo")
+        if self.budget < 5:
+            raise ValueError("budget is too short for a search: 5s is the least, 2m the usual")
+        for option in ("requests", "duration", "repeats"):
+            if option in self.model_fields_set:
+                raise ValueError(f"{option} is chosen by the search: give budget, how long all of it may take")
+        if self.arrival in ("synchronous", "throughput") or self._all_at_once:
+            raise ValueError("search tries loads of its own: give a rate, concurrency, or none of them")
+        for option, values in (("rate", self.rate), ("concurrency", self.concurrency)):
+            if values and (len(values) > 2 or sorted(values) != list(values)):
+                raise ValueError(f"{option} of a search is where to begin, or [lowest, highest]")
 
     def _given(self, option: str) -> bool:
         """Whether an option was written, be it with its default."""

@@ -39,6 +39,25 @@ def _limits(run: Run) -> str:
     return ", ".join(f"{key.upper()} ≤ {fmt.latency(limit)}" for key, limit in run.slo.items())
 
 
+def _search(run: Run) -> str:
+    found = run.search
+    if found is None:
+        return ""
+    what = f"{found.goal} by {found.over}" + (f", {found.share:g} of the requests" if found.goal == "slo" else "")
+    return f"{what}; {fmt.duration(found.seconds)} of {fmt.duration(found.budget)}, {len(found.probes)} loads"
+
+
+def _price(run: Run) -> str:
+    hours = [point["dollars_per_hour"] for point in run.points if point.get("dollars_per_hour") is not None]
+    return f"{fmt.number(hours[0])} $ an hour for the whole server" if hours else ""
+
+
+def _watched(run: Run) -> str:
+    if run.header.get("watched") is False:
+        return "not seen: the target is a URL"
+    return f"{fmt.count(len(run.server_samples))} samples" if run.server_samples else ""
+
+
 def _hardware(run: Run) -> str:
     header = run.header
     cores = f"{header['cores']} CPU cores" if header.get("cores") else ""
@@ -59,7 +78,7 @@ def _client(run: Run) -> str:
 
 
 def _workload(run: Run) -> str:
-    skip = {"rate", "concurrency", "slo", "seed"}
+    skip = {"rate", "concurrency", "slo", "seed", "search", "price"}
     given = {key: value for key, value in run.workload.items() if key not in skip and value not in (None, {}, [], "")}
     return ", ".join(f"{key} {_short(value)}" for key, value in given.items())
 
@@ -86,6 +105,9 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "workload": _workload,
     "seed": _seed,
     "SLO": _limits,
+    "search": _search,
+    "price": _price,
+    "server's side": _watched,
     "load generator": _client,
     "llm-magics": _header("llm_magics"),
 }

@@ -143,6 +143,7 @@ def _run(run: Run, plots: _Plots, heading: str) -> Markup:
         _root(partial) if partial else None,
         tag("div", plots.place(run_figure(run, bare=True), headline.of_run(run)), **{"class": "plot"}),
         _root(tables.points(run).html(), flag_list(run.flags)),
+        *([tag("h2", "The server's side"), _root(tables.server_side(run).html())] if run.header.get("watched") else []),
         tag("h2", "Where this comes from"),
         _root(provenance.table({run.label: run}).html()),
     )

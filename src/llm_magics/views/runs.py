@@ -62,6 +62,7 @@ def fragments(run: Run, figure: Any = None) -> list[Markup | None]:
         tag("p", headline.of_run(run), cls="muted"),
         drawn,
         tables.points(run).html(),
+        tables.server_side(run).html() if run.header.get("watched") else None,
         audit.html(run),
         flag_list(run.flags),
     ]
@@ -80,5 +81,7 @@ def text(run: Run) -> str:
     head = " · ".join(part for part in parts if part)
     flags = [f"! {flag}" for flag in run.flags]
     client = audit.text(run)
-    lines = [head, headline.of_run(run), "", str(tables.points(run)), *([client] if client else []), *flags]
-    return fmt.visible("\n".join(lines))
+    server = ["", str(tables.server_side(run)), ""] if run.header.get("watched") else []
+    lines = [head, headline.of_run(run), "", str(tables.points(run)), *server, *([client] if client else []), *flags]
+    return fmt.visible("
+".join(lines))

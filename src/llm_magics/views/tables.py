@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from llm_magics.results.server_side import QUANTITIES, Quantity, exported
 from llm_magics.views import format as fmt
 from llm_magics.views.cards import STATE_TONES, lifetime
 from llm_magics.views.comparison_table import comparison, interval, title
 from llm_magics.views.table import Cell, Column, Table, Tone
 
-__all__ = ["comparison", "doctor", "engines", "gpus", "interval", "points", "runs", "servers", "title"]
+__all__ = ["comparison", "doctor", "engines", "gpus", "interval", "points", "runs", "server_side", "servers", "title"]
 
 if TYPE_CHECKING:
     from llm_magics.results.run import Run
@@ -44,10 +45,12 @@ def points(run: Run, *, brief: bool = False) -> Table:
     judged = any(point.get("goodput") is not None for point in run.points)
     failed = any(point.get("failed") for point in run.points)
     columns += [Column("Goodput", align="right")] * judged + [Column("Failed", align="right")] * failed
+    costs = [each for each in _COSTS if any(point.get(each[0]) is not None for point in run.points)]
+    columns += [Column(title, unit, align="right") for _, title, unit in costs]
     rows = []
     for point in run.points:
         row: list[Cell | str] = [
-            str(point.get("label") or "load"),
+            _load(run, point),
             *[fmt.count(point.get("completed"))] * (not brief),
             fmt.number(point.get("output_throughput")),
             fmt.number(point.get("request_throughput")),
@@ -57,8 +60,67 @@ def points(run: Run, *, brief: bool = False) -> Table:
             row.append(fmt.percent(point.get("goodput")))
         if failed:
             row.append(Cell(fmt.count(point.get("failed")), "worse" if point.get("failed") else ""))
+        row += [fmt.number(point.get(key)) for key, _, _ in costs]
         rows.append(row)
     return Table(columns, rows, empty="Nothing was measured.")
+
+
+_COSTS = (
+    ("output_throughput_per_gpu", "Each GPU", "tok/s"),
+    ("dollars_per_million_output_tokens", "Million tokens", "$"),
+    ("output_tokens_per_joule", "Energy", "tok/J"),
+)
+
+
+def _load(run: Run, point: Mapping[str, Any]) -> Cell | str:
+    """The load of a point; of a search, whether it holds."""
+    label = str(point.get("label") or "load")
+    if run.search is None or run.search.answer is None:
+        return label
+    at = point.get("max_concurrency") if run.search.over == "concurrency" else point.get("request_rate")
+    return Cell(label, "best", mark="answer") if at == run.search.answer else label
+
+
+def server_side(run: Run) -> Table:
+    """What the server said of itself and used, at each point, beside what the client saw; and what it did not say."""
+    known = exported(run.server_samples)
+    if not run.points or run.given is not None:
+        return Table([Column("Load")], [])
+    shown = [each for each in QUANTITIES if each.key in known]
+    missing = [each for each in QUANTITIES if each.key not in known]
+    columns, rows = [Column("Load")], [[str(point.get("label") or "load")] for point in run.points]
+    for each in shown:
+        if ours := _OURS.get(each.key):
+            columns.append(Column(f"{each.title}, here", each.unit, align="right"))
+            for row, point in zip(rows, run.points, strict=True):
+                row.append(fmt.number(point.get(ours)))
+        columns.append(
+            Column(
+                f"{each.title}, server" if each.key in _OURS else each.title,
+                _UNITS.get(each.unit, each.unit),
+                align="right",
+            )
+        )
+        for row, point in zip(rows, run.points, strict=True):
+            row.append(_quantity(point.get(each.key), each.unit))
+    notes = [f"not exported: {', '.join(_name(each) for each in missing)}"] if missing else []
+    sources = {str(point["energy_source"]) for point in run.points if point.get("energy_source")}
+    notes += [f"energy: {', '.join(sorted(sources))}"] if sources else []
+    return Table(columns, rows, caption="The server's side", notes=notes)
+
+
+_OURS = {"mean_server_ttft_ms": "mean_ttft_ms", "mean_server_tpot_ms": "mean_tpot_ms"}
+_UNITS = {"share": "", "bytes": ""}
+
+
+def _name(each: Quantity) -> str:
+    return f"{each.title} of the server" if each.key in _OURS else each.title
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    if unit == "share":
+        return fmt.percent(value)
+    return fmt.size(value) if unit == "bytes" else fmt.number(value)
 
 
 _LATENCIES = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms", "p99_e2el_ms")

@@ -33,6 +33,10 @@ class Words:
 
 def words(result: Run | Comparison) -> Words | None:
     """What is to be read with a figure; None when there is nothing, or (answers) everything is words already."""
+    if isinstance(result, Run) and result.search is not None:
+        found = result.search
+        said = [tag("div", found.headline, cls="title"), *([tag("p", found.reason)] if found.reason else [])]
+        return Words(said, result.flags, "\n".join([str(found), *(f"! {flag}" for flag in result.flags)]))
     if isinstance(result, Run):
         return Words([], result.flags, "\n".join(f"! {flag}" for flag in result.flags)) if result.flags else None
     if result.answers:

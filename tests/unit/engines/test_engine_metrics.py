@@ -25,12 +25,14 @@ def test_vllms_real_page() -> None:
     assert page("vllm") == {
         "running": 0, "waiting": 0, "kv_usage": 0, "prompt_tokens": 22669, "output_tokens": 11008,
         "cached_tokens": 128, "prefix_queries": 22669, "preemptions": 0,
+        "ttft_sum": pytest.approx(15.177, abs=0.001), "ttft_count": 172,
     }  # fmt: skip
 
 
 def test_llamacpps_real_page_counts_cached_prompt_tokens_as_prompt_tokens() -> None:
     assert page("llamacpp") == {
         "running": 0, "waiting": 0, "prompt_tokens": 996 + 245, "output_tokens": 2304, "cached_tokens": 245,
+        "tpot_sum": 8.36601, "tpot_count": 2304,
     }  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 
+_NEAR = 0.1  # of an axis' length: labels nearer than this touch
+
 
 def load_axis(points: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str, dict[str, Any]]:
     """Positions of the points, the axis title, and the axis' layout.
@@ -48,10 +50,23 @@ def _rate(rate: Any) -> str:
 
 def _numeric(values: list[float], title: str) -> tuple[list[Any], str, dict[str, Any]]:
     least, most = min(values), max(values)
-    ticks = {"tickmode": "array", "tickvals": values, "ticktext": [fmt.number(value) for value in values]}
-    if least > 0 and most / least >= 8:
+    logarithmic = least > 0 and most / least >= 8
+    marked = _apart(sorted(set(values)), logarithmic=logarithmic)
+    ticks = {"tickmode": "array", "tickvals": marked, "ticktext": [fmt.number(value) for value in marked]}
+    if logarithmic:
         low, high = math.log10(least), math.log10(most)
         edge = (high - low) * 0.07
         return values, title, {**ticks, "type": "log", "range": [low - edge, high + edge]}
     edge = (most - least) * 0.07 or most * 0.5 or 1
     return values, title, {**ticks, "range": [least - edge, most + edge]}
+
+
+def _apart(values: Sequence[float], *, logarithmic: bool) -> list[float]:
+    """Those of some ascending values whose labels do not touch: the loads of a search lie close together."""
+    places = [math.log(value) for value in values] if logarithmic else list(values)
+    least = _NEAR * (places[-1] - places[0])
+    kept = [len(values) - 1]
+    for number in range(len(values) - 2, -1, -1):
+        if places[kept[-1]] - places[number] >= least:
+            kept.append(number)
+    return [values[number] for number in reversed(kept)]

@@ -3,29 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_magics.views import format as fmt
 from llm_magics.views import palette
-from llm_magics.views.figures.board import Board, Panel, spans
+from llm_magics.views.figures.board import Board, Panel, plain, spans
 from llm_magics.views.figures.load_axis import load_axis
+
+if TYPE_CHECKING:
+    from llm_magics.results.search import Search
 
 LATENCIES = {"ttft": ("TTFT", "time to first token"), "tpot": ("TPOT", "time per output token")}
 
 
-def throughput_latency(board: Board, row: int, points: Sequence[Mapping[str, Any]], slo: Mapping[str, float]) -> None:
-    """Three panels over a sweep's points (two or more); `slo` in seconds."""
+def throughput_latency(
+    board: Board,
+    row: int,
+    points: Sequence[Mapping[str, Any]],
+    slo: Mapping[str, float],
+    search: Search | None = None,
+) -> None:
+    """Three panels over a sweep's points (two or more); `slo` in seconds.
+
+    Those of a search are green where the load holds and red where it does not, and its answer is marked; a search by
+    SLO has its goodput in place of the throughput.
+    """
     positions, title, axis = load_axis(points)
     left, middle, right = spans(3)
     colours = [palette.series(number) for number in range(len(points))]
-    panel = board.panel(row, *left, "<b>Output throughput</b>", x=title, y="tok/s", xaxis=axis)
-    _throughput(panel, positions, points, colours)
+    if search is not None and len(search.probes) == len(points):
+        colours = [palette.GOOD if probe.holds else palette.BAD for probe in search.probes]
+        if search.goal == "saturation" and search.over == "concurrency":
+            colours = [palette.GOOD if probe.load == search.answer else palette.BLUE for probe in search.probes]
+    if search is not None and search.goal == "slo":
+        panel = board.panel(row, *left, "<b>Goodput</b>  90 % intervals", x=title, y="%", xaxis=axis)
+        _goodput(panel, search, colours)
+    else:
+        panel = board.panel(row, *left, "<b>Output throughput</b>", x=title, y="tok/s", xaxis=axis)
+        _throughput(panel, positions, points, colours)
+    _answer(panel, search)
     for (key, (name, meaning)), span in zip(LATENCIES.items(), (middle, right), strict=True):
         panel = board.panel(row, *span, f"<b>{name}</b>  {meaning}", x=title, y="ms", xaxis=axis)
         _percentiles(panel, positions, points, key, colours)
         if key in slo:
             known = [point[f"p99_{key}_ms"] for point in points if point.get(f"p99_{key}_ms")]
             panel.level(slo[key] * 1000, f"SLO {fmt.latency(slo[key])}", max(known, default=0.0))
+        _answer(panel, search, named=False)
+
+
+def _goodput(panel: Panel, search: Search, colours: Sequence[str]) -> None:
+    shown = [(100 * (probe.goodput or 0.0), probe) for probe in search.probes]
+    panel.add(
+        x=[probe.load for probe in search.probes],
+        y=[value for value, _ in shown],
+        mode="lines+markers",
+        line={"color": palette.BLUE},
+        marker={"size": 9, "color": list(colours)},
+        error_y={
+            "type": "data", "symmetric": False, "thickness": 1, "width": 3, "color": palette.LINE,
+            "array": [100 * (probe.high or 0.0) - value for value, probe in shown],
+            "arrayminus": [value - 100 * (probe.low or 0.0) for value, probe in shown],
+        },
+        cliponaxis=False,
+        hovertemplate="%{x}<br><b>%{y:.3~g} %</b> within the SLO%{text}<extra></extra>",
+        text=[f"<br>{plain(probe.overloaded, 90)}" if probe.overloaded else "" for probe in search.probes],
+    )  # fmt: skip
+    panel.axis("y")["range"] = [0, 108]
+    panel.level(100 * search.share, f"{search.share * 100:g} % asked for", 100)
+    panel.board.shapes[-1]["label"] |= {"textposition": "end", "yanchor": "top"}  # the points are at the left
+
+
+def _answer(panel: Panel, search: Search | None, *, named: bool = True) -> None:
+    """Where the answer stands."""
+    if search is None or search.answer is None:
+        return
+    label = {
+        "text": search.named(search.answer) if named else "", "textposition": "start", "textangle": 0, "yanchor": "bottom",
+        "xanchor": "right", "font": {"size": 11, "color": palette.GOOD},
+    }  # fmt: skip
+    line = {"color": palette.GOOD, "width": 1.5, "dash": "dash"}
+    panel.upright(search.answer, "", search.answer, line=line, label=label)
 
 
 def _throughput(
