@@ -20,6 +20,8 @@ from llm_magics.spec.line import HelpShown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from llm_magics.results.sweep import Sweep
+
 PROG = "llm-magics"
 
 # Messages are written once, in a notebook's words. A cell magic (`%%`) stays: it shows a cell, body and all.
@@ -129,10 +131,24 @@ def _bench(words: list[str]) -> verbs.Answer:
     from llm_magics.api import bench
 
     asked = lines.bench(PROG).read(words)
-    run = bench(asked.target, **lines.given(asked, "target"))
+    target, options = getattr(asked, "target", None), lines.given(asked, "target")
+    if "sweep" in options:
+        return _swept(bench(target, **options))
+    run = bench(target, **options)
     finished = any(point["completed"] for point in run.points)
     data = {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)}
     return verbs.Answer(run, data, failed=run.partial or not finished)
+
+
+def _swept(sweep: Sweep) -> verbs.Answer:
+    data = {
+        "best": sweep.best,
+        "points": sweep.table.to_dict("records"),
+        "runs": {label: run.id for label, run in sweep.runs.items()},
+        "failed": sweep.failed,
+        "flags": sweep.flags,
+    }
+    return verbs.Answer(sweep, data, failed=sweep.partial)
 
 
 def _compare(words: list[str]) -> verbs.Answer:

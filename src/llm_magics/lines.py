@@ -40,13 +40,19 @@ def serve(prog: str) -> LineParser:
 def bench(prog: str) -> LineParser:
     """The parser of `bench TARGET [options]`."""
     from llm_magics.spec import Workload
+    from llm_magics.spec.sweep import read_sweep
 
     line = LineParser(
         _prog(prog, "bench"), takes="TARGET [options]", description="Load-test a server; shows and returns a Run."
     )
-    line.add_argument("target", help="a server's name, or the URL of an OpenAI-compatible endpoint")
+    line.add_argument("target", nargs="?", help="a server's name, or the URL of an OpenAI-compatible endpoint")
+    line.gather(
+        "--sweep", metavar="OPTION=A,B", type=read_sweep,
+        help="start the server with each value, measure it, stop it; several are a grid; gives a Sweep",
+    )  # fmt: skip
+    line.add_argument("--engine", help="with --sweep and no TARGET: what is started")
     line.add_argument("--label", help="what tables call the run")
-    line.add_argument("--model", help="for a URL: which of its models")
+    line.add_argument("--model", help="for a URL: which of its models; with --engine: what it serves")
     line.add_argument("--api-key", help="for a URL: its key")
     if prog.startswith("%"):
         line.add_argument("--out", metavar="NAME", type=_bindable, help="bind the Run to NAME")

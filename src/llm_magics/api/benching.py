@@ -8,7 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from llm_magics.errors import SpecError, StoreError
 from llm_magics.spec import Workload
@@ -22,17 +22,31 @@ if TYPE_CHECKING:
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.progress import Progress
     from llm_magics.results.run import Run
+    from llm_magics.results.sweep import Sweep
+
+
+@overload
+def bench(target: Any, *, label: str | None = ..., model: str | None = ..., api_key: str | None = ...,
+          lines: Mapping[str, int] | None = ..., **workload: Any) -> Run: ...  # fmt: skip
+
+
+@overload
+def bench(target: Any = ..., *, sweep: Mapping[str, Any], engine: str | None = ..., label: str | None = ...,
+          model: str | None = ..., api_key: str | None = ..., lines: Mapping[str, int] | None = ...,
+          **workload: Any) -> Sweep: ...  # fmt: skip
 
 
 def bench(
-    target: Any,
+    target: Any = None,
     *,
+    sweep: Mapping[str, Any] | None = None,
+    engine: str | None = None,
     label: str | None = None,
     model: str | None = None,
     api_key: str | None = None,
     lines: Mapping[str, int] | None = None,
     **workload: Any,
-) -> Run:
+) -> Run | Sweep:
     """Load-test a target and return what was measured.
 
     Interrupting keeps the part that was measured, labelled partial. The run is stored (`runs()` lists it).
@@ -41,6 +55,11 @@ def bench(
     ----------
     target
         Name of a server, a `Server`, or the URL of an OpenAI-compatible endpoint.
+    sweep
+        Options of the server and their values (`{"max_num_seqs": [8, 16, 32]}`): each combination is started, measured
+        and stopped, and a `Sweep` returned.
+    engine
+        With a sweep, instead of a target: what is started, with `model`.
     label
         What tables and comparisons call the run; the target's name when left out.
     model, api_key
@@ -58,6 +77,18 @@ def bench(
         When the target does not answer.
     """
     work = priced(build(Workload, workload, lines))
+    if sweep is not None:
+        from llm_magics.api.sweeping import swept
+
+        if api_key is not None or (model is not None and engine is None):
+            raise SpecError("A sweep starts servers of its own.", then="model goes with --engine; leave api_key out")
+        if engine is not None and target is not None:
+            raise SpecError("A sweep is about a server or an engine, not both.", then=f"leave out {target} or --engine")
+        return swept(target, sweep, work, engine=engine, model=model, label=label, lines=lines)
+    if engine is not None:
+        raise SpecError("engine goes with a sweep.", then="--sweep max_num_seqs=8,16; or %serve it, then %bench it")
+    if target is None:
+        raise SpecError("Bench what?", then="give a server's name or the URL of an endpoint")
     found = target_of(target, model, api_key)
     if work.search is not None:
         from llm_magics.api.searching import searched

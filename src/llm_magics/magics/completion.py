@@ -36,6 +36,10 @@ def _on_line(magic: str, before: list[str], word: str) -> list[str]:
         return _engines()
     if before and before[-1] == "--model":
         return ["tiny"]
+    if before and before[-1] == "--sweep":
+        from llm_magics.spec import ServerSpec
+
+        return [f"{name}=" for name in ServerSpec.model_fields if name != "name"]
     if magic == "llm":
         return (
             verbs.names()
@@ -54,11 +58,12 @@ def _in_body(magic: str, line: str, text: str) -> list[str]:
 
     if ":" in text:
         key = text.split(":")[0].strip()
-        return {"engine": _engines(), "model": ["tiny"]}.get(key, [])
+        return {"engine": _engines(), "model": ["tiny"], "search": ["slo", "saturation"]}.get(key, [])
     if magic == "serve":
         return [f"{name}: " for name in ServerSpec.model_fields if name != "name"]
     if magic == "bench" or "--load" in line:
-        return [f"{name}: " for name in Workload.model_fields if name != "data"]
+        sweep = ["sweep: "] if magic == "bench" else []
+        return [*(f"{name}: " for name in Workload.model_fields if name != "data"), *sweep]
     return []
 
 

@@ -82,6 +82,14 @@ class LLMMagics(Magics):
         duration: 30s                        # or requests: 200
         slo: {ttft: 500ms, tpot: 50ms}
 
+        %%bench tiny                         search: the highest rate (or concurrency) that keeps the SLO; or
+        search: slo                          `search: saturation`
+        slo: {ttft: 500ms, tpot: 50ms}
+        budget: 60s
+
+        %bench tiny --sweep max_num_seqs=8,16,32
+        %bench --engine llamacpp --model tiny --sweep max_num_seqs=1,4 --sweep max_model_len=512,1024
+
         Interrupting keeps what was measured. `%bench --help` lists every option.
         """
         from llm_magics import lines
@@ -97,7 +105,7 @@ class LLMMagics(Magics):
                 options["data"] = self._value(asked.data)
             from llm_magics.api import bench
 
-            run = bench(asked.target, lines=numbers, **options)
+            run = bench(getattr(asked, "target", None), lines=numbers, **options)
             if hasattr(asked, "out"):
                 self._bind(asked.out, run)
             _say(run)

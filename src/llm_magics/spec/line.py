@@ -79,6 +79,10 @@ class LineParser(argparse.ArgumentParser):
                 action=_Gathered if name in _MAPPINGS | _TEXTS | {"args"} else "store",
             )  # fmt: skip
 
+    def gather(self, option: str, **more: Any) -> None:
+        """An option that may stand on the line several times; its mappings or lists are put together."""
+        self.add_argument(option, action=_Gathered, **more)
+
     def read(self, line: str | list[str]) -> argparse.Namespace:
         """The options on a line.
 

@@ -45,7 +45,7 @@ def best(points: list[dict[str, Any]]) -> Mapping[str, Any] | None:
 def of_run(run: Run) -> str:
     """What was sent, and what the server made of it at its best point; of a search, what it found."""
     if run.search is not None:
-        return " · ".join(part for part in (str(run.search), sent(run)) if part)
+        return f"{run.search.headline} {sent(run)}".strip()
     point = best(run.points)
     gone = f"the server ended during the run: {run.header['server_ended']}" if run.header.get("server_ended") else ""
     if point is None:

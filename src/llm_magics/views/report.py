@@ -18,6 +18,7 @@ from llm_magics.errors import SpecError
 from llm_magics.results.comparison import Comparison
 from llm_magics.results.metrics import LATENCIES, METRICS
 from llm_magics.results.run import Run
+from llm_magics.results.sweep import Sweep
 from llm_magics.views import format as fmt
 from llm_magics.views import headline, provenance, tables
 from llm_magics.views.bundle import plotly_json
@@ -30,7 +31,7 @@ from llm_magics.views.markup import Markup, escape, join, style, tag
 from llm_magics.views.runs import flag_list
 
 if TYPE_CHECKING:
-    Result = Run | Comparison
+    Result = Run | Comparison | Sweep
 
 # A figure inside a closed <details> has no width; it is drawn anew when that opens.
 _OPENED = (
@@ -58,7 +59,7 @@ def report(results: Result | Sequence[Result], path: str | Path | None = None, *
     SpecError
         When there is nothing to report, or the file cannot be written.
     """
-    found = [results] if isinstance(results, (Run, Comparison)) else list(results)
+    found = [results] if isinstance(results, (Run, Comparison, Sweep)) else list(results)
     if not found:
         raise SpecError("There is nothing to report.", then="give a run or a comparison")
     page = _page(found, title or _title(found))
@@ -124,12 +125,16 @@ def _title(results: Sequence[Result]) -> str:
             if len(first.labels) < 4
             else f"{len(first.labels)} side by side"
         )
+    if isinstance(first, Sweep):
+        return f"{len(first.settings)} settings side by side"
     return f"Load test of {first.label}"
 
 
 def _part(result: Result, plots: _Plots, *, alone: bool) -> Markup:
     if isinstance(result, Run):
         return _run(result, plots, heading="" if alone else result.label)
+    if isinstance(result, Sweep):
+        return _sweep(result, plots)
     if result.answers:
         return _answers(result)
     return _comparison(result, plots, heading="" if alone else ", ".join(result.labels))
@@ -169,6 +174,24 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
         *each,
         tag("h2", "Where this comes from"),
         _root(provenance.table(comparison.runs).html()),
+    )
+
+
+def _sweep(sweep: Sweep, plots: _Plots) -> Markup:
+    from llm_magics.views import sweeps
+    from llm_magics.views.figures.pareto import sweep_figure
+
+    best = sweep.best
+    figure = (
+        [tag("div", plots.place(sweep_figure(sweep, bare=True), best[0]), **{"class": "plot"})] if sweep.points else []
+    )
+    return join(
+        _paragraph("lead", best[0]),
+        _root(*(tag("p", each) for each in best[1:]), flag_list(sweep.flags)),
+        *figure,
+        _root(sweeps.table(sweep).html()),
+        tag("h2", "Where this comes from"),
+        _root(provenance.table(sweep.runs).html()),
     )
 
 

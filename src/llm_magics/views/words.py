@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_magics.results.comparison import Comparison
 from llm_magics.results.run import Run
+from llm_magics.results.sweep import Sweep
 from llm_magics.views import format as fmt
 from llm_magics.views.comparisons import sentence
 from llm_magics.views.markup import Markup, page, tag
@@ -31,8 +32,12 @@ class Words:
         return {"text/html": page(*self.sentences, flag_list(self.flags)), "text/plain": str(self)}
 
 
-def words(result: Run | Comparison) -> Words | None:
+def words(result: Run | Comparison | Sweep) -> Words | None:
     """What is to be read with a figure; None when there is nothing, or (answers) everything is words already."""
+    if isinstance(result, Sweep):
+        best = result.best
+        shown = [tag("div", best[0], cls="title"), *(tag("p", each) for each in best[1:])]
+        return Words(shown, result.flags, "\n".join([*best, *(f"! {flag}" for flag in result.flags)]))
     if isinstance(result, Run) and result.search is not None:
         found = result.search
         said = [tag("div", found.headline, cls="title"), *([tag("p", found.reason)] if found.reason else [])]

@@ -75,7 +75,8 @@ def _used(
         right = f"y{panel.name}8"
         board.axes[f"yaxis{panel.name}8"] = {
             **{key: value for key, value in panel.axis("y").items() if key not in ("domain", "anchor", "gridcolor")},
-            "overlaying": f"y{panel.name}", "tickmode": "auto", "anchor": f"x{panel.name}", "side": "right", "showgrid": False,
+            "overlaying": f"y{panel.name}", "tickmode": "auto", "anchor": f"x{panel.name}", "side": "right",
+            "showgrid": False,
             "title": {"text": other, "standoff": 6, "font": {"size": 11}},
         }  # fmt: skip
         _draw(panel, line, second, other, palette.PURPLE, yaxis=right)

@@ -78,8 +78,8 @@ def _answer(panel: Panel, search: Search | None, *, named: bool = True) -> None:
     if search is None or search.answer is None:
         return
     label = {
-        "text": search.named(search.answer) if named else "", "textposition": "start", "textangle": 0, "yanchor": "bottom",
-        "xanchor": "right", "font": {"size": 11, "color": palette.GOOD},
+        "text": search.named(search.answer) if named else "", "textposition": "start", "textangle": 0,
+        "yanchor": "bottom", "xanchor": "right", "font": {"size": 11, "color": palette.GOOD},
     }  # fmt: skip
     line = {"color": palette.GOOD, "width": 1.5, "dash": "dash"}
     panel.upright(search.answer, "", search.answer, line=line, label=label)

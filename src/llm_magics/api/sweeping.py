@@ -1,0 +1,209 @@
+"""A sweep over a server's options: each setting is started, measured and stopped, one after another.
+
+**The server that the sweep is about** goes on running where it has no GPU: idle it takes memory, but no CPU. On GPUs
+the settings need the memory that it holds, so it is stopped for the sweep and started again, with its own options,
+when the sweep is over; both are said.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.errors import LLMMagicsError, SpecError, TargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_magics.api.serving import Prepared
+    from llm_magics.results.run import Run
+    from llm_magics.results.sweep import Sweep
+    from llm_magics.runtime.record import Record
+    from llm_magics.spec import Workload
+    from llm_magics.spec.sweep import Setting
+
+_OWN = ("host", "port")  # of the server the sweep is about; the settings find their own
+
+
+@dataclass
+class _Found:
+    """What a sweep has come to."""
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def swept(
+    target: Any,
+    sweep: Mapping[str, Any],
+    work: Workload,
+    *,
+    engine: str | None = None,
+    model: str | None = None,
+    label: str | None = None,
+    lines: Mapping[str, int] | None = None,
+) -> Sweep:
+    """Measure a workload under every setting of a sweep.
+
+    Parameters
+    ----------
+    target
+        Name of a server, whose options are those of every setting; or None with `engine`.
+    sweep
+        Option -> values, as in `spec.sweep.settings`.
+    engine, model
+        For no server: what is started.
+    label
+        Stands before each setting in the stored runs' names; the server's or the engine's name when left out.
+
+    Raises
+    ------
+    SpecError
+        For a wrong option or value, or when no setting can be started here; before anything starts.
+    TargetError
+        When there is no such server.
+    LaunchError
+        When no setting started.
+    """
+    from llm_magics import views  # noqa: F401 - views registers how a Sweep is drawn
+    from llm_magics.results.sweep import Sweep
+    from llm_magics.spec.sweep import settings
+    from llm_magics.views.progress import live
+
+    record = None if engine else _record(target)
+    base = _options(record) if record else {"engine": engine, "model": model or "tiny"}
+    chosen = settings(sweep, base, secrets.token_hex(2), lines)
+    found = _Found()
+    with live():  # one display for all
+        stopped = _made_room(record, found)
+        try:
+            prepared = _prepared(chosen, found)
+            _each(prepared, work, label or (record.name if record else str(engine)), found)
+        finally:
+            if stopped is not None:
+                _again(stopped, found)
+    return Sweep(found.runs, {each.label: each.values for each in chosen}, failed=found.failed, notes=found.notes)
+
+
+def _record(target: Any) -> Record:
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.server import Server
+    from llm_magics.spec.reading import nearest
+
+    name = target.name if isinstance(target, Server) else target
+    if not isinstance(name, str) or "://" in name:
+        raise SpecError(
+            f"{target!r} cannot be swept: its options are changed by starting it anew.",
+            then="give a server's name, or --engine and --model",
+        )
+    record = Registry().get(name)
+    if record is None:
+        known = [each.name for each in Registry().list()]
+        raise TargetError(
+            f"There is no server {name!r}{nearest(name, known)}.",
+            then="start it with %serve, or sweep an engine: --engine llamacpp --model tiny",
+        )
+    return record
+
+
+def _options(record: Record) -> dict[str, Any]:
+    """The options of a server, as its record has them.
+
+    Raises
+    ------
+    SpecError
+        When some are secrets, which no record holds.
+    """
+    options = {key: value for key, value in record.spec.items() if key not in _OWN}
+    if "***" in (options.get("env") or {}).values() or any("***" in word for word in options.get("args") or ()):
+        raise SpecError(
+            f"{record.name} was started with secrets in env or args, which are not kept.",
+            then="put them into this notebook's environment, or sweep --engine and --model",
+        )
+    return {**options, "gpus": list(record.gpus)} if record.gpus else options
+
+
+def _made_room(record: Record | None, found: _Found) -> Record | None:
+    """Stop the server whose GPUs the settings need; the record it had, or None where it goes on."""
+    if record is None or not record.alive:
+        return None
+    from llm_magics.runtime import gpus
+    from llm_magics.runtime.gpu_meter import held_by
+    from llm_magics.runtime.stop import stop
+
+    if not held_by(record.name, record.gpus, gpus.gpus()):
+        found.notes.append(f"{record.name} itself went on running: without a GPU it only takes memory while it is idle")
+        return None
+    stop(record.name)
+    return record
+
+
+def _again(record: Record, found: _Found) -> None:
+    from llm_magics.api.serving import serve
+
+    try:
+        kept = {"keep": record.keep} | ({"idle": record.idle} if record.idle is not None else {})
+        serve(record.name, **{**record.spec, **kept})
+        found.notes.append(f"{record.name} held the GPUs: it was stopped for the sweep and started again")
+    except LLMMagicsError as error:
+        found.notes.append(f"{record.name} was stopped for the sweep and did not start again: {error.what}")
+
+
+def _prepared(chosen: list[Setting], found: _Found) -> list[tuple[str, Prepared]]:
+    """Every setting checked before the first one starts; one that cannot be is left out and named."""
+    from llm_magics.api.serving import prepare
+
+    ready, first = [], None
+    for each in chosen:
+        try:
+            ready.append((each.label, prepare(each.spec)))
+        except SpecError as error:
+            first = first or error
+            found.failed[each.label] = error.what
+    if first is not None and not ready:
+        raise first
+    return ready
+
+
+def _each(prepared: list[tuple[str, Prepared]], work: Workload, label: str, found: _Found) -> None:
+    """Start, measure, stop, one after another; what goes wrong with one costs the others nothing."""
+    last: LLMMagicsError | None = None
+    salt = secrets.randbits(40)  # the same prompts for every setting
+    for number, (setting, each) in enumerate(prepared, 1):
+        try:
+            run = _measured(each, work, f"{label} {setting}", f"setting {number} of {len(prepared)}: {setting}", salt)
+        except LLMMagicsError as error:
+            last = error
+            found.failed[setting] = error.what
+            continue
+        except KeyboardInterrupt:
+            if not found.runs:
+                raise
+            found.notes.append(f"interrupted at {setting}: the settings before it are whole")
+            return
+        found.runs[setting] = run
+        if run.status == "cancelled":
+            found.notes.append(f"interrupted at {setting}: what was measured until then is kept")
+            return
+    if last is not None and not found.runs:
+        raise last
+
+
+def _measured(prepared: Prepared, work: Workload, label: str, title: str, salt: int) -> Run:
+    from llm_magics.api.benching import measured
+    from llm_magics.api.searching import searched
+    from llm_magics.api.serving import launched
+    from llm_magics.api.targets import resolve
+    from llm_magics.runtime.stop import dismiss
+
+    server = launched(prepared)
+    try:
+        target = resolve(server)
+        if work.search is not None:
+            return searched(target, work, label=label)
+        return measured(target, work, label=label, title=title, salt=salt)
+    finally:
+        server.stop()
+        dismiss(server.name)

@@ -1,0 +1,106 @@
+"""How a Sweep draws itself (see `results.showing`): the Pareto plot, the best settings in words, the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm_magics.views import format as fmt
+from llm_magics.views.bundle import bundle
+from llm_magics.views.markup import Markup, page, tag
+from llm_magics.views.runs import flag_list
+from llm_magics.views.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from llm_magics.results.sweep import Point, Sweep
+
+_FIGURES = (
+    ("output_throughput", "Output", "tok/s"),
+    ("median_ttft_ms", "TTFT p50", "ms"),
+    ("p99_ttft_ms", "TTFT p99", "ms"),
+    ("median_tpot_ms", "TPOT p50", "ms"),
+    ("median_e2el_ms", "E2E p50", "ms"),
+    ("goodput", "Goodput", ""),
+    ("dollars_per_million_output_tokens", "Million tokens", "$"),
+    ("output_tokens_per_joule", "Energy", "tok/J"),
+)
+_BRIEF = 12  # rows of the table in a figure
+
+
+class SweepRenderer:
+    """The views of a Sweep."""
+
+    def figure(self, result: Sweep) -> Any:
+        """The Pareto plot as a plotly Figure."""
+        from llm_magics.views.figures.pareto import sweep_figure
+
+        return sweep_figure(result)
+
+    def bundle(self, result: Sweep) -> dict[str, Any]:
+        """Figure, table and text in one mime bundle."""
+        if not result.points:
+            return bundle(None, page(*fragments(result)), text(result))
+        figure = self.figure(result)
+        return bundle(figure, page(*fragments(result, figure)), text(result))
+
+    def text(self, result: Sweep) -> str:
+        """What a terminal shows."""
+        return text(result)
+
+    def widget(self, result: Sweep) -> Any:
+        """The table of goodput with live SLO sliders."""
+        from llm_magics.views.widget import slo_widget
+
+        return slo_widget(result.runs)
+
+    def report(self, result: Sweep, path: str | Path | None) -> Any:
+        """The sweep as one HTML page: its runs side by side, under its words."""
+        from llm_magics.views.report import report
+
+        return report(result, path)
+
+
+def table(sweep: Sweep, *, brief: bool = False) -> Table:
+    """A row for each setting and load; `brief` keeps the front and each setting's best where there are many."""
+    front = {(point.setting, point.load) for point in sweep.front()}
+    points = sweep.points
+    if brief and len(points) > _BRIEF:
+        best = {label: max(_of(points, label), key=_output) for label in sweep.runs if _of(points, label)}
+        kept = [point for point in points if (point.setting, point.load) in front or point in best.values()]
+        points = kept[:_BRIEF]
+    known = [each for each in _FIGURES if any(point.value(each[0]) is not None for point in points)]
+    columns = [Column("Setting"), Column("Load"), *(Column(title, unit, align="right") for _, title, unit in known)]
+    rows: list[list[Cell | str]] = []
+    for point in points:
+        on_front = (point.setting, point.load) in front
+        row: list[Cell | str] = [point.setting, Cell(point.load, "best", mark="front") if on_front else point.load]
+        row += [
+            fmt.percent(point.value(key)) if key == "goodput" else fmt.number(point.value(key)) for key, *_ in known
+        ]
+        rows.append(row)
+    notes = ["front: no other point has more output tokens/s without a longer E2E p50"] if rows and not brief else []
+    return Table(columns, rows, notes=notes, empty="No setting answered anything.")
+
+
+def fragments(sweep: Sweep, figure: Any = None) -> list[Markup | None]:
+    """The sweep as HTML: the words, a picture of the figure, the table, what makes it weak."""
+    from llm_magics.views.picture import picture
+
+    words = sweep.best
+    drawn = picture(figure, words[0]) if figure is not None else None
+    said = [tag("p", sentence) for sentence in words[1:]]
+    return [tag("div", words[0], cls="title"), *said, drawn, table(sweep).html(), flag_list(sweep.flags)]
+
+
+def text(sweep: Sweep) -> str:
+    """The sweep as text."""
+    flags = [f"! {flag}" for flag in sweep.flags]
+    return fmt.visible("\n".join([*sweep.best, "", str(table(sweep)), *flags]))
+
+
+def _of(points: list[Point], label: str) -> list[Point]:
+    return [point for point in points if point.setting == label]
+
+
+def _output(point: Point) -> float:
+    return point.value("output_throughput") or 0.0
