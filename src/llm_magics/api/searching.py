@@ -81,6 +81,10 @@ class Hunt:
             if not self.parts or self.searcher is None:
                 raise
             self.searcher.why, failed = "failed", [f"the search was broken off: {error.what}"]
+        except KeyboardInterrupt:  # between two probes; during one it ends that probe
+            if not self.parts or self.searcher is None:
+                raise
+            self.searcher.why, failed = "interrupted", []
         else:
             failed = []
         if not self.parts:
@@ -109,6 +113,7 @@ class Hunt:
             goal=self.work.search or "slo", over="rate" if self.rates else "concurrency", share=self.work.goodput,
             budget=self.work.budget, start=float(start), lowest=float(lowest),
             highest=float(given[1]) if given and len(given) == 2 else None,
+            limit=max((each for key, each in self.work.slo.limits.items() if key != "tpot"), default=0.0),
         )  # fmt: skip
 
     def _one_after_another(self) -> None:

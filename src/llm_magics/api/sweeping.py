@@ -158,7 +158,9 @@ def _prepared(chosen: list[Setting], found: _Found) -> list[tuple[str, Prepared]
     ready, first = [], None
     for each in chosen:
         try:
-            ready.append((each.label, prepare(each.spec)))
+            known = prepare(each.spec)
+            known.command_line  # noqa: B018 - what the adapter itself refuses, too
+            ready.append((each.label, known))
         except SpecError as error:
             first = first or error
             found.failed[each.label] = error.what

@@ -30,6 +30,9 @@ GAIN = 0.10  # more throughput by a doubling of the streams; less, and the plate
 _TRIES = 3  # measurements of one load, at most
 _ENOUGH = 40  # requests of a probe whose goodput nobody asks for
 _SHORTEST, _LONGEST = 1 / 24, 1 / 8  # of the budget: one probe
+_LEAST = 2.5  # s of a probe
+_LIMITS = 4.0  # times the SLO's longest limit that a probe lasts: a queue takes its time to reach it
+_RUNAWAY = 0.10  # share of a rate's requests by which those in flight may grow, in one that keeps an SLO
 
 Goal = Literal["slo", "saturation"]
 Over = Literal["rate", "concurrency"]
@@ -49,6 +52,8 @@ class Plan:
         s for everything.
     start, lowest, highest
         The first load, and the bounds; 1 and none when left out.
+    limit
+        The longest time of the SLO, s; 0 without one.
     """
 
     goal: Goal
@@ -58,6 +63,7 @@ class Plan:
     start: float = 1.0
     lowest: float | None = None
     highest: float | None = None
+    limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ class Searcher:
         known = [each for each in self._sorted if each.throughput > 0]
         pace = load if plan.over == "rate" else known[-1].throughput if known else None
         slow = max((each.latency or 0.0 for each in known[:1]), default=0.0)
-        shortest = min(max(plan.budget * _SHORTEST, 3 * slow), plan.budget / 4)
+        shortest = min(max(plan.budget * _SHORTEST, 3 * slow, _LEAST, _LIMITS * plan.limit), plan.budget / 4)
         longest = max(plan.budget * _LONGEST, shortest)
         if load in self._pooled:
             return longest  # what was unclear, or is the answer, deserves it
@@ -215,6 +221,8 @@ class Searcher:
         if probe.overloaded or not probe.requests:
             # one that kept the SLO nevertheless may have met a burst: it is not sure
             return replace(probe, holds=False, sure=bool(probe.overloaded) and low < share, low=low, high=high)
+        if probe.growth > max(2 * _CHANCE, _RUNAWAY * probe.requests / probe.tries):
+            return replace(probe, holds=False, sure=high < share, low=low, high=high)  # it would not keep it for long
         clear = low >= share or high < share
         return replace(probe, holds=probe.good >= share * probe.requests, sure=clear, low=low, high=high)
 

@@ -32,7 +32,7 @@ def test_the_highest_rate_within_the_slo_is_found_within_the_budget() -> None:
     errors = []
     for seed in range(20):
         server = Queue(mu=50, limit=0.25, seed=seed)  # capacity 50 - 12 = 38 req/s at 95 %
-        found, _ = search(server, Plan("slo", "rate", share=0.95, budget=120, start=2))
+        found, _ = search(server, Plan("slo", "rate", share=0.95, budget=120, start=2, limit=0.25))
         assert found.answer is not None
         assert server.clock <= 120 + 15
         errors.append(found.answer / server.capacity(0.95) - 1)

@@ -1,0 +1,108 @@
+"""Searches against a server whose capacity is given: the answer, the budget, an interrupt, a server that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scripted_api import ScriptedApi, Talk, pause
+from waiting import until
+
+from llm_magics import paths
+from llm_magics.api import bench
+from llm_magics.api.benching import load_run
+from llm_magics.errors import LLMMagicsError
+
+SERVICE = 0.05  # s that one request holds the only slot: at most 20 requests/s, whatever is sent
+_slot = threading.Lock()
+
+
+def one_at_a_time(talk: Talk) -> None:
+    with _slot:
+        pause(SERVICE)
+    talk.start()
+    talk.words(talk.tokens)
+    talk.finish()
+
+
+@pytest.fixture
+def api() -> Iterator[ScriptedApi]:
+    with ScriptedApi(one_at_a_time).running() as running:
+        yield running
+
+
+def test_a_rate_is_found_that_the_server_can_keep_and_the_budget_is_kept(api: ScriptedApi, tmp_path: Path) -> None:
+    began = time.monotonic()
+    run = bench(
+        api.url, search="slo", slo={"e2e": "600ms"}, goodput=0.9, rate=4, budget="15s", input_tokens=8, output_tokens=2
+    )
+    assert time.monotonic() - began < 15 + 10
+    found = run.search
+    assert found is not None
+    assert found.answer is None or found.answer <= 26
+    assert not any(probe.holds for probe in found.probes if probe.load > 26)
+    loads = [probe.load for probe in found.probes]
+    assert loads == sorted(loads) == [point["request_rate"] for point in run.points]
+    assert run.status == "complete"
+    assert list(paths.spool_dir().iterdir()) == [], "the spools of the probes are taken away"
+    stored = load_run(run.id)
+    assert stored.search == found
+    assert str(run).splitlines()[1].startswith(found.headline)
+    again = load_run(str(run.save(tmp_path / "run.json")))
+    assert again.search == found
+
+
+def test_streams_saturate_where_the_server_has_one_slot(api: ScriptedApi) -> None:
+    run = bench(api.url, search="saturation", concurrency=1, budget="10s", input_tokens=8, output_tokens=2)
+    assert run.search is not None
+    assert run.search.answer is not None
+    assert run.search.answer <= 4
+    assert [point["max_concurrency"] for point in run.points] == [probe.load for probe in run.search.probes]
+
+
+def test_an_interrupt_keeps_what_was_measured(api: ScriptedApi) -> None:
+    def interrupt() -> None:
+        until(lambda: len(list(paths.spool_dir().glob("*.jsonl"))) >= 3, 30)
+        time.sleep(0.7)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    run = bench(api.url, search="slo", slo={"e2e": "600ms"}, rate=4, budget="60s", input_tokens=8, output_tokens=2)
+    thread.join()
+    assert run.search is not None
+    assert run.search.why == "interrupted"
+    assert "interrupted" in str(run.search)
+    assert run.partial
+    assert len(run.search.probes) >= 1
+    assert load_run(run.id).search == run.search
+
+
+def test_a_server_that_dies_ends_the_search_with_what_was_measured(api: ScriptedApi) -> None:
+    def die() -> None:
+        until(lambda: len(list(paths.spool_dir().glob("*.jsonl"))) >= 3, 30)
+        api.die()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    run = bench(api.url, search="slo", slo={"e2e": "600ms"}, rate=4, budget="20s", input_tokens=8, output_tokens=2)
+    thread.join()
+    assert run.search is not None
+    assert run.search.probes[0].load <= 8
+    assert any(probe.requests and probe.good == 0 for probe in run.search.probes) or run.partial
+
+
+def test_a_server_that_refuses_everything_is_an_error(api: ScriptedApi) -> None:
+    api.refuse = lambda body: ("422 Unprocessable Entity", '{"error": {"message": "no"}}')
+    try:
+        run = bench(api.url, search="slo", slo={"e2e": "1s"}, rate=4, budget="10s", input_tokens=8, output_tokens=2)
+    except LLMMagicsError as error:
+        assert "search" in str(error) or "no" in str(error)  # noqa: PT017 - either way is right
+    else:
+        assert run.search is not None
+        assert run.search.answer is None
