@@ -83,5 +83,4 @@ def text(run: Run) -> str:
     client = audit.text(run)
     server = ["", str(tables.server_side(run)), ""] if run.header.get("watched") else []
     lines = [head, headline.of_run(run), "", str(tables.points(run)), *server, *([client] if client else []), *flags]
-    return fmt.visible("
-".join(lines))
+    return fmt.visible("\n".join(lines))
