@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.errors import SpecError
+
 if TYPE_CHECKING:
     from llm_magics.spec.line import LineParser
 
@@ -50,7 +52,8 @@ def calibrate(options: Any) -> tuple[Any, Any]:
 
 
 def engines_options(line: LineParser) -> None:
-    """`engines [--matrix | --probe NAME | --outdated]`."""
+    """`engines [NAME …] [--matrix | --probe NAME | --outdated]`."""
+    line.add_argument("names", nargs="*", default=[], metavar="ENGINE", help="engines side by side: vllm tgi")
     which = line.add_mutually_exclusive_group()
     which.add_argument("--matrix", action="store_true", default=False, help="what each engine can, beside the guide")
     which.add_argument("--probe", default=None, metavar="NAME", help="try what a running server really answers")
@@ -58,7 +61,7 @@ def engines_options(line: LineParser) -> None:
 
 
 def engines(options: Any) -> tuple[Any, Any]:
-    """What is installed; what each engine can; what a running server answers."""
+    """What is installed; what each engine can, alone or side by side; what a running server answers."""
     from dataclasses import asdict
 
     if options.outdated:
@@ -71,6 +74,13 @@ def engines(options: Any) -> tuple[Any, Any]:
 
         tried = probe(options.probe)
         return probed(options.probe, tried), [asdict(each) for each in tried]
+    if options.names:
+        if options.matrix or options.probe:
+            raise SpecError("Engines side by side go without --matrix and --probe.")
+        from llm_magics.advice.guide import side_by_side
+
+        pair = side_by_side([name for word in options.names for name in word.split(",") if name])
+        return pair, pair.data()
     from llm_magics.advice.matrix import matrix
 
     if options.matrix:

@@ -48,3 +48,36 @@ def test_vllm_has_room_for_as_many_tokens_as_computed() -> None:
     predicted = size / per_token(facts("tiny").architecture, "bfloat16")
     assert predicted == pytest.approx(int(said[1].replace(",", "")), rel=0.03)
     assert {"chat", "responses", "tokenize", "exact length"} <= found
+
+
+@pytest.mark.engine("sglang")
+@pytest.mark.extra_engine
+def test_sglangs_cache_takes_what_is_computed() -> None:
+    server = llm_magics.serve(
+        "room", engine="sglang", keep="cell", timeout=600.0, gpu_memory_utilization=0.3,
+        args=["--max-total-tokens", "400000"],
+    )  # fmt: skip
+    try:
+        log = server.logs(3000)
+    finally:
+        server.stop()
+    sizes = [float(size) for size in re.findall(r"(?:K|V|KV) size: ([\d.]+) GB", log)]
+    tokens = int(re.findall(r"#tokens: (\d+)", log)[0])
+    predicted = tokens * per_token(facts("tiny").architecture, "bfloat16") / (1 << 30)
+    assert predicted == pytest.approx(sum(sizes), rel=0.03)
+
+
+@pytest.mark.engine("llamacpp")
+def test_llamacpps_cache_takes_what_is_computed() -> None:
+    server = llm_magics.serve(
+        "room", engine="llamacpp", keep="cell", max_model_len=2048, max_num_seqs=8, args=["--verbosity", "4"]
+    )
+    try:
+        log = server.logs(3000)
+    finally:
+        server.stop()
+    found = re.search(r"size\s*=\s*([\d.]+) MiB \(\s*(\d+) cells,\s*\d+ layers,\s*(\d+)/", log)
+    assert found, log
+    cells = int(found[2]) * int(found[3])
+    predicted = cells * per_token(facts("tiny").architecture, "f16") / (1 << 20)
+    assert predicted == pytest.approx(float(found[1]), rel=0.03)

@@ -48,7 +48,8 @@ class Demand:
 class Device:
     """Where it is to run: `memory` in bytes of one GPU, or of the machine; `count` of GPUs there (None: any).
 
-    `free` are the bytes of a GPU that nobody holds (None: all), `held` says who has the others.
+    `free` are the bytes of a GPU that nobody holds (None: all), `held` says who has the others; `capability` is
+    NVIDIA's compute capability (None: not known, or of another maker).
     """
 
     name: str
@@ -57,6 +58,7 @@ class Device:
     count: int | None = None
     free: int | None = None
     held: str = ""
+    capability: float | None = None
 
 
 def cache_bytes(architecture: Architecture, tokens: int, dtype: str, *, tensor: int = 1, pipeline: int = 1) -> int:

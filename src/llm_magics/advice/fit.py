@@ -174,7 +174,7 @@ def this_machine(gpu: str | None = None, memory: str | None = None, *, gpus: int
         raise SpecError("--gpu and --memory both say how much memory there is.", then="keep one")
     if gpu:
         kind = gpus_known.known(gpu)
-        return Device(kind.name, kind.memory)
+        return Device(kind.name, kind.memory, capability=kind.capability)
     if memory:
         size = gpus_known.memory(memory)
         return Device(f"a GPU of {size / GIB:g} GiB", size)
@@ -190,7 +190,7 @@ def this_machine(gpu: str | None = None, memory: str | None = None, *, gpus: int
         held = tightest.taken
         return Device(
             tightest.gpu.name, tightest.gpu.memory_total, count=len(present), free=tightest.free if held else None,
-            held=held,
+            held=held, capability=tightest.gpu.capability,
         )  # fmt: skip
     return Device("this machine's memory", machine.memory_free(), "cpu", 1)
 

@@ -14,6 +14,9 @@ from llm_magics.advice.balance import GIB, USUAL_SHARE, Balance, Device
 SIZES = (2, 4, 8, 16, 32, 64)  # GPUs that are tried
 # Bits per parameter of whole files, llama.cpp's tools/quantize/README.md for Llama 3.1 8B; the usual ones.
 GGUF_BITS = {"Q8_0": 8.5, "Q4_K_M": 4.89, "Q2_K": 3.16}
+# NVIDIA's compute capabilities: FP8 is computed from Ada on (below, vLLM unpacks weights only, and caches not at all);
+# vLLM's AWQ from Turing on (`get_min_capability` in vllm/model_executor/layers/quantization).
+FP8_FROM, AWQ_FROM = 8.9, 7.5
 _USEFUL = 512  # tokens; a shorter context is no remedy
 
 
@@ -57,7 +60,8 @@ def remedies(balance: Balance, needed: int | None, *, starting: bool) -> list[st
             f"max_num_seqs: {max(1, int(balance.concurrency(balance.context)))} (the others wait in the queue)"
         )
     latent = any(layer.kind == "latent" for layer in balance.architecture.layers)
-    for name in ("q8_0",) if balance.facts.format == "gguf" else ("fp8_ds_mla",) if latent else ("fp8",):
+    small = ("q8_0",) if balance.facts.format == "gguf" else ("fp8_ds_mla",) if latent else ("fp8",)
+    for name in small if small == ("q8_0",) or _computes_fp8(balance) else ():
         if balance.demand.kv_cache_dtype in (None, "auto", "float16", "bfloat16") and helps(kv_cache_dtype=name):
             found.append(f"kv_cache_dtype: {name}")
     share = balance.demand.share or USUAL_SHARE
@@ -113,8 +117,11 @@ def _smaller_weights(balance: Balance, wanted: int) -> list[str]:
     found = []
     if balance.device.kind == "cpu":
         return _as_gguf(balance, wanted)
-    eight_bit = replace(balance, demand=replace(balance.demand, quantization="fp8"))
-    found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
+    if _computes_fp8(balance):
+        eight_bit = replace(balance, demand=replace(balance.demand, quantization="fp8"))
+        found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
+    if balance.device.capability is not None and balance.device.capability < AWQ_FROM:
+        return [*filter(None, found), *_as_gguf(balance, wanted)]
     quantized = replace(own, quantization={"quant_method": "awq", "bits": 4, "group_size": 128})
     four_bit = replace(balance, facts=replace(balance.facts, architecture=quantized, measured=None))
     size, before = four_bit.weights * balance.gpus / GIB, balance.weights * balance.gpus / GIB
@@ -136,6 +143,12 @@ def _as_gguf(balance: Balance, wanted: int) -> list[str]:
         if found := _shortened(tried, wanted, f"a GGUF of the model in {name}", about):
             return [found]
     return []
+
+
+def _computes_fp8(balance: Balance) -> bool:
+    """Whether the GPU does, as far as is known; a CPU does not."""
+    least = balance.device.capability
+    return balance.device.kind == "gpu" and (least is None or least >= FP8_FROM)
 
 
 def _shortened(changed: Balance, wanted: int, change: str, about: str) -> str:

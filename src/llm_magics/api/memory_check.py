@@ -122,7 +122,8 @@ def _on_gpus(prepared: Prepared, known: ModelFacts) -> Balance | None:
     elif memory.of == "total" and free > tightest.free:
         raise _not_free(prepared, known, tightest, share or memory.share)
     device = Device(
-        tightest.gpu.name, tightest.gpu.memory_total, count=len(present), free=free, held=tightest.taken
+        tightest.gpu.name, tightest.gpu.memory_total, count=len(present), free=free, held=tightest.taken,
+        capability=tightest.gpu.capability,
     )  # fmt: skip
     demand = replace(demand_of(spec), share=share or memory.share if memory.of == "total" and not given else 1.0)
     doubt = 0.0 if memory.bare else _SURE

@@ -12,7 +12,7 @@ from llm_magics.views import palette
 from llm_magics.views.markup import Markup, page, tag
 from llm_magics.views.table import Cell, Column, Table
 
-_SIGNS = {"yes": "✓", "partly": "~", "no": "✗", "fact": ""}
+SIGNS = {"yes": "✓", "partly": "~", "no": "✗", "fact": ""}
 _COLOURS = {"yes": palette.GOOD, "partly": palette.WARN, "no": palette.BAD, "fact": palette.TEXT}
 _CHANGES = {"outdated": "no longer holds", "more": "holds, and there is more now"}
 
@@ -47,7 +47,7 @@ class MatrixView:
         blocks = []
         for feature, title in self.matrix.features.items():
             rows: list[list[Cell | str]] = [
-                [name, f"{_SIGNS[cell.mark]} {cell.text}".strip(), _guide(cell), f"{cell.source}, {cell.date}"]
+                [name, f"{SIGNS[cell.mark]} {cell.text}".strip(), _guide(cell), f"{cell.source}, {cell.date}"]
                 for engine, name in self.matrix.engines.items()
                 if (cell := self.matrix.cells.get((feature, engine)))
             ]
@@ -81,7 +81,7 @@ class MatrixView:
         if cell is None:
             return tag("td", "")
         changed = "*" if cell.holds in _CHANGES else ""
-        sign = tag("span", _SIGNS[cell.mark], style=f"color:{_COLOURS[cell.mark]};font-weight:600")
+        sign = tag("span", SIGNS[cell.mark], style=f"color:{_COLOURS[cell.mark]};font-weight:600")
         tip = f"{cell.source}, {cell.date}" + (f". The guide (2024): {cell.guide}" if cell.guide else "")
         look = "white-space:normal;overflow-wrap:anywhere;vertical-align:top;min-width:6.5em;padding-right:8px"
         return tag("td", sign, f" {changed}", tag("small", cell.text), title=tip, style=look)

@@ -129,6 +129,25 @@ def test_cache_size_agrees_with_vllm(family: str, tmp_path: Path) -> None:
         assert balance.tokens_in_cache == pytest.approx(int(said[1].replace(",", "")), rel=0.03)
 
 
+@pytest.mark.parametrize("family", ["tiny", "qwen3", "mixtral", "gemma3", "deepseek"])
+def test_cache_size_agrees_with_sglang(family: str, tmp_path: Path) -> None:
+    """SGLang 0.5.23 on a CPU, 400,000 tokens: it says how many GiB (to two places) its cache of them takes.
+
+    On a CPU it keeps the sliding layers of Gemma 3 whole, as it does wherever its hybrid cache is off.
+    """
+    if family == "tiny":
+        known = facts("tiny")
+    else:
+        known = facts(folder(tmp_path, json.loads((LOGS / f"{family}-config.json").read_text())))
+    log = (LOGS / f"sglang-{family}.log").read_text()
+    sizes = [float(size) for size in re.findall(r"(?:K|V|KV) size: ([\d.]+) GB", log)]
+    tokens = int(re.findall(r"#tokens: (\d+)", log)[0])
+    layers = known.architecture.layers
+    kept = tuple(replace(each, kind="full") if each.kind == "sliding" else each for each in layers)
+    whole = replace(known.architecture, layers=kept)
+    assert tokens * per_token(whole, "bfloat16") / GIB == pytest.approx(sum(sizes), rel=0.03)
+
+
 def folder(tmp_path: Path, config: dict, **files: object) -> str:
     (tmp_path / "config.json").write_text(json.dumps(config))
     for name, content in files.items():
@@ -257,6 +276,16 @@ def test_context_that_is_too_long_gets_the_longest_that_fits() -> None:
     length = int(found.remedies[0].removeprefix("max_model_len: "))
     assert fit("meta-llama/Llama-3.1-8B", device=found.balance.device, demand=Demand(context=length)).fits
     assert not fit("meta-llama/Llama-3.1-8B", device=found.balance.device, demand=Demand(context=length + 2048)).fits
+
+
+@pytest.mark.parametrize(
+    ("gpu", "eight_bits", "awq"), [("H100", True, True), ("A100", False, True), ("V100", False, False)]
+)
+def test_no_remedy_is_of_a_format_that_the_gpu_does_not_compute(gpu: str, eight_bits: bool, awq: bool) -> None:
+    said = " ".join(fit("meta-llama/Llama-3.1-70B", device=this_machine(gpu)).remedies)
+    said += " ".join(fit("Qwen/Qwen3-8B", device=this_machine(gpu), demand=Demand(sequences=400)).remedies)
+    assert ("fp8" in said) == eight_bits
+    assert ("AWQ" in said) == awq
 
 
 def test_concurrency_that_does_not_fit_still_starts() -> None:
