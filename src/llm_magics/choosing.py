@@ -64,6 +64,8 @@ def engines(options: Any) -> tuple[Any, Any]:
     """What is installed; what each engine can, alone or side by side; what a running server answers."""
     from dataclasses import asdict
 
+    if options.names and (options.matrix or options.probe or options.outdated):
+        raise SpecError("Engines side by side go without --matrix, --probe and --outdated.")
     if options.outdated:
         from llm_magics.learning import outdated
 
@@ -75,8 +77,6 @@ def engines(options: Any) -> tuple[Any, Any]:
         tried = probe(options.probe)
         return probed(options.probe, tried), [asdict(each) for each in tried]
     if options.names:
-        if options.matrix or options.probe:
-            raise SpecError("Engines side by side go without --matrix and --probe.")
         from llm_magics.advice.guide import side_by_side
 
         pair = side_by_side([name for word in options.names for name in word.split(",") if name])

@@ -91,12 +91,11 @@ class Fit:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was estimated or left out."""
+        """What was estimated or left out; what is not known stands in `balance.unknown`."""
         own = self.balance
         sliding = any(layer.kind == "sliding" for layer in own.architecture.layers) and self.fits
         printed = f"vLLM prints {own.vllm_says(own.context):.2f}x: it counts every sequence with a whole step in flight"
         return (
-            *own.unknown,
             *([own.device.held] if own.device.held else []),
             *own.architecture.notes,
             *([printed] if sliding else []),
@@ -119,7 +118,7 @@ class Fit:
             "tokens_in_cache": own.tokens_in_cache, "context": own.context, "model_context": own.architecture.context,
             "sequences": own.demand.sequences, "concurrency": own.concurrency(own.context),
             "longest_context": own.longest(), "table": self.table, "remedies": list(self.remedies),
-            "notes": list(self.notes),
+            "unknown": list(own.unknown), "notes": list(self.notes),
         }  # fmt: skip
 
 

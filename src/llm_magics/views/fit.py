@@ -25,7 +25,8 @@ class FitCard:
 
     def __str__(self) -> str:
         data = self.data
-        lines = [data["verdict"], "", str(self._memory())]
+        unknown = [f"Not known: {'; '.join(data['unknown'])}."] if data["unknown"] else []
+        lines = [data["verdict"], *unknown, "", str(self._memory())]
         if data["kv_room"]:
             lines += ["", str(self._contexts())]
         if data["remedies"]:
@@ -46,6 +47,7 @@ class FitCard:
         return [
             tag("div", data["verdict"], cls="title"),
             self._bar(),
+            tag("p", f"Not known: {'; '.join(data['unknown'])}.") if data["unknown"] else None,
             self._memory().html(),
             remedies,
             self._contexts().html() if data["kv_room"] else None,

@@ -60,7 +60,7 @@ class RecommendationView:
 
     def _asked(self) -> str:
         said = [
-            f"{key.replace('_', ' ')}: {value}{'' if key in self.data['given'] else ' (assumed)'}"
+            f"{key.replace('_', ' ')}: {value}{'' if key in self.data['given'] else _unasked(key, value)}"
             for key, value in self.data["answers"].items()
         ]
         return "; ".join(said)
@@ -125,6 +125,11 @@ def form(questions: Mapping[str, Any], answers: Mapping[str, str], answer: Calla
         each.observe(redraw, "value")
     redraw()
     return ipywidgets.VBox([*fields.values(), shown])
+
+
+def _unasked(key: str, value: str) -> str:
+    """How an answer came about that nobody gave: hardware and a model's format are looked for."""
+    return " (found)" if key == "hardware" or (key == "format" and value != "any") else " (assumed)"
 
 
 def _why(choice: Mapping[str, Any]) -> str:
