@@ -4,7 +4,7 @@ import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/no
 import { MimeData } from '@lumino/coreutils';
 import { Drag } from '@lumino/dragdrop';
 
-import { asCell } from './snippets';
+import { asCell, withLoad } from './snippets';
 
 const CELLS = 'application/vnd.jupyter.cells';
 
@@ -22,17 +22,23 @@ export async function insert(app: JupyterFrontEnd, tracker: INotebookTracker | n
   await panel.context.ready;
   await panel.revealed;
   const notebook = panel.content;
-  const active = notebook.activeCell;
-  if (!active || active.model.type !== 'code' || active.model.sharedModel.getSource().trim()) {
-    NotebookActions.insertBelow(notebook);
+  for (const cell of withLoad(source, sources(panel))) {
+    const active = notebook.activeCell;
+    if (!active || active.model.type !== 'code' || active.model.sharedModel.getSource().trim()) {
+      NotebookActions.insertBelow(notebook);
+    }
+    notebook.activeCell?.model.sharedModel.setSource(cell);
   }
-  notebook.activeCell?.model.sharedModel.setSource(source);
   app.shell.activateById(panel.id);
   notebook.activate();
 }
 
+function sources(panel: NotebookPanel | null): string[] {
+  return panel?.content.widgets.map(cell => cell.model.sharedModel.getSource()) ?? [];
+}
+
 /** Starts to drag a cell from an element once the pointer has moved a little. */
-export function drag(event: MouseEvent, label: string, source: string): void {
+export function drag(event: MouseEvent, tracker: INotebookTracker | null, label: string, source: string): void {
   const { clientX, clientY } = event;
   const end = () => {
     document.removeEventListener('mousemove', move, true);
@@ -44,7 +50,7 @@ export function drag(event: MouseEvent, label: string, source: string): void {
     }
     end();
     const data = new MimeData();
-    data.setData(CELLS, [asCell(source)]);
+    data.setData(CELLS, withLoad(source, sources(tracker?.currentWidget ?? null)).map(asCell));
     data.setData('text/plain', source);
     const image = document.createElement('div');
     image.className = 'llm-DragImage';

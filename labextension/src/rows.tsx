@@ -49,7 +49,7 @@ export function Sparkline(props: { rates: Rates | undefined; trans: TranslationB
   if (!rates || rates.now === null) {
     return null;
   }
-  const [width, height] = [64, 16];
+  const [width, height] = [44, 16];
   const label = trans.__('%1 tokens per second', rate(rates.now));
   return (
     <span className="llm-Rate" title={trans.__('Output tokens per second, the last %1 looks', KEPT)}>

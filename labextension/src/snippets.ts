@@ -1,11 +1,12 @@
 // The cells that the sidebar puts into notebooks: visible, runnable, changeable. Nothing runs by itself.
 
-const LOAD = '%load_ext llm_magics\n';
+/** Loads the magics. */
+export const LOAD = '%load_ext llm_magics';
 
 /** Serves the model that ships, or one to be filled in, with an engine. */
 export function serveCell(engine?: string): string {
   if (!engine) {
-    return `${LOAD}%serve tiny`;
+    return `${LOAD}\n%serve tiny`;
   }
   return `%%serve ${/^[A-Za-z_]\w*$/.test(engine) ? engine : 'server'} --engine ${engine}\nmodel: tiny`;
 }
@@ -32,6 +33,17 @@ export function clientCell(name: string): string {
 /** Compares two stored runs. */
 export function compareCell(one: string, other: string): string {
   return `%compare ${one} ${other}`;
+}
+
+/** The cells that a notebook needs for a snippet: one that loads the magics comes first, where no cell does so yet. */
+export function withLoad(source: string, present: Iterable<string>): string[] {
+  const needed = source.startsWith('%') && !source.includes(LOAD);
+  for (const cell of needed ? present : []) {
+    if (/^\s*%(?:re)?load_ext\s+llm_magics\b/m.test(cell)) {
+      return [source];
+    }
+  }
+  return needed ? [LOAD, source] : [source];
 }
 
 /** A code cell as notebooks store it. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { asCell, benchCell, clientCell, compareCell, serveCell } from '../src/snippets';
+import { asCell, benchCell, clientCell, compareCell, LOAD, serveCell, withLoad } from '../src/snippets';
 
 test('cells name what they are for', () => {
   expect(benchCell('qwen')).toMatch(/^%%bench qwen\n/);
@@ -13,4 +13,12 @@ test('cells name what they are for', () => {
 
 test('a cell is a whole code cell', () => {
   expect(asCell('1')).toMatchObject({ cell_type: 'code', source: '1', outputs: [], execution_count: null });
+});
+
+test('the magics are loaded once, and only for magics', () => {
+  expect(withLoad('%%bench a', [])).toEqual([LOAD, '%%bench a']);
+  expect(withLoad('%%bench a', ['import x', '  %load_ext llm_magics'])).toEqual(['%%bench a']);
+  expect(withLoad('%%bench a', ['# %load_ext llm_magics', '%load_ext other'])).toEqual([LOAD, '%%bench a']);
+  expect(withLoad(serveCell(), [])).toEqual([serveCell()]);
+  expect(withLoad(clientCell('a'), [])).toEqual([clientCell('a')]);
 });
