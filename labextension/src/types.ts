@@ -70,6 +70,7 @@ export interface ITask {
   title: string;
   why: string;
   notebook: string | null;
+  today: string | null;
   done: boolean;
   how: 'measured' | 'manual' | null;
   done_at: string | null;

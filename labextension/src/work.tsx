@@ -66,7 +66,6 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
   const { task, model, actions, trans } = props;
   const [open, setOpen] = React.useState(false);
   const [refusal, setRefusal] = React.useState('');
-  const id = `llm-task-${task.id}`;
   const fetchNotebook = async () => {
     try {
       setRefusal('');
@@ -82,7 +81,7 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
           type="checkbox"
           checked={task.done}
           disabled={!task.manual}
-          aria-labelledby={id}
+          aria-label={task.title}
           title={
             task.manual
               ? trans.__('Tick it yourself')
@@ -94,7 +93,6 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
         />
         <button
           className="llm-Link"
-          id={id}
           aria-expanded={open}
           onClick={() => {
             setOpen(!open);
@@ -119,7 +117,8 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
               </ul>
             </>
           )}
-          {task.lighter && <div className="llm-muted">{task.lighter}</div>}
+          {!task.done && !task.notebook && task.today && <div>{task.today}</div>}
+          {!task.done && task.lighter && <div className="llm-muted">{task.lighter}</div>}
           {task.notebook && (
             <div className="llm-Actions">
               <Action

@@ -83,7 +83,7 @@ class TaskNotebook(_TaskHandler):
         """`{"folder": "path below the server's root"}`; a copy that is there already stays as it is."""
         body = self.body()
         folder = body.get("folder", "")
-        if set(body) - {"folder"} or not isinstance(folder, str):
+        if set(body) - {"folder"} or not isinstance(folder, str) or "\0" in folder:
             raise self.failure(400, 'A folder is {"folder": "path below the root"}.')
         await self.known(task)
         root_dir = getattr(self.contents_manager, "root_dir", None)
@@ -91,7 +91,7 @@ class TaskNotebook(_TaskHandler):
             raise self.failure(409, "This server's files are not on its disk.", then="copy it from examples/ yourself")
         root = Path(root_dir).resolve()
         target = (root / folder.strip("/")).resolve()
-        if not target.is_relative_to(root) or "\0" in folder:
+        if not target.is_relative_to(root):
             raise self.failure(400, "The folder must be below the server's root.")
         copied = await self.aside(("notebook", task, str(target)), lambda: _notebook(task, target))
         self.finish({"path": Path(copied).resolve().relative_to(root).as_posix()})
@@ -115,11 +115,12 @@ def _drawn(reference: str) -> dict[str, Any] | None:
 
 
 def _weeks() -> list[dict[str, Any]]:
-    try:
-        from llm_magics import learn
-    except ImportError:
-        return []
-    return list(learn.overview())
+    from llm_magics import learn
+    from llm_magics.runtime.gpus import gpus
+
+    cards = len(gpus())
+    # Only what can be seen without asking: engines are found by starting interpreters, and no route starts a process.
+    return learn.overview(lacks=[need for need, least in (("gpu", 1), ("gpus", 2)) if cards < least])
 
 
 def _tick(task: str, done: bool) -> None:
@@ -133,4 +134,4 @@ def _notebook(task: str, folder: Path) -> Path:
 
     if not folder.is_dir():
         raise LLMMagicsError(f"{folder.name or folder} is no folder.", then="open a folder in the file browser")
-    return Path(learn.notebook(task, folder))
+    return learn.notebook(task, folder)
