@@ -77,3 +77,50 @@ def test_a_file_that_is_cut_off_behind_its_header_is_recognized(tmp_path: Path) 
 def test_too_long_a_context_never_starts() -> None:
     with pytest.raises(SpecError, match="longer than the context of tiny, 2048"):
         llm_magics.serve("probe", keep="cell", max_model_len=4096)
+
+
+@pytest.mark.engine("llamacpp")
+def test_its_own_side_is_seen_beside_the_clients() -> None:
+    server = llm_magics.serve("probe", keep="cell", max_num_seqs=2)
+    try:
+        run = llm_magics.bench(server, concurrency=[2], duration="5s", input_tokens=32, output_tokens=32, price=1.0)
+    finally:
+        server.stop()
+    point = run.points[0]
+    assert point["mean_server_tpot_ms"] == pytest.approx(point["mean_tpot_ms"], rel=0.5)
+    assert point["mean_server_ttft_ms"] is None
+    assert 0 < point["server_cpu_cores"] < 64
+    assert point["max_server_rss"] > 20e6
+    assert 0 < point["server_running"] <= 2
+    assert point["output_tokens_per_dollar"] == pytest.approx(3600 * point["output_throughput"])
+    assert "not exported: TTFT mean of the server" in str(run)
+    assert {"running", "cpu_cores", "rss"} <= set(run.server.columns)
+
+
+@pytest.mark.engine("llamacpp")
+def test_a_search_finds_streams_within_its_budget() -> None:
+    server = llm_magics.serve("probe", keep="cell", max_num_seqs=4)
+    try:
+        run = llm_magics.bench(
+            server, search="slo", slo={"e2e": "5s"}, concurrency=1, budget="20s", input_tokens=16, output_tokens=16
+        )
+    finally:
+        server.stop()
+    assert run.search is not None
+    assert run.search.answer is not None
+    assert run.search.answer >= 1
+    assert run.search.seconds < 40
+    assert run.frame["max_concurrency"].is_monotonic_increasing
+
+
+@pytest.mark.engine("llamacpp")
+def test_a_sweep_starts_every_setting_and_leaves_nothing() -> None:
+    found = llm_magics.bench(
+        engine="llamacpp", sweep={"max_num_seqs": [1, 4], "max_model_len": [256, 999_999_999]},
+        concurrency=[4], requests=16, input_tokens=16, output_tokens=16,
+    )  # fmt: skip
+    assert list(found.runs) == ["max_num_seqs=1, max_model_len=256", "max_num_seqs=4, max_model_len=256"]
+    assert len(found.failed) == 2
+    assert found.front()
+    assert "gives the most" in str(found)
+    assert llm_magics.servers() == []

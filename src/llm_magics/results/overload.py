@@ -2,8 +2,7 @@
 
 Three signs together, over what was seen since the beginning had settled: the requests in flight grow along a line
 whose slope no scatter explains, fewer are answered than arrive, and the time to first token rises. One sign alone is
-a burst. GuideLLM's over-saturation detector rests on the same two slopes (its `over_saturation` constraint); the
-answered share is added here, because a slope can be steep by chance for a few seconds.
+a burst, or steep by chance for a few seconds. (GuideLLM has a stop for over-saturation too.)
 """
 
 from __future__ import annotations
