@@ -21,7 +21,6 @@ from llm_magics.spec.sweep import read_sweep, settings
         ({"search": "saturation", "budget": "1s"}, "too short"), ({"search": "saturation", "requests": 9}, "chosen by"),
         ({"search": "saturation", "rate": [1, 2, 4]}, "where to begin"),
         ({"search": "saturation", "rate": [4, 1]}, "lowest"),
-        
         ({"search": "saturation", "rate": "inf"}, "loads of its own"), ({"price": -1}, "more than nothing"),
         ({"price": {"card": 1}}, "dollars an hour"), ({"price": {"gpu": 1, "server": 2}}, "not both"),
         ({"price": True}, "dollars an hour"),
