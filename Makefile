@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 export LLM_MAGICS_ENVS := $(CACHE)/envs
 
-.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench wheel engines extra-engines browser
+.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench simulate wheel engines extra-engines browser
 .PHONY: sidebar clean
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
@@ -57,6 +57,9 @@ sidebar: $(BIN)/python         ## build the JupyterLab sidebar, where node is th
 test-sidebar: $(VENV)/.test    ## the sidebar's own modules
 	$(BIN)/python tools/sidebar.py build --required
 	$(BIN)/python tools/sidebar.py test
+
+simulate: $(VENV)/.test        ## how often a verdict errs, 1,000 trials a row: hours; leaves benchmarks/results/verdicts.md
+	$(BIN)/python tools/simulate_verdicts.py 1000
 
 engines: $(VENV)/.test         ## vLLM and Transformers in environments of their own, kept between runs
 	$(BIN)/llm-magics install transformers --if-missing

@@ -74,7 +74,9 @@ def compare(prog: str) -> LineParser:
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
     line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
     line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")
-    line.add_argument("--rounds", type=int, help="rounds under load (default 3; 1 for --engines)")
+    line.add_argument("--rounds", type=_rounds, help="rounds under load; auto (default): 3 to 5, until enough is known")
+    line.add_argument("--restart", action="store_true", help="under load: each server is there only for its turn")
+    line.add_argument("--no-restart", action="store_false", dest="restart", help="not even where they share a GPU")
     line.add_argument("--api-key", help="for URLs: their key")
     line.add_argument("--max-tokens", type=int, help="longest answer to a prompt (default 128)")
     if prog.startswith("%"):
@@ -88,6 +90,10 @@ def compare(prog: str) -> LineParser:
 def _prog(prog: str, verb: str) -> str:
     """`%serve` in a notebook, `llm-magics serve` in a terminal."""
     return f"%{verb}" if prog.startswith("%") else f"{prog} {verb}"
+
+
+def _rounds(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def _bindable(name: str) -> str:
@@ -123,7 +129,7 @@ def comparison(asked: argparse.Namespace, body: str = "", first_line: int = 2) -
     options = given(asked, "targets", "load", "out", "report", "help")
     found: dict[str, Any] = {
         key: options.pop(key)
-        for key in ("prompt", "engines", "rounds", "max_tokens", "model", "api_key")
+        for key in ("prompt", "engines", "rounds", "restart", "max_tokens", "model", "api_key")
         if key in options
     }
     workload = {key: options.pop(key) for key in list(options) if key in Workload.model_fields}

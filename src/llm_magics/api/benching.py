@@ -196,7 +196,7 @@ def runs(limit: int = 20) -> list[Any]:
 
 
 def load_run(reference: str) -> Run:
-    """A run by its id (or the start of it), or from a file: our JSON, `vllm bench serve`'s or GuideLLM's.
+    """A run by its id (or the start of it), or from a file (see `exchange.read`).
 
     Raises
     ------
@@ -209,7 +209,7 @@ def load_run(reference: str) -> Run:
     from llm_magics.results import exchange
     from llm_magics.results.store import RunStore
 
-    if Path(reference).suffix in (".json", ".csv", ".parquet"):
+    if Path(reference).suffix in (".json", ".jsonl", ".csv", ".parquet"):
         if not Path(reference).is_file():
             raise SpecError(f"There is no file {reference}.")
         return exchange.read(Path(reference))

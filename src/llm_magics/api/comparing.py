@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from llm_magics.api.learning import comparisons_noted
 from llm_magics.errors import SpecError
@@ -12,7 +13,7 @@ from llm_magics.spec import ServerSpec, Workload
 from llm_magics.spec.reading import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from llm_magics.api.serving import Prepared
     from llm_magics.api.targets import Target
@@ -39,7 +40,8 @@ def compare(
     engines: Sequence[str] | None = None,
     model: str | None = None,
     api_key: str | None = None,
-    rounds: int | None = None,
+    rounds: int | Literal["auto"] | None = None,
+    restart: bool | None = None,
     max_tokens: int = 128,
     temperature: float = 0.0,
     lines: Mapping[str, int] | None = None,
@@ -60,8 +62,11 @@ def compare(
     model, api_key
         For engines: the model of all; for URLs: which of their models, and their key.
     rounds
-        How often each side is measured. 3 when left out, for a verdict needs to see what changes between runs; 1 for
-        engines, which are started anew each time.
+        How often each side is measured; "auto" (and None): from 3 to 5 times, until the main figures are known to 5 %
+        or certainly differ, with the looks in between paid for (`results.looks`).
+    restart
+        Stop each server while another one is measured, and start it again for its turn; all run again at the end.
+        None: only where two of them are on the same GPU.
     max_tokens, temperature
         For a prompt.
     options
@@ -77,12 +82,13 @@ def compare(
     from llm_magics import views  # noqa: F401 - views registers how a Comparison is drawn
 
     task = _task(prompt, workload, max_tokens, temperature, lines)
-    if rounds is not None and (rounds < 1 or isinstance(task, Prompt)):
-        raise SpecError("rounds is a whole number from 1, for a comparison under load.", then="add --load")
+    often = _rounds(rounds, under_load=not isinstance(task, Prompt))
+    if restart is not None and (isinstance(task, Prompt) or engines):
+        raise SpecError("restart is for servers that are compared under load.", then="add --load, leave --engines out")
     if engines:
         if targets:
             raise SpecError("A comparison takes targets or --engines, not both.")
-        return _in_turn(_engines(engines, model, options), task, rounds or 1)
+        return _in_turn(_engines(engines, model, options), task, often)
     if options:
         raise SpecError(
             f"{next(iter(options))} is an option of a server that is to be started.",
@@ -96,7 +102,7 @@ def compare(
             "A comparison needs two sides or more.", then="`%compare A B`, or `--engines vllm,llamacpp --model M`"
         )
     if runs := _as_runs(sides):
-        if prompt is not None or workload or rounds is not None or model:
+        if prompt is not None or workload or rounds is not None or restart is not None or model:
             raise SpecError("Finished runs are compared as they are.", then="leave every other option out")
         return _of_runs(runs)
     from llm_magics.api.benching import target_of
@@ -106,7 +112,15 @@ def compare(
         raise SpecError("One target stands twice in the comparison.", why=", ".join(target.name for target in found))
     if isinstance(task, Prompt):
         return _answers(task, found)
-    return _interleaved(task, found, rounds or 3)
+    return _under_load(task, found, often, restart)
+
+
+def _rounds(rounds: Any, *, under_load: bool) -> int | None:
+    if rounds is None or (rounds == "auto" and under_load):
+        return None
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1 or not under_load:
+        raise SpecError("rounds is auto or a whole number from 1, for a comparison under load.", then="add --load")
+    return rounds
 
 
 def _task(
@@ -150,24 +164,15 @@ def _answers(task: Prompt, targets: Sequence[Target]) -> Comparison:
     return Comparison.of_answers(task.text, given)
 
 
-def _interleaved(work: Workload, targets: Sequence[Target], rounds: int) -> Comparison:
-    """A B, B A, A B …: what drifts on the machine meets every side alike."""
-    from llm_magics.api.benching import measured
-    from llm_magics.results.comparison import Comparison
-    from llm_magics.views.progress import live
+def _under_load(work: Workload, targets: Sequence[Target], rounds: int | None, restart: bool | None) -> Comparison:
+    """Servers that are there: all the time, or (asked to, or on one GPU) each only for its turn."""
+    from llm_magics.api import turns
+    from llm_magics.api.rounds import in_rounds
 
-    measured_runs: dict[str, list[Run]] = {target.name: [] for target in targets}
-    salt = secrets.randbits(40)
-    with live():  # one display for all rounds
-        for number in range(rounds):
-            # Each round has its own prompts and arrivals, the same for every side: no cache knows the last round's.
-            once = work.model_copy(update={"seed": work.seed + number})
-            for target in targets if number % 2 == 0 else reversed(targets):
-                run = measured(target, once, title=f"round {number + 1} of {rounds}", salt=salt + number)
-                measured_runs[target.name].append(run)
-                if run.partial:
-                    return Comparison.of_runs({name: found for name, found in measured_runs.items() if found})
-    return Comparison.of_runs(measured_runs)
+    if restart or (restart is None and turns.sharing(targets)):
+        with turns.alternating(targets) as sides:
+            return in_rounds(sides, work, rounds)
+    return in_rounds({each.name: partial(turns.there, each) for each in targets}, work, rounds)
 
 
 def _engines(engines: Sequence[str], model: str | None, options: Mapping[str, Any]) -> list[Prepared]:
@@ -192,45 +197,25 @@ def _engines(engines: Sequence[str], model: str | None, options: Mapping[str, An
     ]
 
 
-def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload, rounds: int) -> Comparison:
-    """Each engine alone on the machine: started, measured, stopped; the order turns round with every round."""
-    from llm_magics.api.benching import measured
+def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload, rounds: int | None) -> Comparison:
+    """Each engine alone on the machine: started for its turn and stopped after it."""
+    from llm_magics.api.rounds import in_rounds
+    from llm_magics.api.turns import started
     from llm_magics.load.answers import answers
     from llm_magics.results.comparison import Comparison
 
+    if not isinstance(task, Prompt):
+        return in_rounds({each.spec.engine: partial(started, each) for each in prepared}, task, rounds)
     given: dict[str, Answer] = {}
-    runs: dict[str, list[Run]] = {}
-    salt = secrets.randbits(40)
-    for number in range(rounds):
-        for label, target in _each(prepared if number % 2 == 0 else list(reversed(prepared))):
-            if isinstance(task, Prompt):
-                given |= answers(
-                    {label: target.endpoint}, task.text, max_tokens=task.max_tokens, temperature=task.temperature
-                )
-                if given[label].error == "cancelled":
-                    return Comparison.of_answers(task.text, given)
-                continue
-            once = task.model_copy(update={"seed": task.seed + number})
-            title = f"round {number + 1} of {rounds}" if rounds > 1 else ""
-            runs.setdefault(label, []).append(measured(target, once, label=label, title=title, salt=salt + number))
-            if runs[label][-1].partial:
-                return Comparison.of_runs(runs)
-    return Comparison.of_answers(task.text, given) if isinstance(task, Prompt) else Comparison.of_runs(runs)
-
-
-def _each(prepared: Sequence[Prepared]) -> Iterator[tuple[str, Target]]:
-    """Engine and target of one after another; each is stopped before the next one starts, whatever happens."""
-    from llm_magics.api.serving import launched
-    from llm_magics.api.targets import resolve
-    from llm_magics.runtime.stop import dismiss
-
     for each in prepared:
-        server = launched(each)
-        try:
-            yield each.spec.engine, resolve(server)
-        finally:
-            server.stop()
-            dismiss(server.name)
+        label = each.spec.engine
+        with started(each) as target:
+            given |= answers(
+                {label: target.endpoint}, task.text, max_tokens=task.max_tokens, temperature=task.temperature
+            )
+        if given[label].error == "cancelled":
+            break
+    return Comparison.of_answers(task.text, given)
 
 
 def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
@@ -249,7 +234,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
             return side
         if not isinstance(side, str) or "://" in side or registry.get(side):
             return None
-        return load_run(side) if side.endswith((".json", ".csv", ".parquet")) or is_id(side) else None
+        return load_run(side) if side.endswith((".json", ".jsonl", ".csv", ".parquet")) or is_id(side) else None
 
     found: list[Run | None] = [read(side) for side in sides]
     if not any(found):

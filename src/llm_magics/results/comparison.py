@@ -16,8 +16,8 @@ from llm_magics.results.failures import Failures, unequal, without_survivors
 from llm_magics.results.fairness import unfair
 from llm_magics.results.pooling import points_of, pooled
 from llm_magics.results.showing import Shown
-from llm_magics.results.statistics import Doubt
-from llm_magics.results.verdict import Verdict, of_answers, of_effects
+from llm_magics.results.statistics import LEVEL, Doubt
+from llm_magics.results.verdict import Verdict, of_effects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from llm_magics.results.answers import Answer
     from llm_magics.results.run import Run
 
-# What a verdict speaks of, and so what is corrected for; the table holds more.
-VERDICT_METRICS = ("steady_output_throughput", "goodput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "median_e2el_ms")  # fmt: skip  # noqa: E501
+# What a verdict speaks of, and so what is corrected for; the table holds more. The main figures are always spoken of;
+# the others only where they differ: they may use little of the error, so that they cost the main ones little.
+MAIN_METRICS = ("steady_output_throughput", "goodput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "median_e2el_ms")  # fmt: skip  # noqa: E501
+OTHER_METRICS = (
+    "mean_ttft_ms", "p90_ttft_ms", "mean_tpot_ms", "p90_tpot_ms", "p99_tpot_ms", "mean_e2el_ms", "p90_e2el_ms",
+    "p99_e2el_ms",
+)  # fmt: skip
+VERDICT_METRICS = MAIN_METRICS + OTHER_METRICS
+WEIGHTS = {**dict.fromkeys(MAIN_METRICS, 1.0), **dict.fromkeys(OTHER_METRICS, 0.15)}
 
 TABLE_METRICS = (
     "output_throughput", "steady_output_throughput", "request_throughput", "total_token_throughput", "goodput",
@@ -54,6 +61,10 @@ class Comparison(Shown):
         The prompt, and label -> `Answer`; None and empty for runs.
     points
         Labels of the sweep points that every side has, in order.
+    level
+        At which differences are judged: 0.95, or what a look at a comparison that may go on leaves (`looks.level`).
+    stopped
+        Why such a comparison ended when it did; "" where the rounds were given.
     """
 
     def __init__(
@@ -62,15 +73,19 @@ class Comparison(Shown):
         *,
         prompt: str | None = None,
         answers: Mapping[str, Answer] | None = None,
+        level: float = LEVEL,
+        stopped: str = "",
     ) -> None:
         self.rounds: dict[str, list[Run]] = {label: list(runs) for label, runs in (rounds or {}).items()}
         self.runs: dict[str, Run] = {label: pooled(runs, label) for label, runs in self.rounds.items()}
         self.prompt = prompt
+        self.level = level
+        self.stopped = stopped
         self.answers: dict[str, Answer] = dict(answers or {})
         self.points: list[str] = self._shared_points()
 
     @classmethod
-    def of_runs(cls, runs: Mapping[str, Run | Sequence[Run]]) -> Comparison:
+    def of_runs(cls, runs: Mapping[str, Run | Sequence[Run]], *, level: float = LEVEL, stopped: str = "") -> Comparison:
         """Compare finished runs: label -> a run, or the runs of interleaved rounds in their order.
 
         Raises
@@ -83,7 +98,7 @@ class Comparison(Shown):
         sides = {label: [each] if isinstance(each, Run) else list(each) for label, each in runs.items()}
         if not sides or not all(sides.values()):
             raise SpecError("A comparison needs a run on every side.")
-        return cls(sides)
+        return cls(sides, level=level, stopped=stopped)
 
     @classmethod
     def of_answers(cls, prompt: str, answers: Mapping[str, Answer]) -> Comparison:
@@ -102,12 +117,12 @@ class Comparison(Shown):
         for base, other in combinations(self.runs, 2):
             for metric in VERDICT_METRICS:
                 found += self._across_points(metric, self.runs[base], self.runs[other])
-        return without_survivors(differences.judged(found), self.failures)
+        return without_survivors(differences.judged(found, self.level, WEIGHTS), self.failures)
 
     @cached_property
     def failures(self) -> list[Failures]:
         """The sides that failed certainly more of their requests than another one."""
-        return unequal(self.runs, self.points)
+        return unequal(self.runs, self.points, self.level)
 
     @property
     def differences(self) -> pd.DataFrame:
@@ -159,8 +174,13 @@ class Comparison(Shown):
     def verdict(self) -> Verdict:
         """Which is better, by how much, and whether the difference is real; prints as words."""
         if self.answers:
+            from llm_magics.results.answers_verdict import of_answers
+
             return of_answers(self.answers)
-        return of_effects(self.effects, self.points, self.labels, self.flags, self.failures)
+        shown = [
+            effect for effect in self.effects if effect.metric not in OTHER_METRICS or effect.outcome == "different"
+        ]
+        return of_effects(shown, self.points, self.labels, self.flags, self.failures, self.stopped)
 
     def report(self, path: str | Path | None = None) -> Any:
         """The comparison as one HTML page that needs nothing from outside; written to `path` when one is given."""
@@ -196,7 +216,7 @@ class Comparison(Shown):
                 values = self._value(base, point, key), self._value(other, point, key)
             if values[0] is None or values[1] is None:
                 continue
-            effect = differences.difference(point, key, base, other, (values[0], values[1]), places)
+            effect = differences.difference(point, key, base, other, (values[0], values[1]), places, self.level)
             if base.given is not None or other.given is not None:
                 effect = differences.of_summaries(effect, self._answered(base, point), self._answered(other, point))
             found.append(effect)
@@ -206,7 +226,9 @@ class Comparison(Shown):
             return found
         variance, df = spread
         return [
-            replace(differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df)), rounds=len(each))
+            replace(
+                differences.with_doubt(effect, Doubt((variance / len(each)) ** 0.5, df), self.level), rounds=len(each)
+            )
             if len(each) >= differences.LEAST_ROUNDS and effect.outcome != "few"
             else effect
             for effect, (each, _) in zip(found, figures, strict=True)

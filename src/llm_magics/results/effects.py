@@ -9,7 +9,7 @@ the second cannot be seen, and the verdict says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,7 +36,8 @@ class Effect:
     Attributes
     ----------
     difference, low, high
-        Relative to base (0.12: 12 % more), with its 95 % interval; for goodput the difference of the shares.
+        Relative to base (0.12: 12 % more), with its interval (95 %, over all looks: see `looks`); for goodput the
+        difference of the shares.
     p, corrected
         Two-sided p, and the same after Holm's correction over all effects of the comparison.
     detectable
@@ -68,7 +69,10 @@ class Effect:
     outcome: Outcome = "unmeasured"
 
 
-def difference(point: str, metric: str, base: Run, other: Run, values: tuple[float, float], places: tuple[int, int]) -> Effect:  # fmt: skip  # noqa: E501
+def difference(
+    point: str, metric: str, base: Run, other: Run, values: tuple[float, float], places: tuple[int, int],
+    level: float = statistics.LEVEL,
+) -> Effect:  # fmt: skip
     """The effect of a metric between two runs, before the doubt between rounds and the correction are known.
 
     Parameters
@@ -78,6 +82,8 @@ def difference(point: str, metric: str, base: Run, other: Run, values: tuple[flo
         of their samples, which leaves ramp and drain out of a throughput.
     places
         The point's index in each run.
+    level
+        Of the interval.
     """
     shares = metric == "goodput"
     effect = Effect(point, metric, base.label, other.label, *values, _distance(*values, shares))
@@ -90,7 +96,7 @@ def difference(point: str, metric: str, base: Run, other: Run, values: tuple[flo
     if requests < statistics.least_requests(a.quantile or 0.5):
         return replace(effect, outcome="few")
     doubt = within(a, b)
-    return with_doubt(effect, doubt) if math.isfinite(doubt.error) else replace(effect, outcome="dependent")
+    return with_doubt(effect, doubt, level) if math.isfinite(doubt.error) else replace(effect, outcome="dependent")
 
 
 def of_summaries(effect: Effect, *answered: int) -> Effect:
@@ -175,13 +181,13 @@ def between(figures: Sequence[RoundFigures]) -> tuple[float, float] | None:
     return squares / df * (1 if paired else 2), float(df)
 
 
-def with_doubt(effect: Effect, doubt: Doubt) -> Effect:
+def with_doubt(effect: Effect, doubt: Doubt, level: float = statistics.LEVEL) -> Effect:
     """The effect with interval, p and detectable difference; of two doubts given in turn the wider interval stays."""
     shares = effect.metric == "goodput"
     distance = effect.difference if shares else math.log1p(effect.difference) if effect.difference > -1 else -math.inf
     if not math.isfinite(distance) or not math.isfinite(doubt.error):
         return effect
-    half, seen = doubt.half_width(), doubt.detectable()
+    half, seen = doubt.half_width(level), doubt.detectable(level)
     back = (lambda x: x) if shares else (lambda x: math.expm1(min(x, 700.0)))
     low, high = back(distance - half), back(distance + half)
     p = doubt.p_value(distance)
@@ -192,10 +198,16 @@ def with_doubt(effect: Effect, doubt: Doubt) -> Effect:
     return replace(effect, low=low, high=high, p=p, detectable=back(seen))
 
 
-def judged(effects: Sequence[Effect], level: float = statistics.LEVEL) -> list[Effect]:
-    """The effects with Holm's correction over all that were tested, and what follows from it."""
+def judged(
+    effects: Sequence[Effect], level: float = statistics.LEVEL, weights: Mapping[str, float] | None = None
+) -> list[Effect]:
+    """The effects with Holm's correction over all that were tested, and what follows from it.
+
+    `weights` says how much of the permitted error each metric may use (1 where it says nothing).
+    """
     tested = [place for place, effect in enumerate(effects) if effect.p is not None]
-    corrected = statistics.holm([effects[place].p or 0.0 for place in tested])
+    shares = [(weights or {}).get(effects[place].metric, 1.0) for place in tested]
+    corrected = statistics.holm([effects[place].p or 0.0 for place in tested], shares)
     found = list(effects)
     for place, p in zip(tested, corrected, strict=True):
         plain = effects[place].p or 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,19 +97,33 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
     whole = asked.get("arrival") == "throughput"
     if sliced and metric != ("output_throughput" if whole else "steady_output_throughput"):
         return None
-    columns = run.at(point) if sliced else run.measured.without_gaps().take(run.measured.point == point)
-    parts = [columns.take(columns.repeat == each) for each in np.unique(columns.repeat)]
     if sliced:
-        return _slices(parts, whole=whole)
-    parts = [part.take(np.lexsort((part.index, part.intended))) for part in parts]
+        columns = run.at(point)
+        return _slices([columns.take(columns.repeat == each) for each in np.unique(columns.repeat)], whole=whole)
     streams = asked.get("concurrency")
-    loaded = [np.ones(len(part), dtype=np.bool_) if whole else timeline.under_load(part, streams) for part in parts]
+    parts, loaded = _rounds(run, point, streams, whole=whole)
     if metric in _THROUGHPUTS:
         idle = [1.0 if whole else timeline.idle_factor(part, streams) for part in parts]
         return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], idle, metric)
     if metric == "goodput":
         return _goodput(parts, loaded, run.slo)
     return _latency(parts, loaded, metric)
+
+
+_Rounds = tuple[list[Columns], list[NDArray[np.bool_]]]
+_seen: WeakKeyDictionary[Run, dict[int, _Rounds]] = WeakKeyDictionary()
+
+
+def _rounds(run: Run, point: int, streams: int | None, *, whole: bool) -> _Rounds:
+    """Each round's requests in the order of time, and which of them met the full load; the same for every metric."""
+    known = _seen.setdefault(run, {})
+    if point not in known:
+        columns = run.measured.without_gaps().take(run.measured.point == point)
+        parts = [columns.take(columns.repeat == each) for each in np.unique(columns.repeat)]
+        parts = [part.take(np.lexsort((part.index, part.intended))) for part in parts]
+        every = [np.ones(len(part), dtype=np.bool_) if whole else timeline.under_load(part, streams) for part in parts]
+        known[point] = parts, every
+    return known[point]
 
 
 def _throughput(parts: Sequence[Columns], idle: Sequence[float], metric: str) -> Sample:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from llm_magics.results.metrics import METRICS
-from llm_magics.results.verdict import winner
+from llm_magics.results.wording import winner
 from llm_magics.views import format as fmt
 from llm_magics.views.table import Cell, Column, Table
 

@@ -30,16 +30,22 @@ def simulated_run(
     round_noise: float = 0.0,
     slo: dict[str, float] | None = None,
     load: float = 0.0,
+    tail: float = 0.0,
+    warm: float = 1.0,
 ) -> Run:
     """One round at one point, closed loop with `streams` or open loop with `rate`; times in seconds.
 
     With `load` the server is a queue: first tokens are made one request after another (so the first requests, which
     come all at once, wait for each other), and a stream is slower by `load` for each other one beside it.
+    With `tail` that share of the requests is slow by a Pareto factor (index 2.5, so its variance is large). `warm` is
+    what the machine itself does to this round: a factor on every time.
     """
     mood = np.zeros(requests)
     for i in range(1, requests):
         mood[i] = 0.8 * mood[i - 1] + 0.6 * drift * rng.normal()
-    slow = np.exp(mood + round_noise * rng.normal())
+    slow = warm * np.exp(mood + round_noise * rng.normal())
+    if tail:
+        slow = slow * np.where(rng.random(requests) < tail, 1 + rng.pareto(2.5, requests), 1.0)
     first = ttft * slow * np.exp(noise * rng.normal(size=requests))
     stream_time = tpot * (tokens - 1) * slow * np.exp(noise * rng.normal(size=requests))
     if streams is None:

@@ -10,7 +10,7 @@ import pytest
 from simulation import simulated_run
 from synthetic import synthetic_run
 
-from llm_magics.results import statistics, verdict
+from llm_magics.results import statistics, wording
 from llm_magics.results.comparison import Comparison
 from llm_magics.results.effects import Effect
 from llm_magics.results.run import Run
@@ -73,5 +73,5 @@ def test_neighbours_all_alike_are_not_enough() -> None:
 @pytest.mark.parametrize(("detectable", "words"), [(0.08, "would have seen 8.0 %"), (6.21, "too noisy to tell")])
 def test_what_could_not_even_see_the_double_is_too_noisy(detectable: float, words: str) -> None:
     effect = Effect("1 stream", "median_ttft_ms", "a", "b", 10, 11, 0.1, -0.8, 9.0, 0.5, 1.0, detectable, outcome="noise")  # fmt: skip  # noqa: E501
-    assert words in verdict.words(effect)
-    assert "621" not in verdict.words(effect)
+    assert words in wording.words(effect)
+    assert "621" not in wording.words(effect)

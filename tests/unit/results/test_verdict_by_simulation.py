@@ -4,7 +4,7 @@ Equal servers: in at most 5 % of trials any difference is claimed. Servers that 
 With fewer than three rounds nothing is ever claimed; what is seen in them is still held to the same 5 % and 80 %, of
 servers whose rounds are alike.
 Every trial is a whole comparison: all metrics, Holm's correction. Seeds are fixed, so no run of this file is luck;
-docs/measuring.md has the same for 1,000 trials.
+`make simulate` plays `trials` 1,000 times.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from simulation import simulated_run
+from trials import DIFFERENT, EQUAL, Scenario, certain, compared, headline
 
 from llm_magics.results.comparison import Comparison
 
@@ -67,6 +68,17 @@ def test_servers_that_differ_by_a_tenth(rounds: int, server: dict[str, Any]) -> 
     found = claims(TRIALS // 4, rounds, {"ttft": 0.045, "tpot": 0.009}, **server)
     for metric in ("steady_output_throughput", "median_e2el_ms"):
         assert sum(metric in each for each in found) >= 0.8 * len(found)
+
+
+# 25 trials each: of a promise that is just kept, more than 4 of 25 claims (fewer than 15 finds) come once in 100 times
+@pytest.mark.parametrize("scenario", [EQUAL[1], EQUAL[5], EQUAL[8]], ids=lambda scenario: scenario.name)
+def test_equal_servers_in_rounds_that_end_when_enough_is_known(scenario: Scenario) -> None:
+    assert sum(bool(certain(compared(scenario, seed))) for seed in range(25)) <= 4
+
+
+@pytest.mark.parametrize("scenario", [DIFFERENT[1], DIFFERENT[4]], ids=lambda scenario: scenario.name)
+def test_a_tenth_is_found_in_rounds_that_end_when_enough_is_known(scenario: Scenario) -> None:
+    assert sum(headline(scenario) in certain(compared(scenario, seed)) for seed in range(25)) >= 15
 
 
 def test_one_round_cannot_tell_a_server_from_the_mood_of_its_round() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_magics.results.effects import Effect
 from llm_magics.results.metrics import METRICS
-from llm_magics.results.verdict import winner, words
+from llm_magics.results.wording import winner, words
 from llm_magics.views import palette
 from llm_magics.views.figures.board import Board, Panel, plain
 

@@ -1,0 +1,116 @@
+"""Rounds of a comparison: every side measured in turn, the order turned round each time, until enough is known.
+
+What drifts on the machine meets every side alike when the rounds are A B, B A, A B …. A side may be there all the time,
+or be started for each of its turns and stopped after it: engines that were asked for, and servers that must not be on
+the machine together. Each round has its own prompts and arrivals, the same for every side, so that no cache knows the
+last round's.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_magics.errors import LLMMagicsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from llm_magics.api.targets import Target
+    from llm_magics.results.comparison import Comparison
+    from llm_magics.results.run import Run
+    from llm_magics.spec import Workload
+
+
+@dataclass
+class _Clock:
+    """How long a turn takes, and so how much is left."""
+
+    turns_least: int
+    turns_most: int
+    began: float
+    planned: float | None = None
+    done: int = 0
+
+    def words(self) -> str:
+        """`about 3 min left`, from what turns took so far; before the first one from the workload, if that says."""
+        each = (time.monotonic() - self.began) / self.done if self.done else self.planned
+        if each is None:
+            return ""
+        least, most = (max(0, turns - self.done) * each for turns in (self.turns_least, self.turns_most))
+        which = "left" if self.done else "in all"
+        return f"about {_span(least, most)} {which}" if most > 0 else ""
+
+
+def in_rounds(
+    sides: Mapping[str, Callable[[], AbstractContextManager[Target]]], work: Workload, rounds: int | None
+) -> Comparison:
+    """Measure every side once a round.
+
+    Parameters
+    ----------
+    sides
+        Label -> what opens the side for a turn: gives a target that is ready, clears away after it what it started.
+    rounds
+        How many; None: from three to five, ended as soon as the main figures are known well enough (`results.looks`).
+    """
+    from llm_magics.api.benching import measured
+    from llm_magics.results import looks
+    from llm_magics.results.comparison import Comparison
+    from llm_magics.views.progress import live
+
+    most, least = (rounds, rounds) if rounds else (looks.MOST, min(looks.SPENT))
+    clock = _Clock(least * len(sides), most * len(sides), time.monotonic(), _planned(work))
+    runs: dict[str, list[Run]] = {label: [] for label in sides}
+    salt = secrets.randbits(40)
+
+    def compared(number: int, why: str = "") -> Comparison:
+        level = looks.level(number) if rounds is None else None
+        found = {label: each for label, each in runs.items() if each}
+        return Comparison.of_runs(found, stopped=why, **({} if level is None else {"level": level}))
+
+    with live():  # one display for all rounds
+        for number in range(1, most + 1):
+            once = work.model_copy(update={"seed": work.seed + number - 1})
+            for label in list(sides) if number % 2 else reversed(list(sides)):
+                title = ", ".join(each for each in (_round(number, least, most), clock.words()) if each)
+                try:
+                    with sides[label]() as target:
+                        run = measured(target, once, label=label, title=title, salt=salt + number)
+                except LLMMagicsError as error:
+                    if not all(runs.values()):
+                        raise
+                    return compared(number, f"broken off in round {number} at {label}: {error.what.rstrip('.')}")
+                clock.done += 1
+                runs[label].append(run)
+                if run.partial:
+                    return compared(number)
+            if rounds is None and number in looks.SPENT:
+                found = compared(number)
+                if why := looks.enough(found.effects):
+                    found.stopped = f"{number} were enough, for {why}"
+                    return found
+    return compared(most, "" if rounds else f"{most}, the most that are played unless more are asked for")
+
+
+def _planned(work: Workload) -> float | None:
+    """Seconds of one turn, where the workload says how long each load lasts."""
+    if work.duration is None:
+        return None
+    return float(work.duration) * len(work.points) * work.repeats
+
+
+def _round(number: int, least: int, most: int) -> str:
+    if most == 1:
+        return ""
+    return f"round {number} of {most}" if least == most else f"round {number} of {least} to {most}"
+
+
+def _span(least: float, most: float) -> str:
+    def words(seconds: float) -> str:
+        return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+    return words(most) if words(least) == words(most) or least <= 0 else f"{words(least)} to {words(most)}"

@@ -1,0 +1,126 @@
+"""Sides of a comparison that are on the machine only for their turn: engines started for it, servers that take turns.
+
+Two servers that share a GPU are never measured while both are there: an idle one still holds memory, and with it the
+other's cache. Each is stopped while the other is measured and started again from its own spec; when the comparison
+ends, however it ends, every server that was running runs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from llm_magics.errors import LLMMagicsError, SpecError
+from llm_magics.spec import ServerSpec
+from llm_magics.spec.reading import build
+
+if TYPE_CHECKING:
+    from llm_magics.api.serving import Prepared
+    from llm_magics.api.targets import Target
+    from llm_magics.runtime.record import Record
+
+
+@contextmanager
+def there(target: Target) -> Iterator[Target]:
+    """A side that is there all the time: nothing is started for its turn, nothing cleared away after it."""
+    yield target
+
+
+@contextmanager
+def started(prepared: Prepared) -> Iterator[Target]:
+    """An engine for one turn: started, given as a target, stopped and forgotten whatever happens."""
+    from llm_magics.api.serving import launched
+    from llm_magics.api.targets import resolve
+    from llm_magics.runtime.stop import dismiss
+
+    server = launched(prepared)
+    try:
+        yield resolve(server)
+    finally:
+        server.stop()
+        dismiss(server.name)
+
+
+def sharing(targets: Sequence[Target]) -> bool:
+    """Whether any two of the targets are servers of this machine on the same GPU."""
+    seen: set[int] = set()
+    for target in targets:
+        own = set(target.provenance.get("gpus") or [])
+        if own & seen:
+            return True
+        seen |= own
+    return False
+
+
+@contextmanager
+def alternating(
+    targets: Sequence[Target],
+) -> Iterator[dict[str, Callable[[], AbstractContextManager[Target]]]]:
+    """The servers as sides that are never there together; all run again at the end.
+
+    Raises
+    ------
+    SpecError
+        Before anything is stopped: for a URL, or a server that cannot be started again from its record.
+    """
+    from llm_magics.api.serving import prepare
+    from llm_magics.runtime.stop import stop
+
+    again = {target.name: prepare(_spec(target), force=True) for target in targets}
+    try:
+        for name in again:
+            stop(name)
+        yield {name: _turn(prepared) for name, prepared in again.items()}
+    finally:
+        _all_run(list(again.values()))
+
+
+def _turn(prepared: Prepared) -> Callable[[], AbstractContextManager[Target]]:
+    @contextmanager
+    def turn() -> Iterator[Target]:
+        from llm_magics.api.serving import launched
+        from llm_magics.api.targets import resolve
+
+        server = launched(prepared, replace=True)
+        try:
+            yield resolve(server)
+        finally:
+            server.stop()
+
+    return turn
+
+
+def _all_run(every: Sequence[Prepared]) -> None:
+    """Start what was stopped; one that fails does not keep the others down."""
+    from llm_magics.api.serving import launched
+
+    failed: LLMMagicsError | None = None
+    for prepared in every:
+        try:
+            launched(prepared)
+        except LLMMagicsError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def _spec(target: Target) -> ServerSpec:
+    from llm_magics.runtime.registry import Registry
+
+    record: Record | None = Registry().get(target.name)
+    if record is None or not record.alive or target.provenance.get("target") != target.name:
+        raise SpecError(
+            f"{target.name} cannot be stopped and started again: it is no server of this machine.",
+            then="leave --restart out",
+        )
+    options = dict(record.spec)
+    if "***" in (options.get("env") or {}).values() or any("***" in word for word in options.get("args") or ()):
+        raise SpecError(
+            f"{target.name} was started with secrets in env or args, which are not kept: it cannot be started again.",
+            then="put them into this notebook's environment and start it without, or add --no-restart",
+        )
+    if record.gpus:
+        options["gpus"] = list(record.gpus)
+    kept = {"keep": record.keep} | ({"idle": record.idle} if record.idle is not None else {})
+    return build(ServerSpec, {"name": record.name, **options, **kept})

@@ -1,0 +1,112 @@
+"""If these fail, sides are measured in an order that favours one, a comparison plays too many rounds, or loses some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_magics.api import benching, rounds, turns
+from llm_magics.errors import LaunchError, SpecError
+from llm_magics.spec import Workload
+
+WORK = Workload(concurrency=[4], requests=40)
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
+    """(label, seed, title) of every turn; the servers are simulated, b a tenth faster."""
+    import sys
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "results"))
+    from simulation import simulated_run
+
+    found: list[tuple[str, int, str]] = []
+    rng = np.random.default_rng(0)
+
+    def measured(target: Any, work: Workload, *, label: str, title: str, salt: int) -> Any:
+        found.append((label, work.seed, title))
+        speed = {"ttft": 0.04, "tpot": 0.008} if target.name == "b" else {}
+        noise = getattr(target, "noise", 0.0)
+        return simulated_run(rng, name=label, seed=work.seed, round_noise=noise, **speed)
+
+    monkeypatch.setattr(benching, "measured", measured)
+    yield found
+    sys.modules.pop("simulation", None)
+
+
+def sides(opened: list[str] | None = None, noise: float = 0.0, broken_at: int = 99) -> dict[str, Any]:
+    turn = [0]
+
+    def side(name: str) -> Any:
+        @contextmanager
+        def opens() -> Iterator[Any]:
+            turn[0] += 1
+            if turn[0] == broken_at:
+                raise LaunchError(f"{name} did not start.")
+            yield SimpleNamespace(name=name, noise=noise)
+            if opened is not None:
+                opened.append(name)
+
+        return opens
+
+    return {name: side(name) for name in "ab"}
+
+
+def test_rounds_turn_round_and_share_their_seeds(played: list[tuple[str, int, str]]) -> None:
+    opened: list[str] = []
+    found = rounds.in_rounds(sides(opened), WORK, 3)
+    assert [label for label, _, _ in played] == list("abbaab") == opened
+    assert [seed for _, seed, _ in played] == [0, 0, 1, 1, 2, 2]
+    assert {label: len(runs) for label, runs in found.rounds.items()} == {"a": 3, "b": 3}
+    assert found.level == 0.95
+    assert "left" in played[-1][2]
+    assert played[0][2] == "round 1 of 3"
+
+
+def test_it_ends_when_a_difference_is_certain(played: list[tuple[str, int, str]]) -> None:
+    found = rounds.in_rounds(sides(), WORK, None)
+    assert len(played) == 6
+    assert found.level == pytest.approx(0.99)
+    assert "3 were enough, for every difference in the main figure is certain" in str(found.verdict)
+    assert played[0][2] == "round 1 of 3 to 5"
+
+
+def test_it_ends_after_the_most_rounds_where_nothing_is_known(played: list[tuple[str, int, str]]) -> None:
+    found = rounds.in_rounds(sides(noise=0.5), WORK, None)
+    assert len(played) == 10
+    assert found.level == pytest.approx(0.975)
+    assert "5, the most that are played" in str(found.verdict)
+
+
+def test_a_side_that_breaks_later_costs_no_round(played: list[tuple[str, int, str]]) -> None:
+    found = rounds.in_rounds(sides(broken_at=4), WORK, 3)
+    assert {label: len(runs) for label, runs in found.rounds.items()} == {"a": 1, "b": 2}
+    assert "broken off in round 2 at a: a did not start" in str(found.verdict)
+    with pytest.raises(LaunchError):
+        rounds.in_rounds(sides(broken_at=2), WORK, 3)
+
+
+def test_a_workload_of_fixed_length_says_how_long_it_takes(played: list[tuple[str, int, str]]) -> None:
+    rounds.in_rounds(sides(), Workload(concurrency=[1, 4], duration=30), 1)
+    assert played[0][2] == "about 2 min in all"
+
+
+def test_servers_on_one_gpu_take_turns() -> None:
+    def target(*gpus: int) -> Any:
+        return SimpleNamespace(name="x", provenance={"gpus": list(gpus)})
+
+    assert turns.sharing([target(0), target(0, 1)])
+    assert not turns.sharing([target(0), target(1)])
+    assert not turns.sharing([target(), target()])
+
+
+def test_an_endpoint_cannot_be_stopped_for_a_turn() -> None:
+    target: Any = SimpleNamespace(name="host:1", provenance={"target": "http://host:1"})
+    with pytest.raises(SpecError, match="no server of this machine"), turns.alternating([target]):
+        pass
