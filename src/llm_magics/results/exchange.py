@@ -15,7 +15,7 @@ import orjson
 
 from llm_magics.errors import SpecError
 from llm_magics.results.columns import Builder
-from llm_magics.results.peers import guidellm, vllm_bench
+from llm_magics.results.peers import aiperf, guidellm, vllm_bench
 from llm_magics.results.records import Audit, PointWindow, ServerSample
 from llm_magics.results.run import Run
 
@@ -62,7 +62,7 @@ def write(run: Run, path: str | Path, format: Format | None = None) -> Path:  # 
 
 
 def read(path: str | Path) -> Run:
-    """A run from a file: ours (.json, .parquet, .csv), or the JSON of `vllm bench serve` or GuideLLM.
+    """A run from a file: ours (.json, .parquet, .csv), the JSON of `vllm bench serve` or GuideLLM, AIPerf's JSONL.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def read(path: str | Path) -> Run:
         raise SpecError(
             f"{path} holds no run.",
             why=why,
-            then="files of llm-magics, of `vllm bench serve --save-result` and of GuideLLM are read",
+            then="files of llm-magics, of `vllm bench serve --save-result`, GuideLLM and AIPerf (JSONL) are read",
         ) from error
 
 
@@ -103,6 +103,8 @@ def _of_json(content: bytes, path: Path) -> Run:
         return guidellm.read(documents[0], path.name)
     if all(vllm_bench.recognizes(each) for each in documents):
         return vllm_bench.read(documents, path.name)
+    if all(aiperf.recognizes(each) for each in documents):
+        return aiperf.read(documents, path.name)
     raise ValueError("its keys are those of no load tester known here")
 
 
