@@ -95,6 +95,7 @@ def _from_server(name: str) -> Target:
         body=engine.body(),
         fixed_length=engine.fixed_length,
         tokenize_path=engine.tokenize_path,
+        json_answer=engine.json_answer,
         protocol=PROTOCOLS[engine.protocol],
     )
     return Target(

@@ -180,6 +180,11 @@ class Engine:
         """Fields of a request body that make the answer exactly `tokens` long, as far as the engine can."""
         return {"max_tokens": tokens}
 
+    def json_answer(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Fields of a request body that ask for an answer which keeps a JSON schema; OpenAI's unless overridden."""
+        answer = {"name": "answer", "schema": schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": answer}}
+
     def body(self) -> dict[str, Any]:
         """Fields every request of a measurement needs; by default a usage chunk is asked for."""
         return {"stream_options": {"include_usage": True}} if self.usage == "asked" else {}

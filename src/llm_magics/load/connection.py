@@ -21,7 +21,9 @@ _QUOTE = 0x22
 class Exchange:
     """One request and what became of it. Times are ns on the monotonic clock, 0 where it never happened."""
 
-    __slots__ = ("asked", "index", "intended", "payload", "reply", "retried", "sent", "warmup")
+    __slots__ = (
+        "asked", "index", "intended", "model", "payload", "point", "reply", "retried", "sent", "talk", "turn", "warmup",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -40,6 +42,10 @@ class Exchange:
         self.warmup = warmup
         self.sent = 0
         self.retried = False
+        self.point = 0
+        self.model: str | None = None
+        self.talk: Any = None  # the conversation it is a turn of
+        self.turn = 0
         self.reply = Reply() if reply is None else reply
 
 

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.errors import SpecError
+from llm_magics.load.dialogues import ROLES, is_share, maybe_messages, message, spoken
 from llm_magics.spec.reading import nearest
 
-Row = list[Any]  # [prompt text or list of messages, output tokens or None]
+# [prompt text or list of messages, output tokens or None], and of a conversation what people say in later turns
+Row = list[Any]
 
 _KEYS = ("messages", "conversations", "prompt", "text", "question", "instruction")
-# Who speaks in the dumps of ShareGPT and their kin. Others (tools, observations) speak after a human only.
-_ROLES = {"human": "user", "user": "user", "prompter": "user", "system": "system"} | dict.fromkeys(
-    ("gpt", "chatgpt", "assistant", "bing", "bard", "model", "bot"), "assistant"
-)
 _LENGTHS = ("output_tokens", "max_tokens", "max_completion_tokens")
 
 
@@ -34,7 +32,7 @@ class Rows(list[Row]):
             self.append(row)
 
 
-def read_file(path: str, column: str | None, *, chat: bool) -> Rows:
+def read_file(path: str, column: str | None, *, chat: bool, turns: int = 1) -> Rows:
     """The rows of a JSONL, CSV or JSON file.
 
     Parameters
@@ -43,6 +41,10 @@ def read_file(path: str, column: str | None, *, chat: bool) -> Rows:
         The key or column that holds the prompt; None finds `messages`, `conversations` or `prompt` by itself.
     chat
         Whether messages can be sent; else each row must be a text.
+    turns
+        With more than one, conversations are read as such, up to so many turns: what people say in each stands in the
+        row, what the assistant says is left out, for the server is to say it. With one, all that is said before the
+        last question (of a ShareGPT dump: the first) is sent as it is.
 
     Raises
     ------
@@ -57,18 +59,18 @@ def read_file(path: str, column: str | None, *, chat: bool) -> Rows:
     except OSError as error:
         raise SpecError(f"{path} cannot be read.", why=error.strerror or str(error)) from None
     if file.suffix.lower() in (".csv", ".tsv"):
-        rows = _csv(path, text, column, chat=chat)
+        rows = _csv(path, text, column, chat=chat, turns=turns)
     elif text.lstrip().startswith("[") and file.suffix.lower() != ".jsonl":
-        rows = _json_list(path, text, column, chat=chat)
+        rows = _json_list(path, text, column, chat=chat, turns=turns)
     else:
-        rows = _jsonl(path, text, column, chat=chat)
+        rows = _jsonl(path, text, column, chat=chat, turns=turns)
     if not rows:
         why = f"none of its {rows.skipped} conversations has a human turn" if rows.skipped else ""
         raise SpecError(f"{path} holds no prompts.", why=why)
     return rows
 
 
-def read_frame(data: Any, column: str | None, *, chat: bool) -> Rows:
+def read_frame(data: Any, column: str | None, *, chat: bool, turns: int = 1) -> Rows:
     """The rows of a DataFrame with a column `prompt` or `messages` (or the one named)."""
     columns = [str(name) for name in getattr(data, "columns", [])]
     if not columns:
@@ -82,13 +84,13 @@ def read_frame(data: Any, column: str | None, *, chat: bool) -> Rows:
     rows = Rows()
     for number, (value, length) in enumerate(zip(data[name].tolist(), asked, strict=True)):
         document = {name: value, **({lengths: length} if lengths else {})}
-        rows.add(_row(document, name, f"Row {number} of the DataFrame", chat=chat))
+        rows.add(_row(document, name, f"Row {number} of the DataFrame", chat=chat, turns=turns))
     if not rows:
         raise SpecError("The DataFrame has no rows" + (" with a human turn." if rows.skipped else "."))
     return rows
 
 
-def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
+def _jsonl(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
     rows = Rows()
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -100,28 +102,28 @@ def _jsonl(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
             raise SpecError(
                 f"{where} is not JSON.", why=f"{error}: {line[:80]}", then="JSONL has one JSON object a line"
             ) from None
-        rows.add(_row(document, column, where, chat=chat))
+        rows.add(_row(document, column, where, chat=chat, turns=turns))
     return rows
 
 
-def _json_list(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
+def _json_list(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
     try:
         documents = json.loads(text)
     except ValueError as error:
         raise SpecError(f"{path} is not JSON.", why=str(error)) from None
     rows = Rows()
     for number, document in enumerate(documents):
-        rows.add(_row(document, column, f"Item {number} of {path}", chat=chat))
+        rows.add(_row(document, column, f"Item {number} of {path}", chat=chat, turns=turns))
     return rows
 
 
-def _csv(path: str, text: str, column: str | None, *, chat: bool) -> Rows:
+def _csv(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
     reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.lower().endswith(".tsv") else ",")
     name = _column(path, [str(key) for key in reader.fieldnames or []], column)
     rows = Rows()
     try:
         for record in reader:
-            rows.add(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat))
+            rows.add(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat, turns=turns))
     except csv.Error as error:
         raise SpecError(f"Line {reader.line_num} of {path} is not CSV.", why=str(error)) from None
     return rows
@@ -144,7 +146,7 @@ def _column(where: str, columns: Sequence[str], column: str | None) -> str:
     return found
 
 
-def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row | None:
+def _row(document: Any, column: str | None, where: str, *, chat: bool, turns: int = 1) -> Row | None:
     if isinstance(document, str):
         document = {"prompt": document}
     if not isinstance(document, dict):
@@ -156,24 +158,26 @@ def _row(document: Any, column: str | None, where: str, *, chat: bool) -> Row | 
     # ShareGPT dumps hold conversations in which nobody asks; they are passed over, as every reader of them does.
     if key == "conversations" and (document[key] is None or len(document[key]) == 0):
         return None
+    asked = None if length is None else _length(length, where)
+    if turns > 1:
+        said = spoken(document[key], where)
+        return [said[0], asked, said[1:turns]] if said else None
     content = _content(document[key], where, chat=chat)
-    if content is None:
-        return None
-    return [content, None if length is None else _length(length, where)]
+    return None if content is None else [content, asked]
 
 
 def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]] | None:
     if isinstance(value, str) and value[:1] == "[" and (chat or '"from"' in value):
-        value = _maybe_messages(value)
+        value = maybe_messages(value)
     if isinstance(value, str):
         if not value.strip():
             raise SpecError(f"{where}: the prompt is empty.")
         return value
     if not isinstance(value, Iterable) or isinstance(value, dict):
         raise SpecError(f"{where}: the prompt is {value!r}, neither text nor a list of messages.")
-    if _is_share(value):
+    if is_share(value):
         return _first_question(value, where, chat=chat)
-    messages = [_message(item, where) for item in value]
+    messages = [message(item, where) for item in value]
     while messages and messages[-1]["role"] == "assistant":
         messages.pop()  # the answer of the data set is the server's to give
     if not messages:
@@ -185,17 +189,6 @@ def _content(value: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]
     raise SpecError(f"{where} holds messages; `endpoint: completions` sends text.", then="write endpoint: chat")
 
 
-def _message(item: Any, where: str) -> dict[str, Any]:
-    if isinstance(item, dict) and "role" in item and ("content" in item or "tool_calls" in item):
-        return dict(item)
-    raise SpecError(f"{where}: {str(item)[:80]} is not a message.", then='write {"role": "user", "content": "…"}')
-
-
-def _is_share(value: Any) -> bool:
-    """Whether these are a conversation's turns as ShareGPT has them."""
-    return any(isinstance(item, dict) and "from" in item for item in value)
-
-
 def _first_question(turns: Any, where: str, *, chat: bool) -> str | list[dict[str, Any]] | None:
     """The first human turn and the system's before it; None where no human says anything.
 
@@ -205,22 +198,13 @@ def _first_question(turns: Any, where: str, *, chat: bool) -> str | list[dict[st
     for item in turns:
         if not isinstance(item, dict) or "from" not in item or "value" not in item:
             raise SpecError(f"{where}: {str(item)[:80]} is not a turn.", then='write {"from": "human", "value": "…"}')
-        role, text = _ROLES.get(str(item["from"]).strip().lower()), item["value"]
+        role, text = ROLES.get(str(item["from"]).strip().lower()), item["value"]
         if role not in ("user", "system") or not isinstance(text, str) or not text.strip():
             continue
         found.append({"role": role, "content": text})
         if role == "user":
             return found if chat else "\n\n".join(message["content"] for message in found)
     return None
-
-
-def _maybe_messages(text: str) -> Any:
-    """A CSV cell may hold messages as JSON."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return text
-    return found if isinstance(found, list) and found and isinstance(found[0], dict) else text
 
 
 def _length(value: Any, where: str) -> int | None:

@@ -1,25 +1,29 @@
 """What is sent: from a workload to a recipe from which the worker makes every request, the same for the same salt.
 
-Random text is made of words of one token each (`words`), unique from its first words on, so that a prefix cache cannot
-help by accident; `prefix` shares on purpose. Lengths are drawn from the seed; the words from the salt, which is new
-for every run unless the caller gives one: two runs against the same server must not find each other's prompts cached,
-two runs that are compared must send the same bytes.
+Generated text is made of words of one token each (`words`), unique from its first words on, so that a prefix cache
+cannot help by accident; `prefix` and traces share on purpose. Lengths are drawn from the seed; the words from the
+salt, which is new for every run unless the caller gives one: two runs against the same server must not find each
+other's prompts cached, two runs that are compared must send the same bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
 from typing import Any
 
+from llm_magics.errors import SpecError, TargetError
 from llm_magics.load.dataset_files import Rows, read_file, read_frame
-from llm_magics.load.endpoint import Endpoint, proxy_note
+from llm_magics.load.endpoint import Endpoint, models, proxy_note
+from llm_magics.load.traces import Trace
 from llm_magics.load.words import Words, find_words
+from llm_magics.spec.reading import nearest
 from llm_magics.spec.workload import Workload
 
 
-def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def recipe(
+    endpoint: Endpoint, workload: Workload, salt: int, trace: Trace | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe for `prompts.Recipe`, and what a run's header should say about it.
 
     Raises
@@ -30,25 +34,30 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         When the server does not answer the probes that random text needs.
     """
     chat = workload.endpoint == "chat" and bool(endpoint.protocol.chat)
+    _check_protocol(endpoint, workload)
+    _check_models(endpoint, workload)
     rows = Rows()
     words: Words | None = None
     if workload.workload == "file":
-        rows = read_file(str(workload.path), workload.column, chat=chat)
+        rows = read_file(str(workload.path), workload.column, chat=chat, turns=workload.turns)
     elif workload.workload == "dataframe":
-        rows = read_frame(workload.data, workload.column, chat=chat)
+        rows = read_frame(workload.data, workload.column, chat=chat, turns=workload.turns)
     else:
-        words = find_words(endpoint, completions=not chat)
+        words = find_words(endpoint, completions=not chat, verse=workload.verse)
     output = _range(workload.output_tokens, workload.output_spread)
     lengths = {*range(output[0], output[1] + 1), *(row[1] for row in rows if row[1])}
+    if trace is not None:
+        lengths |= {row[1] for row in trace.rows}
     body = {
-        **endpoint.protocol.named(endpoint.model),
+        **({} if workload.models else endpoint.protocol.named(endpoint.model)),
         "stream": True,
         **({} if workload.temperature is None else {"temperature": workload.temperature}),
         **endpoint.body,
+        **({} if workload.json_schema is None else endpoint.json_answer(workload.json_schema)),
     }
     fields = {}
     for length in sorted(lengths):
-        fixed = endpoint.fixed_length if workload.ignore_eos else None
+        fixed = endpoint.fixed_length if workload.full_length else None
         fields[str(length)] = {**(fixed(length) if fixed else {"max_tokens": length}), **workload.extra_body}
     made: dict[str, Any] = {
         "endpoint": "chat" if chat else "completions",
@@ -63,10 +72,19 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
         "overhead": words.overhead if words else 0,
         "words": words.words if words else [],
         "openers": words.openers if words else [],
-        "prefixes": _prefixes(workload, words, salt) if words and workload.workload == "prefix" else [],
+        "verse": workload.verse,
+        "ends": words.ends if words else {},
+        "levels": workload.levels,
         "rows": rows,
+        "trace": trace.rows if trace else [],
+        "warmup": workload.warmup,
+        "turns": workload.turns,
+        "think": workload.think,
+        "models": workload.models or {},
+        "images": workload.images,
+        "image_size": workload.image_size,
     }
-    notes = _notes(workload, words, rows, salt)
+    notes = _notes(workload, words, rows, salt, trace)
     remarks = [notes["note"]] if "note" in notes else []
     if workload.endpoint == "chat" and not chat:
         remarks.append("this server has no chat: prompts were sent as plain text, without a chat template")
@@ -76,7 +94,9 @@ def recipe(endpoint: Endpoint, workload: Workload, salt: int) -> tuple[dict[str,
     return made, notes
 
 
-def _notes(workload: Workload, words: Words | None, rows: Rows, salt: int) -> dict[str, Any]:
+def _notes(
+    workload: Workload, words: Words | None, rows: Rows, salt: int, trace: Trace | None = None
+) -> dict[str, Any]:
     if words is None:
         # tells two runs that sent the same rows from two that did not (the salt has no part in them)
         digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
@@ -84,6 +104,8 @@ def _notes(workload: Workload, words: Words | None, rows: Rows, salt: int) -> di
         if rows.skipped:
             some = f"{rows.skipped} conversation{'s' if rows.skipped != 1 else ''}"
             found |= {"skipped": rows.skipped, "note": f"{some} without a human turn passed over"}
+        if workload.turns > 1:
+            found["turns"] = sum(1 + len(row[2] if len(row) > 2 else []) for row in rows) / len(rows)
         return found
     notes: dict[str, Any] = {
         "salt": salt,
@@ -92,6 +114,13 @@ def _notes(workload: Workload, words: Words | None, rows: Rows, salt: int) -> di
         "template_tokens": words.overhead,
         "words": len(words.words),
     }
+    if trace is not None:
+        digest = hashlib.sha256(json.dumps(trace.rows).encode()).hexdigest()[:16]
+        notes |= {"format": trace.format, "rows": len(trace.rows), "digest": digest}
+        if trace.failed:
+            notes["note"] = (
+                f"{trace.failed} requests of the trace had no answer when it was recorded; they are left out"
+            )
     if workload.workload == "random" and workload.input_tokens <= words.overhead:
         notes["note"] = f"the chat template alone has {words.overhead} tokens; prompts are one word longer than that"
     return notes
@@ -102,15 +131,32 @@ def _range(middle: int, spread: float) -> tuple[int, int]:
     return max(1, round(middle * (1 - spread))), max(1, round(middle * (1 + spread)))
 
 
-def _prefixes(workload: Workload, words: Words, salt: int) -> list[str]:
-    """The pool of shared beginnings; the template's tokens, which all share anyway, count as part of them."""
-    size = max(1, workload.prefix_tokens - words.overhead)
-    draw = random.Random(f"{salt}/prefixes")  # noqa: S311 - filler text, not a secret
-    base = len(words.openers)
-    return [
-        " ".join([words.openers[(number + salt) % base], *draw.choices(words.words, k=size - 1)])
-        for number in range(workload.prefixes)
-    ]
+def _check_protocol(endpoint: Endpoint, workload: Workload) -> None:
+    """Refuse what only OpenAI's chat can say."""
+    if endpoint.protocol.chat:
+        return
+    for option, used in (
+        ("turns", workload.turns > 1),
+        ("images", workload.images > 0),
+        ("json_schema", workload.json_schema is not None),
+        ("models", bool(workload.models)),
+    ):
+        if used:
+            raise SpecError(f"{option} needs a server that speaks OpenAI's API; {endpoint.url} does not.")
+
+
+def _check_models(endpoint: Endpoint, workload: Workload) -> None:
+    """Every model of a mix is one that the server names."""
+    if not workload.models:
+        return
+    names = models(endpoint.url, endpoint.api_key)
+    for name in workload.models:
+        if names and name not in names:
+            raise TargetError(
+                f"{endpoint.url} has no model {name!r}{nearest(name, names)}.",
+                why=f"it serves: {', '.join(names[:8])}",
+                then="give its names in models: {NAME: share}; LoRA adapters stand among them once they are loaded",
+            )
 
 
 def _asked(fields: dict[str, Any], length: int) -> int:

@@ -1,7 +1,9 @@
 """Sends one step's requests when they are due: the two loops, on connections that stand already.
 
 Open loop: every request has its intended time from the schedule; a late client sends late and the lateness is in the
-record. Closed loop: a stream sends when its last request ended; that moment is the intended time of the next.
+record. Closed loop: a stream sends when its last request ended; that moment is the intended time of the next. In
+either, a conversation goes on when its last answer has ended and the person has thought; it holds its stream until its
+end.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 
 from llm_magics.load.alarm import Alarm
 from llm_magics.load.connection import Connection, Exchange
+from llm_magics.load.kept import Kept
 from llm_magics.load.pool import Pool
-from llm_magics.load.prompts import Stock
+from llm_magics.load.prompts import Made, Stock
 from llm_magics.load.recorder import Recorder
 from llm_magics.load.reply import Reply
 
@@ -79,6 +83,8 @@ class Driver:
         count: int | None,
         until: int | None,
         warmup: bool,
+        stops: list[int] | None = None,
+        parts: list[tuple[int, int]] | None = None,
     ) -> None:
         """Send and wait until all has come back.
 
@@ -88,8 +94,15 @@ class Driver:
             Monotonic times (ns), ascending: arrivals of an open loop, starts of the streams of a closed one.
         count, until
             What ends a closed loop: requests in all, or the time (ns) after which no stream sends again.
+        stops
+            Times (ns), ascending, at which a closed loop has one stream less.
+        parts
+            When each point of several begins (ns), and its number: requests belong to the one they are intended in.
         """
-        self._stock, self._point, self._repeat, self._warmup = stock, point, repeat, warmup
+        self._stops = stops or []
+        self._parts = parts or [(0, point)]
+        self.part_ends: dict[int, int] = {}
+        self._stock, self._repeat, self._warmup = stock, repeat, warmup
         self._starts, self._cursor, self._closed = starts, 0, closed
         self._left = count if closed else len(starts)
         self._until = until
@@ -137,7 +150,7 @@ class Driver:
             if connection is not None:
                 connection.exchange = connection.reply = None
                 connection.close()
-            self.recorder.finished.append((exchange, self._point, self._repeat, True))
+            self.recorder.finished.append((exchange, exchange.point, self._repeat, True))
         self.flying.clear()
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
@@ -195,7 +208,7 @@ class Driver:
                 self._alarm.set(when if self._closed else self._prepare(now))
                 return
             self._cursor += 1
-            if self._more(when):
+            if self._more(when) and self._room(when):
                 self._launch(when)
         else:
             self.loop.call_soon(self._due)  # let answers in between: their stamps are worth as much as our punctuality
@@ -208,11 +221,22 @@ class Driver:
     def _more(self, now: int) -> bool:
         return (self._left is None or self._left > 0) and (self._until is None or now < self._until)
 
+    def _room(self, now: int) -> bool:
+        """Whether a closed loop has fewer requests under way than streams."""
+        if not self._stops or not self._closed:
+            return True
+        return len(self.flying) + self._resting < self._cursor - bisect_right(self._stops, now)
+
     def _launch(self, intended: int) -> None:
         if self._left is not None:
             self._left -= 1
-        index, payload, asked = self._stock.take()
-        exchange = Exchange(index, intended, payload, asked, self.reply(), warmup=self._warmup)
+        index, made = self._stock.take()
+        self._send(index, intended, made)
+
+    def _send(self, index: int, intended: int, made: Made, turn: int = 0) -> None:
+        exchange = Exchange(index, intended, made.payload, made.asked, self.reply(), warmup=self._warmup)
+        exchange.point = self._parts[bisect_right(self._parts, (intended, 1 << 62)) - 1][1]
+        exchange.model, exchange.talk, exchange.turn = made.model, made.talk, turn
         self._hold(sending=True)
         pool = self.pool
         if pool is None:
@@ -271,7 +295,8 @@ class Driver:
         if reply.error is None and exchange.sent and reply.done - exchange.sent > self.timeout * 1e9:
             reply.error = self._too_late(exchange)
         exchange.payload = b""
-        self.recorder.finished.append((exchange, self._point, self._repeat, False))
+        self.recorder.finished.append((exchange, exchange.point, self._repeat, False))
+        self.part_ends[exchange.point] = max(reply.done, self.part_ends.get(exchange.point, 0))
         self.done += 1
         if reply.error:
             self.errors += 1
@@ -281,12 +306,49 @@ class Driver:
         self._despair(reply)
         if not self._warmup and exchange.sent:
             self.send_lag.append(exchange.sent - exchange.intended)
-        if self._closed and not self.stopped and self._more(reply.done):
+        if self._goes_on(exchange):
+            self._continue(exchange)
+        elif self._closed and not self.stopped and self._more(reply.done) and self._room(reply.done):
             if reply.error and self._until is not None:
                 self._resting += 1
                 self.loop.call_later(_PAUSE, self._rested)
             else:
                 self._launch(reply.done)
+        self._check()
+
+    def _goes_on(self, exchange: Exchange) -> bool:
+        """Whether a conversation has another turn to send: not after an error, not past a closed loop's end."""
+        talk, reply = exchange.talk, exchange.reply
+        if talk is None or talk.over or reply.error or self._warmup or self.stopped:
+            return False
+        return not self._closed or self._until is None or reply.done < self._until
+
+    def _continue(self, exchange: Exchange) -> None:
+        """The next turn, once the person has thought; it is made now, so that it is ready then."""
+        talk, pause = exchange.talk, exchange.talk.pause()
+        due = exchange.reply.done + pause
+        if self._closed and self._until is not None and due >= self._until:
+            return
+        made = talk.next(exchange.reply.text if isinstance(exchange.reply, Kept) else "")
+        if not pause:
+            self._send(exchange.index + 1, due, made, talk.turn)
+            return
+        self._resting += 1
+        self.loop.call_later(
+            max(0, due - _clock()) / 1e9, partial(self._thought, exchange.index + 1, due, made, talk.turn)
+        )
+
+    def _thought(self, index: int, due: int, made: Made, turn: int) -> None:
+        if self._idle is None or self._idle.done():
+            return  # the step was given up meanwhile
+        if (
+            _clock() < due and not self.stopped
+        ):  # the loop's timers know milliseconds, and may be early by a part of one
+            self.loop.call_soon(self._thought, index, due, made, turn)
+            return
+        self._resting -= 1
+        if not self.stopped:
+            self._send(index, due, made, turn)
         self._check()
 
     def _despair(self, reply: Reply) -> None:
@@ -304,7 +366,7 @@ class Driver:
     def _rested(self) -> None:
         self._resting -= 1
         now = _clock()
-        if not self.stopped and self._more(now):
+        if not self.stopped and self._more(now) and self._room(now):
             self._launch(now)
         self._check()
 

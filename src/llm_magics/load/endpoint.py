@@ -23,6 +23,13 @@ _TIMEOUT = 30.0  # s for a question that needs no generation
 _LARGEST = 16 * 1024 * 1024  # bytes of an answer to a question
 
 
+def response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    """How OpenAI's API is asked for an answer that keeps a JSON schema."""
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    }
+
+
 @dataclass
 class Endpoint:
     """A server that takes load: OpenAI-compatible, unless `protocol` says otherwise.
@@ -41,6 +48,8 @@ class Endpoint:
         Fields that make an answer exactly so many tokens long, as far as the engine can.
     tokenize_path
         Where the engine counts tokens (`/tokenize`), when it does.
+    json_answer
+        Fields that ask for an answer which keeps a JSON schema; OpenAI's `response_format` unless an engine differs.
     sample
         Reads the server's own metrics, portable name -> value; may raise, may be slow.
     protocol
@@ -53,6 +62,7 @@ class Endpoint:
     body: dict[str, Any] = field(default_factory=lambda: {"stream_options": {"include_usage": True}})
     fixed_length: Callable[[int], dict[str, Any]] | None = None
     tokenize_path: str | None = None
+    json_answer: Callable[[dict[str, Any]], dict[str, Any]] = field(default=response_format)
     sample: Callable[[], dict[str, float]] | None = None
     protocol: Protocol = OPENAI
 

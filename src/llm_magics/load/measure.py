@@ -19,16 +19,19 @@ from typing import Any
 
 from llm_magics.errors import LoadError
 from llm_magics.load import descriptors
-from llm_magics.load.arrivals import digest, schedule, stagger
+from llm_magics.load.arrivals import digest
 from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint, headers
 from llm_magics.load.progress import Follower, Progress
 from llm_magics.load.sharing import most_workers, workers_for
+from llm_magics.load.steps import expected, schedules, steps_of
+from llm_magics.load.traces import trace_of
 from llm_magics.load.workers import Workers
 from llm_magics.results.records import SPOOL_SCHEMA
 from llm_magics.spec.workload import Workload
 
 _SAMPLE = 0.4  # s between two looks at the server's own metrics
+_CONVERSING = 86_400.0  # s
 
 
 def measure(
@@ -70,11 +73,14 @@ def measure(
         The generator could not run or could not record. What was measured until then stays in the spool.
     """
     salt = secrets.randbits(40) if salt is None else salt
-    steps = _steps(workload)
+    trace = trace_of(workload)
+    steps = steps_of(workload, trace)
     descriptors.check(
         max(min(step.get("streams", step.get("connections", 1)), step["requests"] or 1 << 62) for step in steps)
     )
-    made, notes = recipe(endpoint, workload, salt)
+    made, notes = recipe(endpoint, workload, salt, trace)
+    for number, step in enumerate(steps):
+        step["answers"] = expected(step, number, len(steps), made)
     origin = time.monotonic_ns()
     where = endpoint.address
     path = endpoint.protocol.path(endpoint.model, chat=workload.endpoint == "chat")
@@ -83,8 +89,8 @@ def measure(
     )
     plan = {
         "origin": origin, "host": where.host, "port": where.port, "tls": where.tls, "head": head,
-        "timeout": workload.timeout, "drain": workload.drain, "recipe": made, "steps": steps,
-        "protocol": endpoint.protocol.key,
+        "timeout": workload.timeout, "drain": _drain(workload), "recipe": made, "steps": steps,
+        "protocol": endpoint.protocol.key, "schema": workload.json_schema,
     }  # fmt: skip
     record = _open_spool(
         spool, {"started": time.time(), "workload": workload.model_dump(), **header}, workload, steps, notes
@@ -128,28 +134,9 @@ class _Sampler(threading.Thread):
             self.over.wait(_SAMPLE)
 
 
-def _steps(workload: Workload) -> list[dict[str, Any]]:
-    """Every repetition of every point, in the order in which they run: whole sweeps, one after the other."""
-    steps = []
-    for repeat in range(workload.repeats):
-        for index, point in enumerate(workload.points):
-            step: dict[str, Any] = {
-                "point": index,
-                "repeat": repeat,
-                "warmup": workload.warmup,
-                "requests": workload.requests_per_point,
-                "duration": workload.duration,
-                "stagger": 0.0,
-            }
-            times = schedule(point, workload, index=index, repeat=repeat)
-            if times is None:
-                streams = point.concurrency or 1
-                step |= {"streams": streams, "stagger": stagger(streams)}
-            else:
-                at_once = len(times) if point.arrival == "throughput" else 1
-                step |= {"times": times, "requests": len(times), "connections": at_once}
-            steps.append(step)
-    return steps
+def _drain(workload: Workload) -> float | None:
+    """How long a rate's queue is waited for; conversations take the time that they take."""
+    return _CONVERSING if workload.drain is None and workload.turns > 1 else workload.drain
 
 
 def _workers(workload: Workload, steps: list[dict[str, Any]], host: str) -> int:
@@ -166,18 +153,21 @@ def _open_spool(
     locked for as long as anybody may still write to it, and no longer."""
     points = []
     for index, point in enumerate(workload.points):
-        mine = [step for step in steps if step["point"] == index]
-        points.append(
-            {
-                "label": point.label,
-                "arrival": point.arrival,
-                "rate": point.rate if point.arrival != "throughput" else None,
-                "concurrency": point.concurrency,
-                "requests": mine[0]["requests"],
-                "duration": workload.duration,
-                "schedule": [digest(step["times"]) for step in mine if "times" in step],
-            }
-        )
+        times = schedules(steps, index)
+        about: dict[str, Any] = {
+            "label": point.label,
+            "arrival": point.arrival,
+            "rate": point.rate if point.arrival != "throughput" else None,
+            "concurrency": point.concurrency,
+            "requests": len(times[0]) if times else workload.starts_per_point if point.duration is None else None,
+            "duration": point.duration or workload.duration,
+            "schedule": [digest(each) for each in times],
+        }
+        if point.ramp is not None:
+            about["ramp"] = {"from": point.ramp.start, "to": point.ramp.end, "shape": point.ramp.shape}
+        if point.stage is not None:
+            about["stage"] = point.stage
+        points.append(about)
     row = {"kind": "header", "schema": SPOOL_SCHEMA, **header, "points": points, "prompts": notes}
     try:
         record = os.open(spool, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -52,7 +52,7 @@ class Follower:
         self.steps = steps
         self.labels = labels
         self.began = time.monotonic()
-        counts = [None if step["requests"] is None else step["requests"] + step["warmup"] for step in steps]
+        counts = [step["answers"] for step in steps]
         self.total = None if None in counts else sum(count or 0 for count in counts)
         self._step = 0
         self._took: list[float] = []
@@ -90,7 +90,7 @@ class Follower:
         current = _scheduled(step)
         if current is None:
             ended = done - self._done_before
-            wanted = (step["requests"] or 0) + step["warmup"]
+            wanted = step["answers"] or 0
             if not ended and not self._took:
                 return None
             current = here * max(1.0, wanted / ended) if ended else self._took[-1]

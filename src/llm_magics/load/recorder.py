@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import orjson
 
 from llm_magics.load.connection import Exchange
+from llm_magics.load.kept import Kept
+from llm_magics.load.reply import Reply
 
 _BILLION = 1e9
 
@@ -30,6 +33,7 @@ class Recorder:
         self.counted_all = 0  # chunks of every finished request of the run
         self.output_tokens = 0
         self.counted_chunks = 0
+        self.valid: Callable[[str], bool] | None = None  # whether the text of an answer is what was asked for
         self._rows: list[bytes] = []
         self._fd = descriptor
 
@@ -67,6 +71,9 @@ class Recorder:
         self.drain()
         self.flush()
         os.close(self._fd)
+
+    def _valid(self, reply: Reply) -> int | None:
+        return int(self.valid(reply.text)) if self.valid is not None and isinstance(reply, Kept) else None
 
     def _request(self, exchange: Exchange, point: int, repeat: int, cancelled: bool) -> None:
         reply = exchange.reply
@@ -111,6 +118,10 @@ class Recorder:
             ("http_status", reply.status),
             ("finish", reply.finish),
             ("error", reply.error),
+            ("model", exchange.model),
+            ("conversation", exchange.talk.index if exchange.talk is not None else None),
+            ("turn", exchange.turn if exchange.talk is not None else None),
+            ("valid", self._valid(reply) if not reply.error and not cancelled else None),
         ):
             if value is not None:
                 row[key] = value

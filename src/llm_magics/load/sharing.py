@@ -54,8 +54,8 @@ def share(step: dict[str, Any], worker: int, workers: int) -> dict[str, Any]:
         mine["connections"] = -(-step["connections"] // workers)
     if "streams" in step:
         mine["streams"] = len(range(worker, step["streams"], workers))
-        mine["first"] = worker * step["stagger"]  # s: the streams of all workers start one after the other
-        mine["stagger"] = step["stagger"] * workers
+        # streams start and end in turns, so that those of all workers do it one after the other
+        mine |= {key: step[key][worker::workers] for key in ("starts", "stops")}
     return mine
 
 

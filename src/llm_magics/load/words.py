@@ -8,10 +8,12 @@ last probe checks the length that was computed against the one that the server c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llm_magics.errors import TargetError
 from llm_magics.load.endpoint import Endpoint, question
+from llm_magics.load.verse import vocabulary
+from llm_magics.load.writers import Verse
 
 # Frequent English words and letters: nearly every byte-pair vocabulary has a token for most of them, space included.
 CANDIDATES = (  # noqa: SIM905 - 300 quoted words would take pages
@@ -33,6 +35,8 @@ _ENOUGH = 96
 _GROUP_BY_TOKENIZER = 16
 _GROUP_BY_USAGE = 48
 _PROBES = 24  # one-token answers spent on finding words where there is no tokenize endpoint
+_ENOUGH_VERSE = 400
+_ENDS = (",\n", ".\n", "\n")  # how a line of verse may end
 _CHECKS = (16, 80)  # words of the two prompts that show what the template adds
 
 
@@ -52,6 +56,8 @@ class Words:
         Whether the server has confirmed that n words are n + overhead tokens.
     how
         `tokenizer`, `usage` or `unchecked`.
+    ends
+        For verse: how a line may end, and the tokens of that.
     """
 
     words: list[str]
@@ -59,17 +65,22 @@ class Words:
     overhead: int
     exact: bool
     how: str
+    ends: dict[str, int] = field(default_factory=dict)
 
 
-def find_words(endpoint: Endpoint, *, completions: bool = False) -> Words:
+def find_words(endpoint: Endpoint, *, completions: bool = False, verse: bool = False) -> Words:
     """Ask the server which words are one token, and what its template adds.
+
+    With `verse` the words are those of `verse.vocabulary`, and it is asked how lines end.
 
     Raises
     ------
     TargetError
         When the server does not answer a one-token request at all.
     """
-    candidates = list(dict.fromkeys(CANDIDATES))
+    candidates = vocabulary() if verse else list(dict.fromkeys(CANDIDATES))
+    enough = _ENOUGH_VERSE if verse else _ENOUGH
+    ends: dict[str, int] = {}
     usage = _usage_counter(endpoint, completions)
     first = usage(_sentence(candidates[:1], candidates, _CHECKS[0]))
     how = "unchecked"
@@ -78,25 +89,44 @@ def find_words(endpoint: Endpoint, *, completions: bool = False) -> Words:
     if endpoint.tokenize_path is not None:
         counted = _tokenize_counter(endpoint, endpoint.tokenize_path)
         if counted(_FIRST) is not None:
-            words, how = _single(counted, candidates, " ", _GROUP_BY_TOKENIZER, 10_000), "tokenizer"
-            openers = _single(counted, words, "\n", _GROUP_BY_TOKENIZER, 10_000)
+            words, how = _single(counted, candidates, " ", _GROUP_BY_TOKENIZER, 10_000, enough), "tokenizer"
+            openers = _single(counted, words, "\n", _GROUP_BY_TOKENIZER, 10_000, enough)
+            ends = _ends(counted, openers) if verse else {}
     if not words and first is not None:
-        words, how = _single(usage, candidates, " ", _GROUP_BY_USAGE, _PROBES), "usage"
-        openers = _single(usage, words, "\n", _GROUP_BY_USAGE, _PROBES)
+        words, how = _single(usage, candidates, " ", _GROUP_BY_USAGE, _PROBES, enough), "usage"
+        openers = _single(usage, words, "\n", _GROUP_BY_USAGE, _PROBES, enough)
+        ends = _ends(usage, openers) if verse else {}
     if not words:
-        return Words(candidates, candidates, 0, exact=False, how="unchecked")
+        return Words(candidates, candidates, 0, exact=False, how="unchecked", ends={"\n": 1} if verse else {})
     openers = openers or words[:1]  # one that all prompts begin with, whatever its tokens: they differ from the second
     short, long = (usage(_sentence(openers, words, size)) for size in _CHECKS)
     if short is None or long is None:
-        return Words(words, openers, 0, exact=False, how=how)
+        return Words(words, openers, 0, exact=False, how=how, ends=ends)
     overhead = max(0, long - _CHECKS[1])
-    other = usage(_sentence(openers[::-1], words[::-1], _CHECKS[1]))
+    if verse:
+        other = usage(Verse(words, openers, ends, 0).write(_CHECKS[1], 1))
+    else:
+        other = usage(_sentence(openers[::-1], words[::-1], _CHECKS[1]))
     exact = short - _CHECKS[0] == long - _CHECKS[1] and other == long
-    return Words(words, openers, overhead, exact=exact, how=how)
+    return Words(words, openers, overhead, exact=exact, how=how, ends=ends)
+
+
+def _ends(count: Callable[[str], int | None], openers: list[str]) -> dict[str, int]:
+    """The ways a line of verse can end, and the tokens of each; counted between two words that are one token each."""
+    if not openers:
+        return {}
+    word = openers[0]
+    alone = count(f"{_FIRST}\n{word}\n{word}")
+    found = {}
+    for end in _ENDS:
+        total = count(f"{_FIRST}\n{word}{end}{word}")
+        if total is not None and alone is not None and total >= alone:
+            found[end] = total - alone + 1  # a line break between two openers is one token
+    return found
 
 
 def _single(
-    count: Callable[[str], int | None], candidates: list[str], between: str, group: int, budget: int
+    count: Callable[[str], int | None], candidates: list[str], between: str, group: int, budget: int, enough: int
 ) -> list[str]:
     """The candidates that are one token each, by counting groups and halving those that do not add up.
 
@@ -108,7 +138,7 @@ def _single(
         return []
     found: list[str] = []
     queue = [candidates[at : at + group] for at in range(0, len(candidates), group)]
-    while queue and budget > 0 and len(found) < _ENOUGH:
+    while queue and budget > 0 and len(found) < enough:
         some = queue.pop(0)
         budget -= 1
         total = count(between.join([_FIRST, *some]))

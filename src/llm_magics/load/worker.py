@@ -16,6 +16,7 @@ import os
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -24,11 +25,13 @@ import orjson
 from llm_magics.load import descriptors
 from llm_magics.load.driver import Driver, ramp
 from llm_magics.load.heartbeat import Heartbeat, percentile
+from llm_magics.load.kept import Kept
 from llm_magics.load.pool import Pool
 from llm_magics.load.priority import urgent
 from llm_magics.load.prompts import Recipe, Stock
 from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
+from llm_magics.load.validity import validity
 
 COMPLETE, CANCELLED, NOT_RECORDED, REFUSED = 0, 3, 4, 5
 _WARMUP_STREAMS = 8
@@ -46,8 +49,12 @@ class Session:
         self.loop = asyncio.get_running_loop()
         self.recorder = Recorder(plan["spool"], plan["origin"])
         patience = _PATIENCE_WITH_ROWS if plan["recipe"].get("rows") else _PATIENCE
+        schema = plan["schema"]
+        keeps = schema is not None or plan["recipe"]["turns"] > 1
+        if schema is not None:
+            self.recorder.valid = validity(schema)
         self.driver = Driver(
-            self.loop, self.recorder, plan["timeout"], PROTOCOLS[plan["protocol"]].reply,
+            self.loop, self.recorder, plan["timeout"], Kept if keeps else PROTOCOLS[plan["protocol"]].reply,
             patience=patience, on_hopeless=self._give_up, drain=plan.get("drain"),
         )  # fmt: skip
         self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
@@ -137,29 +144,42 @@ class Session:
         del driver.send_lag[:], self.heart.lateness[:]
         busy = time.process_time()
         if closed:
-            starts = ramp(start + round(step.get("first", 0.0) * 1e9), step["streams"], step["stagger"])
+            starts = [start + round(time_ * 1e9) for time_ in step["starts"]]
         else:
             starts = [start + round(time_ * 1e9) for time_ in step["times"]]
         until = start + round(step["duration"] * 1e9) if closed and step["duration"] is not None else None
         await driver.phase(
             stock, point=step["point"], repeat=step["repeat"], starts=starts, closed=closed,
             count=count, until=until, warmup=False,
+            stops=[start + round(time_ * 1e9) for time_ in step.get("stops", ())],
+            parts=[(start + round(part["start"] * 1e9), part["point"]) for part in step.get("parts", ())],
         )  # fmt: skip
         end = time.monotonic_ns()
         core = (time.process_time() - busy) / max((end - start) / 1e9, 1e-9)
         recorder.drain()
-        where = {"point": step["point"], "repeat": step["repeat"]}
-        recorder.row({"kind": "window", **where, "start": recorder.seconds(start), "end": recorder.seconds(end)})
-        recorder.row(
-            {
-                "kind": "audit", **where, "core": core,
-                "loop_lag_p99": percentile(self.heart.lateness, 0.99),
-                "send_lag_p99": percentile(driver.send_lag, 0.99),
-                "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
-                "held": driver.held, "workers": 1, "priority": self.priority,
-            }
-        )  # fmt: skip
+        audit = {
+            "core": core,
+            "loop_lag_p99": percentile(self.heart.lateness, 0.99),
+            "send_lag_p99": percentile(driver.send_lag, 0.99),
+            "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
+            "held": driver.held, "workers": 1, "priority": self.priority,
+        }  # fmt: skip
+        for point, since, to in self._windows(step, start, end):
+            where = {"point": point, "repeat": step["repeat"]}
+            recorder.row({"kind": "window", **where, "start": recorder.seconds(since), "end": recorder.seconds(to)})
+            recorder.row({"kind": "audit", **where, **audit})
         self._flush()
+
+    def _windows(self, step: dict[str, Any], start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """Each point that was reached, when it began, and when it and its last request had ended (ns)."""
+        parts = step.get("parts")
+        if not parts:
+            yield step["point"], start, end
+            return
+        begins = [start + round(part["start"] * 1e9) for part in parts]
+        for part, since, until in zip(parts, begins, [*begins[1:], end], strict=True):
+            if since < end:
+                yield part["point"], since, min(end, max(until, self.driver.part_ends.get(part["point"], 0)))
 
     async def _together(self) -> int:
         """The moment (ns) at which the step begins, on all workers alike."""

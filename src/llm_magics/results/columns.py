@@ -21,9 +21,14 @@ STATUSES = ("ok", "error", "cancelled")
 OK, ERROR, CANCELLED = range(3)
 
 _TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
-_COUNTS = ("prompt_tokens", "output_tokens", "first_tokens", "cached_tokens", "asked_tokens", "http_status")
+_COUNTS = (
+    "prompt_tokens", "output_tokens", "first_tokens", "cached_tokens", "asked_tokens", "http_status",
+    "conversation", "turn", "valid",
+)  # fmt: skip
 _NUMBERS = ("point", "index", "repeat", "chunks")
-_WORDS = ("finish", "error")
+_WORDS = ("finish", "error", "model")
+
+_ADDED = ("first_tokens", "conversation", "turn", "valid", "model")
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,7 +38,7 @@ Ints = NDArray[np.int64]
 class Columns:
     """Requests as arrays of one length (see `records.RequestRecord` for what each means).
 
-    `finish` and `error` hold indices into `words`, -1 for none.
+    `finish`, `error` and `model` hold indices into `words`, -1 for none.
     """
 
     point: Ints
@@ -54,8 +59,12 @@ class Columns:
     cached_tokens: Ints
     asked_tokens: Ints
     http_status: Ints
+    conversation: Ints
+    turn: Ints
+    valid: Ints
     finish: Ints
     error: Ints
+    model: Ints
     gap_start: Ints
     gaps: NDArray[np.int32]
     words: tuple[str, ...] = ()
@@ -94,7 +103,7 @@ class Columns:
         return took / np.where(usable, after_first, np.nan)
 
     def text(self, column: str) -> NDArray[np.object_]:
-        """`finish` or `error` as words, None where there is none."""
+        """`finish`, `error` or `model` as words, None where there is none."""
         table: NDArray[np.object_] = np.array([*self.words, None], dtype=object)
         chosen: Ints = getattr(self, column)
         return table[chosen]
@@ -121,7 +130,7 @@ class Columns:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Each request as a spool row (see `RequestRecord.to_json`), what was not measured left out."""
-        finish, error = self.text("finish"), self.text("error")
+        words = {name: self.text(name) for name in _WORDS}
         for i in range(len(self)):
             row: dict[str, Any] = {
                 "kind": "request",
@@ -131,7 +140,7 @@ class Columns:
             row |= {name: int(getattr(self, name)[i]) for name in _NUMBERS}
             row |= {name: count for name in _COUNTS if (count := int(getattr(self, name)[i])) >= 0}
             row |= {name: time for name in _TIMES if not np.isnan(time := float(getattr(self, name)[i]))}
-            row |= {name: word for name, word in (("finish", finish[i]), ("error", error[i])) if word is not None}
+            row |= {name: text[i] for name, text in words.items() if text[i] is not None}
             if len(gaps := self.gaps[self.gap_start[i] : self.gap_start[i + 1]]):
                 row["gaps"] = gaps.tolist()
             yield row
@@ -182,9 +191,9 @@ class Columns:
         try:
             with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as arrays:
                 words = bytes(arrays["words"]).decode()
-                missing = {"first_tokens": np.full(len(arrays["point"]), -1)}  # older runs lack it
-                plain = {
-                    item.name: arrays[item.name] if item.name in arrays else missing[item.name]
+                none = np.full(len(arrays["point"]), -1, dtype=np.int64)  # of a column that an older version had not
+                plain: dict[str, Any] = {
+                    item.name: arrays[item.name] if item.name in arrays or item.name not in _ADDED else none
                     for item in fields(cls)
                     if item.name != "words"
                 }

@@ -20,7 +20,7 @@ CACHED = 0.05  # share of prompt tokens by which cache hits may differ
 
 _SAMPLING = ("temperature", "ignore_eos", "extra_body", "endpoint")
 _APART = ("seed", "slo", "timeout", "drain", "workers", "data", *_SAMPLING)
-_GENERATED = ("random", "prefix")
+_GENERATED = ("random", "sonnet", "prefix", "trace")
 _MACHINE = ("system", "cores", "gpu", "driver", "host")
 
 
@@ -166,7 +166,7 @@ def _mean_tokens(run: Run, name: str) -> float | None:
 def _length_missed(run: Run) -> bool:
     columns = _answered(run)
     fixed = (columns.asked_tokens > 0) & (columns.output_tokens >= 0)
-    if not run.workload.get("ignore_eos", True) or not fixed.any():
+    if not run.workload.get("ignore_eos", True) or run.workload.get("json_schema") is not None or not fixed.any():
         return False
     return bool(np.mean(columns.asked_tokens[fixed] != columns.output_tokens[fixed]) > flags.LENGTH)
 

@@ -58,7 +58,9 @@ def load_missed(run: Run) -> list[str]:
     if run.given is not None:
         return []
     return [
-        f"at {summary['label']}: {each}" for summary in run.points for each in _load(run.at(summary["point"]), summary)
+        f"at {summary['label']}: {each}"
+        for summary in run.points
+        for each in _load(run.at(summary["point"]), summary, steady=_steady(run, summary["point"]))
     ]
 
 
@@ -82,7 +84,7 @@ def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:
 
 def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[str]:
     columns = run.at(point)
-    yield from _load(columns, summary)
+    yield from _load(columns, summary, steady=_steady(run, point))
     answered = columns.take(columns.status == OK)
     if not len(answered):
         return
@@ -93,18 +95,27 @@ def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[s
             "their tokens are missing from every token figure"
         )
     yield from _lengths(run, answered)
+    if wrong := int(np.sum(answered.valid == 0)):
+        judged = int(np.sum(answered.valid >= 0))
+        yield f"{wrong} of {judged} answers are not the JSON that the schema asks for"
 
 
-def _load(columns: Columns, summary: Mapping[str, Any]) -> Iterator[str]:
+def _load(columns: Columns, summary: Mapping[str, Any], *, steady: bool) -> Iterator[str]:
     streams = summary["max_concurrency"]
     if streams is not None and len(columns) < streams * summary["repeats"]:
         yield f"{len(columns)} requests cannot fill {streams} streams"
-    elif streams is not None and _idle(columns, streams, summary["achieved_concurrency"]):
+    elif streams is not None and steady and _idle(columns, streams, summary["achieved_concurrency"]):
         held = summary["achieved_concurrency"]
         yield f"{held:.{2 if held < 10 else 1}f} streams were held of the {streams} asked for"
     asked, sent = summary["scheduled_rate"], summary["achieved_rate"]
     if asked and sent and sent < LOAD * asked:
         yield f"{sent:.2f} requests/s were sent of the {asked:.2f} the schedule asked for"
+
+
+def _steady(run: Run, point: int) -> bool:
+    """Whether a closed loop's streams are meant to be always busy: no ramp, no stages, nobody who thinks."""
+    asked = run.asked[point]
+    return not asked.get("ramp") and asked.get("stage") is None and not any(run.workload.get("think") or ())
 
 
 def _idle(columns: Columns, streams: int, held: float) -> bool:
@@ -126,7 +137,7 @@ def _idle(columns: Columns, streams: int, held: float) -> bool:
 
 def _lengths(run: Run, answered: Columns) -> Iterator[str]:
     fixed = (answered.asked_tokens > 0) & (answered.output_tokens >= 0)
-    if run.workload.get("ignore_eos", True) and fixed.any():
+    if run.workload.get("ignore_eos", True) and run.workload.get("json_schema") is None and fixed.any():
         asked, given = answered.asked_tokens[fixed], answered.output_tokens[fixed]
         wrong = int(np.sum(asked != given))
         if wrong > LENGTH * len(asked):
@@ -134,7 +145,9 @@ def _lengths(run: Run, answered: Columns) -> Iterator[str]:
                 f"{wrong} of {len(asked)} answers do not have the length asked for "
                 f"(mean {given.mean():.1f} of {asked.mean():.1f} tokens): the engine did not honour it"
             )
-    if run.workload.get("workload") != "random":
+    work = run.workload
+    # pictures and what was said before are in the server's count and not in the asked length
+    if work.get("workload") not in ("random", "sonnet") or work.get("images") or (work.get("turns") or 1) > 1:
         return
     counted = answered.prompt_tokens >= 0
     asked_prompt = run.header.get("asked_prompt_tokens") or run.workload.get("input_tokens")

@@ -53,6 +53,8 @@ _PLAIN = (
     ),
     Metric("goodput", "Goodput", "", "requests that met every SLO / requests that finished or failed", "higher"),
     Metric("request_goodput", "Good requests/s", "req/s", "requests that met every SLO / duration", "higher"),
+    Metric("valid", "Valid JSON", "", "finished requests whose answer keeps the JSON schema / those asked for one",
+           "higher"),
     Metric("steady_output_throughput", "Output tokens/s, steady", "tok/s",
            "tokens that arrived while the load was full / that time", "higher"),
     Metric("max_output_tokens_per_s", "Peak output tokens/s", "tok/s", "most tokens that arrived in one second", None),

@@ -48,6 +48,12 @@ class RequestRecord:
         The server's finish_reason: `stop`, `length` …
     asked_tokens
         Output tokens asked for (max_tokens), to see whether a fixed length was honoured.
+    model
+        The model that was asked, where a workload asks several (LoRA adapters).
+    conversation, turn
+        Which conversation of its point it belongs to, and which of its turns it is, from 0.
+    valid
+        1 when the answer is JSON that keeps the schema asked for, 0 when not; None where none was.
     """
 
     point: int
@@ -65,11 +71,15 @@ class RequestRecord:
     first_tokens: int | None = None
     cached_tokens: int | None = None
     asked_tokens: int | None = None
+    conversation: int | None = None
+    turn: int | None = None
+    valid: int | None = None
     chunks: int = 0
     status: Status = "ok"
     http_status: int | None = None
     finish: str | None = None
     error: str | None = None
+    model: str | None = None
     gaps: list[int] = field(default_factory=list)
 
     @property

@@ -151,7 +151,11 @@ class Run(Shown):
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """One row a measured request: times in s since the run began, durations in s, tokens as the server counts."""
+        """One row a measured request: times in s since the run began, durations in s, tokens as the server counts.
+
+        Beside the usual columns there are, where the workload has such: `conversation` (of its point) and `turn` (from
+        0), `model` (the one that was asked, of several), and `valid` (1 when the answer is JSON that keeps the schema).
+        """
         return self.request_frame()
 
     def request_frame(self, *, warmup: bool = False) -> pd.DataFrame:
@@ -169,6 +173,12 @@ class Run(Shown):
         frame |= {"chunks": columns.chunks, "status": np.array(STATUSES, dtype=object)[columns.status]}
         frame |= {name: columns.text(name) for name in ("finish", "error")}
         frame["http_status"] = _counts(columns.http_status)
+        # only where the workload has them: most have none
+        for name in ("conversation", "turn", "valid"):
+            if (values := getattr(columns, name)).max(initial=-1) >= 0:
+                frame[name] = _counts(values)
+        if (columns.model >= 0).any():
+            frame["model"] = columns.text("model")
         if warmup:
             frame["warmup"] = columns.warmup
         return pd.DataFrame(frame)

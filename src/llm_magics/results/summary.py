@@ -83,6 +83,7 @@ def summary(
              for part, span, full in zip(repeats, spans, steady, strict=True)]
         ),
         "cached_tokens": _total(answered.cached_tokens) if (answered.cached_tokens >= 0).any() else None,
+        "valid": _valid(answered),
         "errors": dict(Counter(str(word) for word in columns.text("error")[columns.status == ERROR]).most_common()),
         "finish": dict(Counter(str(word) for word in answered.text("finish") if word).most_common()),
         **latency("ttft", answered.ttft),
@@ -177,6 +178,12 @@ def _audited(audits: Sequence[Audit]) -> dict[str, Any]:
         "client_loop_lag_ms": max(audit.loop_lag_p99 for audit in audits) * 1e3,
         "chunks_per_read": float(np.mean([audit.chunks_per_read for audit in audits])),
     }
+
+
+def _valid(answered: Columns) -> float | None:
+    """Share of the answers that are the JSON that was asked for; None where none was."""
+    judged = answered.valid[answered.valid >= 0]
+    return float(judged.mean()) if len(judged) else None
 
 
 def _open(point: Mapping[str, Any]) -> bool:

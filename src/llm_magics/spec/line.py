@@ -18,8 +18,8 @@ from llm_magics.errors import SpecError
 from llm_magics.spec.reading import nearest, read_value
 
 # Options of which a line gives several, parted by commas.
-_LISTS = frozenset({"rate", "concurrency", "gpus"})
-_MAPPINGS = frozenset({"slo", "speculative", "extra_body", "price"})
+_LISTS = frozenset({"rate", "concurrency", "gpus", "prefixes", "prefix_tokens", "think", "models"})
+_MAPPINGS = frozenset({"slo", "speculative", "extra_body", "price", "models", "window", "json_schema"})
 # Mappings of text: one NAME=value at a time, and the value may hold commas and further equals signs.
 _TEXTS = frozenset({"env", "lora_modules"})
 _PAIR = re.compile(r"(?:^|,)\s*([\w.-]+)\s*=")
@@ -155,7 +155,7 @@ def _default(value: Any) -> str:
 
 def _value_of(name: str) -> Any:
     def convert(text: str) -> Any:
-        if name in _LISTS and "," in text.strip("[]"):
+        if name in _LISTS and "," in text.strip("[]") and not any(mark in text for mark in "{="):
             return [read_value(part) for part in text.strip("[]").split(",")]
         if name == "gpus" and text.isdigit():
             return [int(text)]

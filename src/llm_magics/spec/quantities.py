@@ -96,6 +96,20 @@ def server_name(value: str) -> str:
     return value
 
 
+def price(value: Any) -> Any:
+    """A price in dollars an hour: a number, or who costs it."""
+    if value is None:
+        return None
+    for name, each in value.items() if isinstance(value, dict) else (("", value),):
+        if name not in ("", "gpu", "server") or isinstance(each, bool) or not isinstance(each, (int, float)):
+            raise ValueError("takes dollars an hour: 2.5, {gpu: 2.5} or {server: 1.2}")
+        if not 0 < each < math.inf:
+            raise ValueError("is more than nothing, in dollars an hour")
+    if isinstance(value, dict) and len(value) != 1:
+        raise ValueError("is that of a gpu or that of the server, not both")
+    return {name: float(each) for name, each in value.items()} if isinstance(value, dict) else float(value)
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(whole), Field(gt=0)]
@@ -105,3 +119,4 @@ Text = Annotated[str, BeforeValidator(text)]
 Variable = Annotated[str, BeforeValidator(variable)]
 VariableName = Annotated[str, AfterValidator(variable_name)]
 Name = Annotated[str, AfterValidator(server_name)]
+Price = Annotated[float | dict[str, float] | None, BeforeValidator(price)]

@@ -7,54 +7,33 @@ The words are the field's: `rate` is open loop (requests arrive whatever the ser
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from llm_magics.spec.quantities import Count, Flag, Seconds, Text, Whole
+from llm_magics.spec.arrivals import (
+    Arrival,
+    Concurrency,
+    Point,
+    Rate,
+    Speed,
+    Stages,
+    TraceWindow,
+    check_arrivals,
+    points_of,
+)
+from llm_magics.spec.prompts import ImageSize, Kind, Models, Schema, Think, check_prompts
+from llm_magics.spec.quantities import Count, Flag, Price, Seconds, Text, Whole
+from llm_magics.spec.searches import check_search
 
-Arrival = Literal["synchronous", "concurrent", "throughput", "constant", "poisson", "gamma"]
-
-# Options of one kind of prompts: given for another, they would be dropped without a word.
-_ONLY_FOR = {
-    "path": ("file",),
-    "data": ("dataframe",),
-    "column": ("file", "dataframe"),
-    "prefix_tokens": ("prefix",),
-    "prefixes": ("prefix",),
-    "input_tokens": ("random", "prefix"),
-    "input_spread": ("random", "prefix"),
-}
-
-
-def _rate(value: Any) -> Any:
-    if value in ("inf", "max", "throughput"):
-        return math.inf
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+__all__ = ["Arrival", "Point", "Slo", "Workload"]
 
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _price(value: Any) -> Any:
-    """A price in dollars an hour: a number, or who costs it."""
-    if value is None:
-        return None
-    for name, each in value.items() if isinstance(value, dict) else (("", value),):
-        if name not in ("", "gpu", "server") or isinstance(each, bool) or not isinstance(each, (int, float)):
-            raise ValueError("takes dollars an hour: 2.5, {gpu: 2.5} or {server: 1.2}")
-        if not 0 < each < math.inf:
-            raise ValueError("is more than nothing, in dollars an hour")
-    if isinstance(value, dict) and len(value) != 1:
-        raise ValueError("is that of a gpu or that of the server, not both")
-    return {name: float(each) for name, each in value.items()} if isinstance(value, dict) else float(value)
-
-
-Price = Annotated[float | dict[str, float] | None, BeforeValidator(_price)]
-Rate = Annotated[float, BeforeValidator(_rate), Field(gt=0)]
+Counts = Annotated[list[Count], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class Slo(BaseModel):
@@ -75,22 +54,6 @@ class Slo(BaseModel):
         return {key: value for key, value in self.model_dump().items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Point:
-    """One point of a sweep: a rate (requests/s, may be infinite) or a concurrency (streams)."""
-
-    arrival: Arrival
-    rate: float | None = None
-    concurrency: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How a person names the point: `4 req/s`, `16 streams`, `all at once`."""
-        if self.concurrency is not None:
-            return f"{self.concurrency} stream{'s' if self.concurrency != 1 else ''}"
-        return "all at once" if self.rate is None or math.isinf(self.rate) else f"{self.rate:g} req/s"
-
-
 class Workload(BaseModel):
     """Everything that decides what a server is sent. `requests` and `duration` hold for each point of a sweep."""
 
@@ -98,45 +61,67 @@ class Workload(BaseModel):
         extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, use_attribute_docstrings=True
     )
 
-    workload: Literal["random", "prefix", "file", "dataframe"] = "random"
-    """`random` text, `prefix` (shared beginnings), a `file`, or a `dataframe`."""
+    workload: Kind = "random"
+    """`random` words, `sonnet` (verse), `prefix` (shared beginnings), a `file`, a `dataframe`, or a `trace`."""
     endpoint: Literal["chat", "completions"] = "chat"
     """`chat` or `completions`."""
 
     input_tokens: Count = 128
-    """Length of each prompt (random, prefix)."""
+    """Length of each prompt (random, sonnet, prefix); of conversations, what each turn adds."""
     output_tokens: Count = 64
     """Length of each answer; held exactly where the engine can. A row of a file may have its own."""
     input_spread: float = Field(default=0.0, ge=0, lt=1)
     """Prompts vary by this share: 0.2 means 80 % to 120 % of input_tokens."""
     output_spread: float = Field(default=0.0, ge=0, lt=1)
     """Answers vary by this share."""
-    prefix_tokens: Count = 256
-    """Length of the shared beginning (prefix)."""
-    prefixes: Count = 4
-    """How many different beginnings there are (prefix)."""
+    prefix_tokens: Counts = [256]
+    """Length of the shared beginning (prefix); a list for several levels: [256, 1024]."""
+    prefixes: Counts = [4]
+    """How many different beginnings there are (prefix); for levels [1, 8]: 1 system prompt, 8 documents under each."""
+    text: Literal["words", "sonnet"] | None = None
+    """What prefix and trace prompts are made of: random words or verse."""
     path: Text | None = None
-    """JSONL, CSV or ShareGPT JSON with prompts."""
+    """JSONL, CSV or ShareGPT JSON with prompts; or a trace (Mooncake, BurstGPT, Azure)."""
     column: Text | None = None
     """Column or key that holds the prompt; `prompt` or `messages` when left out."""
     data: Any = Field(default=None, exclude=True, repr=False)
+    turns: Count = 1
+    """Turns of each conversation, the model's own answers in between (of a file: at most so many)."""
+    think: Think = (0.0, 0.0)
+    """Pause of a person before the next turn: 2s, or [1s, 5s] for anything between."""
+    models: Models = None
+    """Models or LoRA adapters and their shares of the requests: {base: 0.5, adapter: 0.5}."""
+    images: int = Field(default=0, ge=0, le=64)
+    """Pictures in each request, for vision models; made for it, no two alike."""
+    image_size: ImageSize = (512, 512)
+    """Size of each picture: 512x512 pixels."""
+    json_schema: Schema = None
+    """A JSON schema for answers, {type: object, ...} or a file (also `schema`); valid ones are counted."""
     ignore_eos: Flag = True
-    """Ask for answers of the full length, where the engine can."""
+    """Ask for answers of the full length, where the engine can (not with json_schema)."""
     temperature: float | None = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Sampling temperature; 0 picks the likeliest token; null leaves the server its default."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of every request."""
 
     rate: Annotated[list[Rate], BeforeValidator(_listed), Field(min_length=1)] | None = None
-    """Requests a second, open loop: a number, a list (a sweep), or inf for all at once."""
-    concurrency: Annotated[list[Count], BeforeValidator(_listed), Field(min_length=1)] | None = None
-    """Requests kept in flight, closed loop: a number or a list."""
+    """Requests a second, open loop: a number, a list (a sweep), inf, or a ramp {from: 1, to: 16, duration: 60s}."""
+    concurrency: Annotated[list[Concurrency], BeforeValidator(_listed), Field(min_length=1)] | None = None
+    """Requests (or conversations) kept in flight, closed loop: a number, a list or a ramp."""
+    stages: Stages = None
+    """Loads without a pause between them, results for each: [{rate: 2, duration: 20s}, {rate: 8, duration: 20s}]."""
+    speed: Speed = 1.0
+    """Of a trace's own times: 2 sends twice as fast as it was recorded."""
+    window: TraceWindow = None
+    """Of a trace: which part to send, {from: 10m, to: 20m}."""
     arrival: Arrival | None = None
-    """How requests arrive: constant, poisson (default for rates), gamma, throughput, synchronous, concurrent."""
+    """How requests arrive: constant, poisson (default for rates), gamma, throughput, synchronous, concurrent, trace."""
     burstiness: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Of a rate's arrivals, which it makes gamma: 1 is poisson, below 1 burstier, above 1 steadier."""
     requests: Count | None = None
     """Requests at each point (50 when neither this nor duration is given)."""
+    conversations: Count | None = None
+    """Conversations at each point, where there are turns (else requests / turns)."""
     duration: Seconds | None = None
     """How long each point sends: 30s, 2m."""
     warmup: int = Field(default=2, ge=0)
@@ -171,111 +156,69 @@ class Workload(BaseModel):
         if not isinstance(value, dict):
             return value
         implied: dict[str, Any] = {}
+        if "schema" in value and "json_schema" not in value:
+            value = dict(value)
+            implied["json_schema"] = value.pop("schema")
         if "workload" not in value:
             if value.get("data") is not None:
                 implied["workload"] = "dataframe"
             elif value.get("path") is not None:
                 implied["workload"] = "file"
-        if value.get("burstiness") is not None and value.get("rate") is not None and value.get("arrival") is None:
+        rated = value.get("rate") is not None or value.get("stages") is not None
+        if value.get("burstiness") is not None and rated and value.get("arrival") is None:
             implied["arrival"] = "gamma"
         return {**value, **implied}
 
     @model_validator(mode="after")
     def _consistent(self) -> Workload:
-        self._check_length()
-        self._check_prompts()
-        self._check_arrivals()
-        self._check_search()
-        return self
-
-    def _check_length(self) -> None:
         if self.requests is not None and self.duration is not None:
             raise ValueError("requests and duration exclude each other: give the one that ends a point")
+        if self.conversations is not None and self.duration is not None:
+            raise ValueError("conversations and duration exclude each other: give the one that ends a point")
         if self.duration is not None and self.duration <= 0:
             raise ValueError("duration must be longer than zero")
         if self.timeout <= 0:
             raise ValueError("timeout must be longer than zero: it is what a request may take")
+        check_prompts(self)
+        check_arrivals(self)
+        check_search(self)
+        return self
 
-    def _check_prompts(self) -> None:
-        if self.workload == "file" and self.path is None:
-            raise ValueError("workload: file needs path: a JSONL, CSV or ShareGPT JSON file")
-        if self.workload == "file" and not Path(str(self.path)).expanduser().is_file():
-            raise ValueError(f"there is no file {self.path}")
-        if self.workload == "dataframe" and self.data is None:
-            raise ValueError("workload: dataframe needs data: a DataFrame, from Python or as `--data NAME`")
-        for option, kinds in _ONLY_FOR.items():
-            if self._given(option) and self.workload not in kinds:
-                raise ValueError(
-                    f"{option} does nothing for workload: {self.workload}; it belongs to {' and '.join(kinds)}"
-                )
-
-    def _check_arrivals(self) -> None:
-        if self.rate is not None and self.concurrency is not None:
-            raise ValueError("rate and concurrency exclude each other: open loop or closed loop, one sweep at a time")
-        if self._given("burstiness") and (self.arrival != "gamma" or self._all_at_once):
-            raise ValueError(
-                "burstiness belongs to gamma arrivals: give it with a rate in requests/s, "
-                "and arrival: gamma or no arrival at all"
-            )
-        if self.arrival in ("constant", "poisson", "gamma") and self.rate is None:
-            raise ValueError(f"arrival: {self.arrival} needs a rate")
-        if self.arrival == "concurrent" and self.concurrency is None:
-            raise ValueError("arrival: concurrent needs concurrency")
-        if self.arrival in ("synchronous", "throughput") and (self.rate or self.concurrency):
-            raise ValueError(f"arrival: {self.arrival} takes neither rate nor concurrency")
-        if (self.arrival == "concurrent" and self.rate) or (
-            self.arrival in ("constant", "poisson", "gamma") and self.concurrency
-        ):
-            raise ValueError(f"arrival: {self.arrival} does not go with {'rate' if self.rate else 'concurrency'}")
-        if self.arrival is not None and self.rate is not None and self._all_at_once:
-            raise ValueError(f"rate: inf sends all at once; arrival: {self.arrival} says nothing about it")
-        if self.duration is not None and any(point.arrival == "throughput" for point in self.points):
-            raise ValueError("all at once needs requests, not duration: how many to send at the same moment")
-
-    def _check_search(self) -> None:
-        if self.search is None:
-            for option in ("goodput", "budget"):
-                if option in self.model_fields_set:
-                    raise ValueError(f"{option} belongs to a search: add search: slo or search: saturation")
-            return
-        if self.search == "slo" and not self.slo.limits:
-            raise ValueError("search: slo needs an slo, for example {ttft: 500ms, tpot: 50ms}")
-        if self.search == "saturation" and self._given("goodput"):
-            raise ValueError("goodput belongs to search: slo")
-        if self.budget < 5:
-            raise ValueError("budget is too short for a search: 5s is the least, 2m the usual")
-        for option in ("requests", "duration", "repeats"):
-            if option in self.model_fields_set:
-                raise ValueError(f"{option} is chosen by the search: give budget, how long all of it may take")
-        if self.arrival in ("synchronous", "throughput") or self._all_at_once:
-            raise ValueError("search tries loads of its own: give a rate, concurrency, or none of them")
-        for option, values in (("rate", self.rate), ("concurrency", self.concurrency)):
-            if values and (len(values) > 2 or sorted(values) != list(values)):
-                raise ValueError(f"{option} of a search is where to begin, or [lowest, highest]")
-
-    def _given(self, option: str) -> bool:
+    def given(self, option: str) -> bool:
         """Whether an option was written, be it with its default."""
         return option in self.model_fields_set and getattr(self, option) is not None
 
     @property
-    def _all_at_once(self) -> bool:
-        return self.rate is not None and all(map(math.isinf, self.rate))
+    def verse(self) -> bool:
+        """Whether generated text is verse, not random words."""
+        return self.workload == "sonnet" or self.text == "sonnet"
+
+    @property
+    def full_length(self) -> bool:
+        """Whether answers are asked for in their full length; JSON ends where it ends."""
+        return self.ignore_eos and self.json_schema is None
+
+    @property
+    def levels(self) -> list[tuple[int, int]]:
+        """The levels of shared beginnings: how many there are under each of the level above, and their length."""
+        if self.workload != "prefix":
+            return []
+        depth = max(len(self.prefixes), len(self.prefix_tokens))
+        counts = self.prefixes if self.given("prefixes") or depth == 1 else [1] * (depth - 1) + [4]
+        lengths = self.prefix_tokens if len(self.prefix_tokens) == depth else self.prefix_tokens * depth
+        return list(zip(counts, lengths, strict=True))
 
     @property
     def points(self) -> list[Point]:
-        """The sweep, in the order written; without rate and concurrency: 1, 4 and 16 streams."""
-        if self.rate is not None:
-            return [
-                Point("throughput") if math.isinf(rate) else Point(self.arrival or "poisson", rate=rate)
-                for rate in self.rate
-            ]
-        if self.arrival == "throughput":
-            return [Point("throughput")]
-        if self.arrival == "synchronous":
-            return [Point("synchronous", concurrency=1)]
-        return [Point("concurrent", concurrency=streams) for streams in self.concurrency or [1, 4, 16]]
+        """The points of the run, in the order written; without any load: 1, 4 and 16 streams, or the trace's times."""
+        return points_of(self)
 
     @property
-    def requests_per_point(self) -> int | None:
-        """Requests measured at each point, or None where `duration` ends it; 50 when neither was given."""
-        return None if self.duration is not None else self.requests or 50
+    def starts_per_point(self) -> int | None:
+        """Requests, or conversations where there are turns, begun at each point; None where time ends it.
+
+        50 requests when nothing was said; a conversation counts as its turns.
+        """
+        if self.conversations is not None:
+            return self.conversations
+        return None if self.duration is not None else math.ceil((self.requests or 50) / self.turns)

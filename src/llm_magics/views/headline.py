@@ -25,15 +25,36 @@ def sent(run: Run) -> str:
     work = run.workload
     parts = []
     if work.get("workload"):
-        kind = {"random": "random prompts", "prefix": "prompts with shared prefixes", "file": "prompts from a file"}
-        parts.append(kind.get(str(work["workload"]), "prompts from a table"))
-    if work.get("input_tokens") and work.get("workload") in ("random", "prefix"):
-        shared = f"{fmt.count(work.get('prefix_tokens'))} shared + " if work["workload"] == "prefix" else ""
+        parts.append(_kind(work))
+    if work.get("input_tokens") and work.get("workload") in ("random", "sonnet", "prefix"):
+        levels = work.get("prefix_tokens")
+        levels = levels if isinstance(levels, list) else [levels]
+        shared = f"{' + '.join(map(fmt.count, levels))} shared + " if work["workload"] == "prefix" else ""
         parts.append(f"{shared}{fmt.count(work['input_tokens'])} → {fmt.count(work.get('output_tokens'))} tokens")
+    if work.get("models"):
+        parts.append(" and ".join(f"{share:.0%} {fmt.visible(str(name))}" for name, share in work["models"].items()))
+    if work.get("images"):
+        width, height = work["image_size"]
+        parts.append(f"{work['images']} picture{'s' * (work['images'] != 1)} of {width}x{height}")
     total = sum(int(point.get("completed") or 0) + int(point.get("failed") or 0) for point in run.points)
     if total:
         parts.append(f"{fmt.count(total)} requests")
     return ", ".join(parts)
+
+
+def _kind(work: Mapping[str, Any]) -> str:
+    prompts = {
+        "random": "random prompts",
+        "sonnet": "verse",
+        "prefix": "prompts with shared prefixes",
+        "file": "prompts from a file",
+        "trace": "requests of a trace",
+    }.get(str(work["workload"]), "prompts from a table")
+    turns = work.get("turns") or 1
+    if turns > 1:
+        many = "up to " if work["workload"] in ("file", "dataframe") else ""
+        prompts = f"conversations of {many}{turns} turns, {prompts}"
+    return f"{prompts}, answers in JSON" if work.get("json_schema") else prompts
 
 
 def best(points: list[dict[str, Any]]) -> Mapping[str, Any] | None:
@@ -57,6 +78,8 @@ def of_run(run: Run) -> str:
     if point.get("p99_ttft_ms") is not None:
         figures.append(f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])} there" if where else
                        f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])}")  # fmt: skip
+    if point.get("valid") is not None:
+        figures.append(f"{fmt.percent(point['valid'])} valid JSON")
     if point.get("goodput") is not None:
         figures.append(f"{fmt.percent(point['goodput'])} within the SLO")
     return " · ".join(part for part in (sent(run), gone, lost, *figures) if part)

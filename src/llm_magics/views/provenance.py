@@ -78,9 +78,31 @@ def _client(run: Run) -> str:
 
 
 def _workload(run: Run) -> str:
-    skip = {"rate", "concurrency", "slo", "seed", "search", "price"}
-    given = {key: value for key, value in run.workload.items() if key not in skip and value not in (None, {}, [], "")}
+    skip = {"rate", "concurrency", "stages", "slo", "seed", "search", "price"}
+    idle = {
+        "turns": 1,
+        "think": [0.0, 0.0],
+        "images": 0,
+        "speed": 1.0,
+        **({} if run.workload.get("images") else _NO_SIZE),
+    }
+    given = {
+        key: value
+        for key, value in run.workload.items()
+        if key not in skip and value not in (None, {}, [], "") and (key not in idle or _listed(value) != idle[key])
+    }
     return ", ".join(f"{key} {_short(value)}" for key, value in given.items())
+
+
+def _listed(value: Any) -> Any:
+    """A tuple as the list that it is once it has been written down."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _schedule(run: Run) -> str:
+    """What tells two schedules apart, for every point that has one."""
+    hashes = [" ".join(point.get("schedule") or ()) for point in run.asked]
+    return ", ".join(each for each in hashes if each)
 
 
 def _seed(run: Run) -> str:
@@ -92,6 +114,7 @@ def _short(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (dict, list, bool)) else fmt.visible(str(value))
 
 
+_NO_SIZE = {"image_size": [512, 512]}
 _FACTS: dict[str, Callable[[Any], str]] = {
     "run": lambda run: run.id,
     "started": lambda run: f"{run.started:%d %B %Y, %H:%M:%S} UTC" if run.header.get("started") else "",
@@ -102,6 +125,7 @@ _FACTS: dict[str, Callable[[Any], str]] = {
     "hardware": _hardware,
     "sent": headline.sent,
     "load": _load,
+    "schedule": _schedule,
     "workload": _workload,
     "seed": _seed,
     "SLO": _limits,

@@ -44,6 +44,8 @@ def points(run: Run, *, brief: bool = False) -> Table:
     ]
     judged = any(point.get("goodput") is not None for point in run.points)
     failed = any(point.get("failed") for point in run.points)
+    checked = any(point.get("valid") is not None for point in run.points)
+    columns += [Column("Valid JSON", align="right")] * checked
     columns += [Column("Goodput", align="right")] * judged + [Column("Failed", align="right")] * failed
     costs = [each for each in _COSTS if any(point.get(each[0]) is not None for point in run.points)]
     columns += [Column(title, unit, align="right") for _, title, unit in costs]
@@ -56,6 +58,9 @@ def points(run: Run, *, brief: bool = False) -> Table:
             fmt.number(point.get("request_throughput")),
             *(fmt.number(point.get(key)) for key in _LATENCIES[: 4 if brief else 6]),
         ]
+        if checked:
+            share = point.get("valid")
+            row.append(Cell(fmt.percent(share), "worse" if share is not None and share < 1 else ""))
         if judged:
             row.append(fmt.percent(point.get("goodput")))
         if failed:

@@ -12,7 +12,16 @@ def line(step: int, done: int, **more: Any) -> dict[str, Any]:
 
 
 def step(point: int, requests: int | None, **more: Any) -> dict[str, Any]:
-    return {"point": point, "repeat": 0, "warmup": 2, "requests": requests, "duration": None, **more}
+    answers = None if requests is None else requests + 2
+    return {
+        "point": point,
+        "repeat": 0,
+        "warmup": 2,
+        "requests": requests,
+        "answers": answers,
+        "duration": None,
+        **more,
+    }
 
 
 def test_counts_and_labels() -> None:

@@ -39,29 +39,29 @@ def text(payload: bytes) -> str:
 
 def test_body_has_everything_in_its_order_of_precedence(made: Any) -> None:
     endpoint = {"body": {"a": 1, "b": 1}, "fixed_length": lambda n: {"max_tokens": n, "min_tokens": n, "b": 2}}
-    payload, asked = made(endpoint=endpoint, output_tokens=33, extra_body={"min_tokens": 3}).request(0, 0)
-    found = body(payload)
+    sent = made(endpoint=endpoint, output_tokens=33, extra_body={"min_tokens": 3}).request(0, 0)
+    found = body(sent.payload)
     assert (found["a"], found["b"], found["min_tokens"], found["max_tokens"]) == (1, 2, 3, 33)
-    assert (found["model"], found["stream"], found["temperature"], asked) == ("m", True, 0.0, 33)
+    assert (found["model"], found["stream"], found["temperature"], sent.asked) == ("m", True, 0.0, 33)
 
 
 def test_a_length_is_not_fixed_when_it_should_not_be(made: Any) -> None:
     endpoint = {"fixed_length": lambda n: {"max_tokens": n, "ignore_eos": True}}
-    assert "ignore_eos" not in body(made(endpoint=endpoint, ignore_eos=False).request(0, 0)[0])
+    assert "ignore_eos" not in body(made(endpoint=endpoint, ignore_eos=False).request(0, 0).payload)
 
 
 def test_words_make_up_for_the_template(made: Any) -> None:
-    assert len(text(made(input_tokens=100).request(0, 5)[0]).split()) == 91
-    assert len(text(made(input_tokens=3).request(0, 5)[0]).split()) == 1
+    assert len(text(made(input_tokens=100).request(0, 5).payload).split()) == 91
+    assert len(text(made(input_tokens=3).request(0, 5).payload).split()) == 1
 
 
 def test_long_prompts_go_beyond_the_tape(made: Any) -> None:
-    assert len(text(made(input_tokens=200_000).request(0, 5)[0]).split()) == 199_991
+    assert len(text(made(input_tokens=200_000).request(0, 5).payload).split()) == 199_991
 
 
 def test_no_two_prompts_are_the_same_nor_those_of_two_steps(made: Any) -> None:
     some = made(input_tokens=40)
-    prompts = [text(some.request(step, index)[0]) for step in range(3) for index in range(400)]
+    prompts = [text(some.request(step, index).payload) for step in range(3) for index in range(400)]
     assert len(set(prompts)) == len(prompts)
     assert {prompt.split()[0] for prompt in prompts} == set(WORDS.openers)
 
@@ -69,7 +69,7 @@ def test_no_two_prompts_are_the_same_nor_those_of_two_steps(made: Any) -> None:
 def test_salt_decides_the_words_and_seed_the_lengths(made: Any) -> None:
     def sent(**options: Any) -> list[str]:
         some = made(input_tokens=50, input_spread=0.5, **options)
-        return [text(some.request(0, index)[0]) for index in range(30)]
+        return [text(some.request(0, index).payload) for index in range(30)]
 
     assert sent(salt=1) == sent(salt=1)
     assert not set(sent(salt=1)) & set(sent(salt=2))
@@ -83,14 +83,14 @@ def test_salt_decides_the_words_and_seed_the_lengths(made: Any) -> None:
 def test_output_lengths_are_spread_and_each_has_its_fields(made: Any) -> None:
     some = made(output_tokens=10, output_spread=0.5)
     asked = [some.request(0, index) for index in range(60)]
-    assert {length for _, length in asked} <= set(range(5, 16))
-    assert len({length for _, length in asked}) > 5
-    assert all(body(payload)["max_tokens"] == length for payload, length in asked)
+    assert {each.asked for each in asked} <= set(range(5, 16))
+    assert len({each.asked for each in asked}) > 5
+    assert all(body(each.payload)["max_tokens"] == each.asked for each in asked)
 
 
 def test_prefixes_are_shared(made: Any) -> None:
     some = made(workload="prefix", prefix_tokens=50, prefixes=3, input_tokens=20)
-    prompts = [text(some.request(0, index)[0]).split() for index in range(12)]
+    prompts = [text(some.request(0, index).payload).split() for index in range(12)]
     assert {len(prompt) for prompt in prompts} == {50 - 9 + 20}
     assert len({tuple(prompt[:41]) for prompt in prompts}) == 3
     assert len({tuple(prompt[41:]) for prompt in prompts}) == 12
@@ -101,15 +101,15 @@ def test_rows_are_sent_in_turn_with_their_own_lengths(made: Any, tmp_path: Any) 
     file.write_text('{"prompt": "é\\"1"}\n{"messages": [{"role": "user", "content": "2"}], "max_tokens": 7}\n')
     some = made(path=str(file), output_tokens=5)
     asked = [some.request(0, index) for index in range(3)]
-    assert [text(payload) for payload, _ in asked] == ['é"1', "2", 'é"1']
-    assert [length for _, length in asked] == [5, 7, 5]
+    assert [text(each.payload) for each in asked] == ['é"1', "2", 'é"1']
+    assert [each.asked for each in asked] == [5, 7, 5]
 
 
 def test_completions_send_a_prompt(made: Any) -> None:
-    found = body(made(input_tokens=20).request(0, 0)[0])
+    found = body(made(input_tokens=20).request(0, 0).payload)
     assert "messages" in found
     plain = recipe(Endpoint("http://h", "m"), Workload(endpoint="completions", input_tokens=20), 1)[0]
-    assert isinstance(body(Recipe(plain, b"", 1).request(0, 0)[0])["prompt"], str)
+    assert isinstance(body(Recipe(plain, b"", 1).request(0, 0).payload)["prompt"], str)
 
 
 def test_stock_hands_out_in_order_ready_or_not(made: Any) -> None:

@@ -89,7 +89,8 @@ def test_a_request_names_no_model_and_holds_plain_text(monkeypatch: pytest.Monke
         datasets, "find_words", lambda *_, **__: Words(["a", "b"], ["a", "b"], 0, exact=True, how="usage")
     )
     made, notes = recipe(endpoint, Workload(input_tokens=4, output_tokens=3, requests=1), 1)
-    payload, asked = Recipe(made, b"", 1).request(0, 0)
+    sent = Recipe(made, b"", 1).request(0, 0)
+    payload, asked = sent.payload, sent.asked
     body = json.loads(payload.partition(b"\r\n\r\n")[2])
     assert asked == 3
     assert set(body) >= {"text_input", "stream", "max_tokens", "return_num_output_tokens"}

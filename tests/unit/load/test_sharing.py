@@ -9,29 +9,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_magics.load.driver import ramp
 from llm_magics.load.progress import together
-from llm_magics.load.prompts import Stock
+from llm_magics.load.prompts import Made, Stock
 from llm_magics.load.sharing import CHUNKS, most_workers, share, workers_for
 
 
 class Numbers:
     """A recipe whose requests are their own numbers."""
 
-    def request(self, step: int, index: int) -> tuple[bytes, int]:
-        return b"%d/%d" % (step, index), 8
+    stride = 1
+
+    def request(self, step: int, index: int) -> Made:
+        return Made(b"%d/%d" % (step, index), 8)
 
 
 def taken(step: dict[str, Any], worker: int, workers: int) -> list[tuple[int, bytes]]:
     part = share(step, worker, workers)
     stock = Stock(Numbers(), 3, None, (worker, workers))  # type: ignore[arg-type]
     stock.fill(0.001)
-    return [stock.take()[:2] for _ in range(part["warmup"] + part["requests"])]
+    took = [stock.take() for _ in range(part["warmup"] + part["requests"])]
+    return [(number, made.payload) for number, made in took]
 
 
 @given(st.integers(0, 5), st.integers(1, 40), st.integers(1, 6))
 def test_every_request_is_made_once(warmup: int, requests: int, workers: int) -> None:
-    step = {"warmup": warmup, "requests": requests, "streams": 6, "stagger": 0.1}
+    step = {"warmup": warmup, "requests": requests, "streams": 6, "stagger": 0.1, "starts": [], "stops": []}
     made = sorted(each for worker in range(workers) for each in taken(step, worker, workers))
     assert made == [(number, b"3/%d" % number) for number in range(warmup + requests)]
 
@@ -51,11 +53,11 @@ def test_every_request_of_a_rate_keeps_its_time(warmup: int, requests: int, work
 
 def test_streams_start_one_after_the_other() -> None:
     step = {"warmup": 0, "requests": None, "streams": 5, "stagger": 0.1}
-    starts = []
-    for worker in range(2):
-        part = share(step, worker, 2)
-        starts += ramp(round(part.get("first", 0.0) * 1e9), part["streams"], part["stagger"])
-    assert sorted(starts) == ramp(0, 5, 0.1)
+    step |= {"starts": [0.0, 0.1, 0.2, 0.3, 0.4], "stops": [1.0, 2.0, 3.0]}
+    parts = [share(step, worker, 2) for worker in range(2)]
+    assert sorted(when for part in parts for when in part["starts"]) == step["starts"]
+    assert sorted(when for part in parts for when in part["stops"]) == step["stops"]
+    assert all(len(part["starts"]) > len(part["stops"]) for part in parts)
 
 
 def test_one_worker_has_the_whole_step() -> None:
