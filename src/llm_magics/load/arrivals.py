@@ -97,11 +97,11 @@ def streams(point: Point, duration: float | None, begin: int | None = None) -> t
     stops = [0.0] * (already - level)
     if ramp is not None and duration is not None:
         low, high = int(ramp.start), int(ramp.end)
-        crossed = [_crossed(ramp, duration, k) for k in range(min(low, high) + 1, max(low, high) + 1)]
         if high > low:
-            starts = sorted(starts + crossed)
+            starts += [_crossed(ramp, duration, level) for level in range(low + 1, high + 1)]
+            starts.sort()
         else:
-            stops += sorted(crossed)
+            stops += [_crossed(ramp, duration, level) for level in range(low - 1, high - 1, -1)]
     return starts, stops
 
 

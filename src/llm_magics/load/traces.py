@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,8 @@ _FORMATS: dict[str, tuple[tuple[str, str, str], float]] = {
     "burstgpt": (("Timestamp", "Request tokens", "Response tokens"), 1.0),
     "azure": (("TIMESTAMP", "ContextTokens", "GeneratedTokens"), 1.0),
 }
+
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)?$")
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,9 @@ def _time(where: str, name: str, value: Any) -> float:
     except (TypeError, ValueError):
         try:
             # Azure writes tenths of microseconds, which no datetime holds: they are added by hand
-            whole, _, rest = str(value).strip().partition(".")
-            digits = rest[: next((at for at, mark in enumerate(rest) if not mark.isdigit()), len(rest))]
-            moment = datetime.fromisoformat(whole + rest[len(digits) :] + ("" if "+" in rest else "+00:00"))
-            return moment.timestamp() + (float(f"0.{digits}") if digits else 0.0)
+            match = _MOMENT.match(str(value).strip())
+            moment = datetime.fromisoformat(match[1] + (match[3] or "+00:00") if match else str(value))
+            return moment.timestamp() + float(f"0{(match and match[2]) or '.0'}")
         except ValueError:
             raise SpecError(f"{where}: {name} {value!r} is not a time.") from None
     if not math.isfinite(found):

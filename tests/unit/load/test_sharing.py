@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.load.progress import together
@@ -31,6 +31,7 @@ def taken(step: dict[str, Any], worker: int, workers: int) -> list[tuple[int, by
     return [(number, made.payload) for number, made in took]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(1, 40), st.integers(1, 6))
 def test_every_request_is_made_once(warmup: int, requests: int, workers: int) -> None:
     step = {"warmup": warmup, "requests": requests, "streams": 6, "stagger": 0.1, "starts": [], "stops": []}
