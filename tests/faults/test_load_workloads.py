@@ -286,7 +286,9 @@ def test_a_mooncake_trace_is_sent_at_its_times_and_shares_its_blocks(tmp_path: P
         found = run(api, tmp_path, workload="trace", path=str(file), speed=2, warmup=1)
     assert found.summary["label"] == "trace x2"
     asked = found.requests
-    assert (asked["intended"].sort_values() - asked["intended"].min()).tolist() == pytest.approx([0, 0.1, 0.3], abs=1e-6)
+    assert (asked["intended"].sort_values() - asked["intended"].min()).tolist() == pytest.approx(
+        [0, 0.1, 0.3], abs=1e-6
+    )
     asked = asked.sort_values("intended")
     assert asked["prompt_tokens"].tolist() == [1100, 1100, 600]
     assert asked["output_tokens"].tolist() == [3, 5, 2]
