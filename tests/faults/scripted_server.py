@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,6 +54,18 @@ def _sleeper(*, daemon: bool) -> None:
     subprocess.Popen([sys.executable, "-c", code])
 
 
+def _litter(folder: str) -> object:
+    """What a killed engine leaves; the shared memory is in use until it ends, and never removed by it."""
+    mark = os.environ["LLM_MAGICS_SERVER"][:12]
+    (Path(folder) / f"llm-magics-{mark}-zero-x").mkdir()
+    (Path(folder) / f"llm-magics-{mark}-zero-x" / "weights.swp").write_bytes(b"w" * 4096)
+    Path(tempfile.mkdtemp(prefix="scripted-"), "repository").write_text("r")
+    memory = SharedMemory(create=True, size=4096)
+    resource_tracker.unregister(f"/{memory.name}", "shared_memory")
+    print(f"shared memory {memory.name}", flush=True)
+    return memory
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
@@ -63,6 +79,7 @@ def main() -> None:
     parser.add_argument("--daemonize", action="store_true", help="the engine itself goes into the background")
     parser.add_argument("--chatter", type=int, default=0, help="bytes of log per 10 ms, once ready")
     parser.add_argument("--slow-health", type=float, default=0.0, help="s that an answer about its health takes")
+    parser.add_argument("--litter", metavar="FOLDER", help="leave files: there, in TMPDIR, in shared memory")
     options = parser.parse_args()
 
     terms = 0
@@ -75,6 +92,7 @@ def main() -> None:
             os._exit(0)
 
     signal.signal(signal.SIGTERM, term)
+    kept = _litter(options.litter) if options.litter else None
     for line in options.say:
         print(line, flush=True)
     for name in options.env:
@@ -91,7 +109,7 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     time.sleep(options.unready)
     _Handler.loading = False
-    while True:
+    while kept is not threading:  # it is held for as long as this runs
         time.sleep(0.01 if options.chatter else 1)
         if options.chatter:
             print("x" * options.chatter, flush=True)

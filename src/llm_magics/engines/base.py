@@ -96,6 +96,8 @@ class Command:
         The page that answers 200 when this very server is ready; "" for the engine's usual one.
     container
         `{"tool": "docker", "name": …}` where the process is the client of a container.
+    scratch
+        Folders, beside the temporary one, in which its launcher makes something that goes with the server.
     """
 
     argv: list[str]
@@ -103,6 +105,7 @@ class Command:
     files: dict[str, str] = field(default_factory=dict)
     ready_path: str = ""
     container: dict[str, str] | None = None
+    scratch: list[str] = field(default_factory=list)
 
 
 class Engine:
@@ -219,7 +222,7 @@ class Engine:
             argv += [self.config_flag, path]
         env = {**self.devices(place, spec), **self.environment(place, spec), **variables, **spec.env}
         argv = fitted(self, [*argv, *spec.args], place.executable)
-        return Command(argv, env, files, self.ready_page(spec, place.model))
+        return Command(argv, env, files, self.ready_page(spec, place.model), scratch=self.scratch(spec))
 
     def help_command(self, executable: Executable) -> list[str] | None:
         """What makes the installed engine list all its options; None where nothing does."""
@@ -228,6 +231,10 @@ class Engine:
     def configuration(self, spec: ServerSpec) -> dict[str, Any]:
         """What every configuration file of this engine says, whatever the spec; the options of kind `Entry` follow."""
         return {}
+
+    def scratch(self, spec: ServerSpec) -> list[str]:
+        """Folders in which our launcher makes something named after the server, to be removed with it."""
+        return []
 
     def ready_page(self, spec: ServerSpec, model: str) -> str:
         """The page that answers 200 when this very server is ready; "": `ready_path`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ class DeepSpeed(Engine):
             "args: [--offload, nvme, --nvme-path, /folder/on/the/disk]",
         ),
         Failure(
-            r"No such file or directory: '(.*)/llm-magics-zero-",
+            r"No such file or directory: '(.*)/llm-magics-(?:\w+-)?zero-",
             "the folder {0} to offload to does not exist",
             "make it, or name another with --nvme-path",
         ),
@@ -163,6 +164,12 @@ class DeepSpeed(Engine):
                 then="give it one; for more than one take vllm or sglang, for more memory args: [--offload, cpu]",
             )
         super().check(place, spec)
+
+    def scratch(self, spec: ServerSpec) -> list[str]:
+        """The folder that weights are offloaded to."""
+        found = [word.partition("=")[2] for word in spec.args if word.startswith("--nvme-path=")]
+        found += [after for word, after in pairwise(spec.args) if word == "--nvme-path"]
+        return [str(Path(folder).expanduser().absolute()) for folder in found]
 
     def fixed_length(self, tokens: int) -> dict[str, Any]:
         """Exactly `tokens`."""

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from llm_magics.engines.base import Command, Engine
 from llm_magics.errors import LaunchError
-from llm_magics.runtime import lifetime, ports
+from llm_magics.runtime import lifetime, ports, scratch
 from llm_magics.runtime.environment import allowed, secrets_in, visible_gpus
 from llm_magics.runtime.logs import tail
 from llm_magics.runtime.outcomes import Differs, Failed, Outcome, PortBusy, Reused, Started, Stopped, TimedOut
@@ -206,6 +206,7 @@ def _start(
             grace=request.grace,
             command=attempts[0].command,
             container=attempts[0].container,
+            scratch=_scratch(attempts),
             log=str(registry.log_path(spec.name)),
             expected=StartTimes(registry.directory).expected(spec.reuse_key),
         )
@@ -239,6 +240,7 @@ def _attempt(
         write_whole(Path(path), text)
     gpus = visible_gpus(request.gpus, none=request.spec.gpus == "none")
     environment = {**allowed(os.environ), **gpus, **command.env, MARK: identifier}
+    environment |= scratch.variables(identifier, environment)
     if key_env is not None and key is not None:
         key = command.env.get(key_env, key)
         environment[key_env] = key
@@ -251,7 +253,14 @@ def _attempt(
         command=shown_command(command, {**gpus, **command.env}, [*secrets_in(environment), *([key] if key else [])]),
         ready_path=command.ready_path,
         container=command.container,
+        scratch=command.scratch,
     ), key
+
+
+def _scratch(attempts: Sequence[Attempt]) -> list[str]:
+    """Where something named after the server may be: the folder its temporary one is in, and the launcher's own."""
+    own = [str(Path(folder).parent) for attempt in attempts if (folder := attempt.env.get("TMPDIR"))]
+    return list(dict.fromkeys([*own, *(folder for attempt in attempts for folder in attempt.scratch)]))
 
 
 def _wait(

@@ -1,13 +1,16 @@
 """What a killed supervisor leaves behind, and its end.
 
 The engine's own process dies with its supervisor on Linux (a parent-death signal). Its workers may not: they are found
-by the identities in the record and by the mark in their environment, never by a name or a bare pid.
+by the identities in the record and by the mark in their environment, never by a name or a bare pid. Its files follow
+when nothing runs any more (see `scratch`).
 """
 
 from __future__ import annotations
 
-from llm_magics.runtime import containers, processes
-from llm_magics.runtime.identity import Identity
+import os
+
+from llm_magics.runtime import containers, processes, scratch
+from llm_magics.runtime.identity import Identity, boot_id
 from llm_magics.runtime.record import Record
 
 _searched: set[str] = set()  # ids of lost servers whose mark was looked for; reading all environments is slow
@@ -42,14 +45,19 @@ def sweep(record: Record, *, thorough: bool = False) -> list[Identity]:
         What could not be ended.
     """
     try:
-        if not Identity.from_json(record.supervisor).here:
-            return []
+        supervisor = Identity.from_json(record.supervisor)
     except ValueError:
+        return []
+    if not supervisor.here:
+        if record.host == os.uname().nodename and supervisor.boot_id != boot_id():
+            scratch.clear(record)  # the machine was started anew: no process is left, files on its disks are
         return []
     search = bool(record.id) and (thorough or record.id not in _searched)
     left = processes.end(lambda: [*named(record), *(processes.marked(record.id) if search else ())])
     if search:
         containers.remove(record.container)
     if not left:
+        if search:
+            scratch.clear(record)
         _searched.add(record.id)
     return left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
 
@@ -23,6 +23,8 @@ class Attempt:
         The page that says that it is ready; "" for the engine's usual one.
     container
         `{"tool": …, "name": …}` where the process is the client of a container.
+    scratch
+        Folders, beside the temporary one, in which its launcher makes something named after the server.
     """
 
     argv: list[str]
@@ -33,6 +35,7 @@ class Attempt:
     command: str
     ready_path: str = ""
     container: dict[str, str] | None = None
+    scratch: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ class Record:
         s that this spec took to be ready the last time, or None.
     container
         `{"tool": …, "name": …}` while there is one to be removed by name.
+    scratch, shared
+        Folders in which there may be something named after this server, and names of the shared memory that its
+        processes were seen to use: to be removed with it (see `scratch`).
     exit, diagnosis
         Exit status and {cause, line, remedy} of a failed server.
     """
@@ -78,6 +81,8 @@ class Record:
     log: str = ""
     expected: float | None = None
     container: dict[str, str] | None = None
+    scratch: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
     exit: int | None = None
     diagnosis: dict[str, str] | None = None
     schema: int = SCHEMA
@@ -109,6 +114,7 @@ class Record:
             "float | None": (int, float, type(None)), "int | None": (int, type(None)),
             "dict[str, Any]": dict, "dict[str, Any] | None": (dict, type(None)),
             "dict[str, str] | None": (dict, type(None)), "list[int]": list, "list[dict[str, Any]]": list,
+            "list[str]": list,
         }  # fmt: skip
         values = {}
         for item in fields(cls):

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.engines.base import Engine
-from llm_magics.runtime import containers, lifetime, ports
+from llm_magics.runtime import containers, lifetime, ports, scratch
 from llm_magics.runtime.activity import Activity
 from llm_magics.runtime.engine_process import EngineProcess, become_subreaper
 from llm_magics.runtime.environment import secrets_in
-from llm_magics.runtime.identity import current
+from llm_magics.runtime.identity import Identity, current
 from llm_magics.runtime.log_writer import LogWriter
 from llm_magics.runtime.plan import Attempt, Plan
 from llm_magics.runtime.published import Published
@@ -37,6 +37,7 @@ from llm_magics.runtime.why_ended import why_ended
 _TICK = 1.0  # s between two looks at owners and clock once the engine is ready
 _BUSY_TICK = 0.02  # s, while something is expected any moment
 _CENSUS = 1.0, 10.0  # s between two counts of the tree: while loading, when ready
+_LOOK = 2.0, 60.0  # s between two looks at the shared memory it uses
 _LAST_WORD = 4.0  # s that the final record is tried to be written when the disk is full
 _READ = 256 * 1024  # bytes of output taken at once
 
@@ -61,7 +62,7 @@ class Supervisor:
         self.asked = False
         self.ended = False
         self.born = time.monotonic()
-        self.next_census = self.next_activity = self.next_judgement = 0.0
+        self.next_census = self.next_look = self.next_activity = self.next_judgement = 0.0
 
     @property
     def record(self) -> Record:
@@ -83,6 +84,8 @@ class Supervisor:
             if self.process is not None:
                 self.process.kill()
                 self._remove_container()
+            if not self.ended:  # by an error of ours
+                scratch.clear(self.record)
         self._last_word()
 
     def _pause(self) -> float:
@@ -142,6 +145,7 @@ class Supervisor:
             url=self.attempt.url, command=self.attempt.command, stage="", container=self.attempt.container
         )
         self.published.flush(force=True)  # a container must be known by name before it is there
+        scratch.make(self.attempt.env.get("TMPDIR"))
         try:
             process = EngineProcess(self.attempt, self.plan.cwd)
         except OSError as error:
@@ -172,7 +176,7 @@ class Supervisor:
         assert self.process is not None  # noqa: S101
         self.published.change(state="ready", stage="", ready_at=time.time())
         self.published.flush()
-        self.next_census = 0.0  # the workers are all there now
+        self.next_census = self.next_look = 0.0  # the workers are all there now
         self.lifetime.active(now)
         self.activity = Activity(self.engine, self.attempt.host, self.attempt.port, self.plan.key, self.process.tree)
         with contextlib.suppress(OSError):
@@ -225,15 +229,27 @@ class Supervisor:
         if now < self.next_census or self.process is None or self.process.identity is None:
             return
         self.next_census = now + _CENSUS[self.record.state == "ready"]
-        tree = [process.to_json() for process in self.process.tree()]
+        found = self.process.tree()
+        tree = [process.to_json() for process in found]
         if tree and tree != (self.record.process or {}).get("tree"):
             self.published.change(process={**self.process.identity.to_json(), "tree": tree})
+        if now >= self.next_look:  # a process's map is long: not at every count
+            self.next_look = now + _LOOK[self.record.state == "ready"]
+            self._note_shared(found)
+
+    def _note_shared(self, tree: list[Identity]) -> None:
+        """Shared memory that the engine uses: not all of it goes with the engine's processes."""
+        known = set(self.record.shared)
+        if fresh := scratch.shared_by(tree) - known:
+            self.published.change(shared=sorted(known | fresh))
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: str) -> None:
         if self.readiness is not None:
             self.readiness.close()
+        if self.process is not None:
+            self._note_shared(self.process.tree())
         self.published.change(state="stopping", stage="", stops_at=None, stops_why=why)
         self.published.flush()
         if self.process is not None:
@@ -282,6 +298,7 @@ class Supervisor:
     def _end(self, **changes: Any) -> None:
         # Log and key first: whoever reads that it ended may start the next server of this name at once.
         self.log.close()
+        scratch.clear(self.record)
         with contextlib.suppress(OSError):
             self.registry.forget_key(self.record)
         self.published.change(**{"stage": "", "stops_at": None, "ended_at": time.time(), **changes})

@@ -182,7 +182,9 @@ def _swap_folder(options: argparse.Namespace) -> str | None:
         return None
     if not options.nvme_path:
         raise SystemExit("--offload nvme needs --nvme-path, a folder on the fast disk")
-    return tempfile.mkdtemp(prefix="llm-magics-zero-", dir=options.nvme_path)
+    # Named after the server: whoever ends it removes the folder by that, if this process was killed.
+    mark = os.environ.get("LLM_MAGICS_SERVER", "")[:12] or "own"
+    return tempfile.mkdtemp(prefix=f"llm-magics-{mark}-zero-", dir=options.nvme_path)
 
 
 def _say(words: str) -> None:

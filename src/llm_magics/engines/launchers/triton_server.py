@@ -98,9 +98,8 @@ def main() -> int:
     if backend == "python" and (unknown := sorted(set(engine) - set(PYTHON_HAS))):
         raise SystemExit(f"the Python backend has no option {unknown[0]}; the vLLM backend of NVIDIA's container has")
     home = Path(tempfile.mkdtemp(prefix="llm-magics-triton-"))
-    regions = f"llm_magics_triton_{os.getpid()}_"
+    regions = f"{_own_name()}-triton-"
     try:
-        _clear_regions()
         _repository(home / "models", options.name, backend, engine)
         backends = _backends(home, program, libraries)
         command = [
@@ -215,12 +214,9 @@ def _environment(libraries: Path | None) -> dict[str, str]:
     return env
 
 
-def _clear_regions() -> None:
-    """Shared memory of launchers that were killed; a killed process cannot clear up, the next one does."""
-    for region in SHM.glob("llm_magics_triton_*"):
-        pid = region.name.removeprefix("llm_magics_triton_").partition("_")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            region.unlink(missing_ok=True)
+def _own_name() -> str:
+    """What this server's files begin with: whoever ends it removes them by that, if this process was killed."""
+    return f"llm-magics-{os.environ.get('LLM_MAGICS_SERVER', str(os.getpid()))[:12]}"
 
 
 if __name__ == "__main__":

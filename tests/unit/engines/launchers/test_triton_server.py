@@ -48,15 +48,34 @@ def test_a_wheels_backend_gets_the_stub_of_this_python(tmp_path: Path) -> None:
     assert triton_server._backends(tmp_path, wheel / "bin/tritonserver", None) == wheel / "backends"
 
 
-def test_only_shared_memory_of_the_dead_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_shared_memory_is_named_after_the_server_that_clears_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import triton_server
 
-    monkeypatch.setattr(triton_server, "SHM", tmp_path)
-    for name in ("llm_magics_triton_999999999_a", f"llm_magics_triton_{os.getpid()}_a", "llm_magics_triton_x", "other"):
-        (tmp_path / name).touch()
-    triton_server._clear_regions()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f"llm_magics_triton_{os.getpid()}_a", "llm_magics_triton_x", "other"}
+    from llm_magics.runtime import scratch
+    from llm_magics.runtime.processes import MARK
+
+    monkeypatch.setenv(MARK, "0123456789abcdef0123456789abcdef")
+    assert triton_server._own_name() == scratch.name("0123456789abcdef0123456789abcdef")
+    monkeypatch.delenv(MARK)
+    assert triton_server._own_name() == f"llm-magics-{os.getpid()}"
+
+
+def test_what_is_offloaded_is_named_after_the_server_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import deepspeed_server
+
+    from llm_magics import engines
+    from llm_magics.runtime import scratch
+    from llm_magics.runtime.processes import MARK
+    from llm_magics.spec import ServerSpec
+
+    monkeypatch.setenv(MARK, "0123456789abcdef0123456789abcdef")
+    words = ["--offload", "nvme", "--nvme-path", str(tmp_path)]
+    options = deepspeed_server.parser().parse_args(["--model", "m", "--port", "1", *words])
+    made = Path(deepspeed_server._swap_folder(options))
+    assert made.name.startswith(scratch.name("0123456789abcdef0123456789abcdef"))
+    for args in (words, ["--offload=nvme", f"--nvme-path={tmp_path}"]):
+        spec = ServerSpec(name="a", engine="deepspeed", args=args)
+        assert engines.get("deepspeed").scratch(spec) == [str(made.parent)], "whoever ends the server looks there"
 
 
 def test_a_lock_is_stale_when_no_process_has_it_open(tmp_path: Path) -> None:
