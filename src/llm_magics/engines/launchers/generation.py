@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,15 @@ class Ask:
     min_tokens: int = 0
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0  # 0: all
+    min_p: float = 0.0
+    presence: float = 0.0
+    frequency: float = 0.0
+    repetition: float = 1.0
+    bias: Mapping[int, float] = field(default_factory=dict)  # token -> what is added to its logit
     seed: int | None = None
     stop: Sequence[str] = ()
+    stop_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
     out: queue.SimpleQueue[Piece] = field(default_factory=queue.SimpleQueue)
     gone: threading.Event = field(default_factory=threading.Event)
@@ -50,7 +57,7 @@ class Row:
     """One request within a batch: tokens to text, and when it is over."""
 
     def __init__(self, ask: Ask, tokenizer: Any, ends: frozenset[int]) -> None:
-        self.ask, self.tokenizer, self.ends = ask, tokenizer, ends
+        self.ask, self.tokenizer, self.ends = ask, tokenizer, (frozenset() if ask.ignore_eos else ends) | ask.stop_ids
         self.ids: list[int] = []
         self.done = False
         self._shown = self._read = 0  # decoding looks back to _shown; text before _read has been given out
@@ -65,7 +72,7 @@ class Row:
             self.done = True
             return
         self.ids.append(token)
-        ended = token in self.ends and not self.ask.ignore_eos and len(self.ids) > self.ask.min_tokens
+        ended = token in self.ends and len(self.ids) > self.ask.min_tokens
         full = len(self.ids) >= self.ask.max_tokens
         self._held += self._decoded(whole=ended or full)
         finish = "stop" if ended else "length" if full else None
@@ -109,6 +116,7 @@ class Batches:
         own = model.generation_config.eos_token_id
         ends = [*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id]
         self.ends = frozenset(int(each) for each in ends if each is not None)
+        self.vocabulary = int(model.get_input_embeddings().num_embeddings)
         pad = next((each for each in (tokenizer.pad_token_id, *self.ends) if each is not None), 0)
         self.pad = int(pad)
         # Ends, lengths and sampling are decided here, request by request; what is left unset is taken from this.
@@ -160,6 +168,7 @@ class Batches:
 
     def _run(self, batch: list[Ask]) -> None:
         import torch
+        from choice import Choice
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         with self.lock:  # counted when the work begins, as a prefill is
@@ -169,20 +178,15 @@ class Batches:
         longest = max(len(ask.ids) for ask in batch)
         ids = torch.tensor([[self.pad] * (longest - len(ask.ids)) + ask.ids for ask in batch])
         mask = torch.tensor([[0] * (longest - len(ask.ids)) + [1] * len(ask.ids) for ask in batch])
-        seed = next((ask.seed for ask in batch if ask.seed is not None), None)
-        if seed is not None:
-            torch.manual_seed(seed)
-        sampling = any(ask.temperature > 0 for ask in batch)
         with torch.inference_mode():
             self.generate(
                 input_ids=ids.to(self.model.device),
                 attention_mask=mask.to(self.model.device),
                 generation_config=GenerationConfig(
-                    max_new_tokens=max(ask.max_tokens for ask in batch),
-                    **({"temperature": 1.0, "top_k": 0, "top_p": 1.0} if sampling else {}),
-                    do_sample=sampling, pad_token_id=self.pad, num_beams=1,
+                    max_new_tokens=max(ask.max_tokens for ask in batch), do_sample=False, pad_token_id=self.pad,
+                    num_beams=1,
                 ),
-                logits_processor=LogitsProcessorList([_Choice(batch, rows, self.ends)]),
+                logits_processor=LogitsProcessorList([Choice(rows)]),
                 stopping_criteria=StoppingCriteriaList([_Ended(rows)]),
                 streamer=_Steps(self, rows),
             )  # fmt: skip
@@ -222,35 +226,3 @@ class _Ended:
         import torch
 
         return torch.tensor([row.done for row in self.rows], dtype=torch.bool, device=input_ids.device)
-
-
-class _Choice:
-    """`generate`'s logits processor: each row's own temperature, nucleus and shortest length."""
-
-    def __init__(self, batch: list[Ask], rows: list[Row], ends: frozenset[int]) -> None:
-        self.batch, self.rows, self.ends = batch, rows, sorted(ends)
-        self.plain = all(ask.temperature <= 0 and ask.min_tokens <= 0 for ask in batch)
-
-    def __call__(self, _ids: Any, scores: Any) -> Any:
-        if self.plain:
-            return scores
-        import torch
-
-        scores = scores.clone()
-        sampling = any(ask.temperature > 0 for ask in self.batch)
-        for at, (ask, row) in enumerate(zip(self.batch, self.rows, strict=True)):
-            if len(row.ids) < ask.min_tokens and not ask.ignore_eos:
-                scores[at, self.ends] = float("-inf")
-            if not sampling:
-                continue
-            if ask.temperature <= 0:
-                best = scores[at].argmax()
-                scores[at] = float("-inf")
-                scores[at, best] = 0.0
-                continue
-            scores[at] = scores[at] / ask.temperature
-            if ask.top_p < 1:
-                ordered, order = scores[at].softmax(-1).sort(descending=True)
-                beyond = order[ordered.cumsum(-1) - ordered > ask.top_p]
-                scores[at, beyond] = torch.finfo(scores.dtype).min
-        return scores

@@ -19,17 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from generation import Ask, Batches, Piece
+from openai_body import Refused, asked, tokens, usage_asked
 
 LARGEST = 64 * 2**20  # bytes of a request
 GAUGES = ("requests_running", "requests_waiting")
-
-
-class Refused(Exception):  # noqa: N818 - it is one, and the name says which
-    """A request that is answered with an error."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Front(ThreadingHTTPServer):
@@ -93,31 +86,32 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(404, f"There is no {self.path}.")
             if not self._known():
                 return
-            body = json.loads(data)
-            if not isinstance(body, dict):
-                raise Refused(400, "The request is no JSON object.")
+            body = _read(data)
             if kind == "tokenize":
-                ids = self._ids(str(body.get("prompt") or ""), special=bool(body.get("add_special_tokens", True)))
+                ids = tokens(body, self.server.batches.tokenizer)
                 self._json(200, {"tokens": ids, "count": len(ids), "max_model_len": self.server.context})
                 return
             self._complete(kind, body)
-        except ValueError as error:
-            self._fail(Refused(400, f"The request is not JSON: {error}"))
         except Refused as error:
             self._fail(error)
         except OSError:
             self.close_connection = True
 
     def _complete(self, kind: str, body: dict[str, Any]) -> None:
-        ask = self._asked(kind, body)
-        self.server.batches.submit(ask)
+        server = self.server
+        ask = asked(
+            kind, body, name=server.name, context=server.context, tokenizer=server.batches.tokenizer,
+            vocabulary=server.batches.vocabulary,
+        )  # fmt: skip
+        usage = usage_asked(body)
+        server.batches.submit(ask)
         frame = {
             "id": f"{'chatcmpl' if kind.startswith('chat') else 'cmpl'}-{uuid.uuid4().hex}",
-            "created": int(time.time()), "model": self.server.name,
+            "created": int(time.time()), "model": server.name,
         }  # fmt: skip
         try:
             if body.get("stream"):
-                self._stream(kind, body, ask, frame)
+                self._stream(kind, ask, frame, usage=usage)
             else:
                 self._whole(kind, ask, frame)
         finally:
@@ -131,10 +125,8 @@ class Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish}
         self._json(200, {**frame, "object": kind, "choices": [choice], "usage": _usage(ask, tokens)})
 
-    def _stream(self, kind: str, body: dict[str, Any], ask: Ask, frame: dict[str, Any]) -> None:
+    def _stream(self, kind: str, ask: Ask, frame: dict[str, Any], *, usage: bool) -> None:
         chat = kind == "chat.completion"
-        options = body.get("stream_options")
-        asked = bool(options.get("include_usage")) if isinstance(options, dict) else False
         frame = {**frame, "object": "chat.completion.chunk" if chat else kind}
         tokens, begun = 0, False
         try:
@@ -152,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise
             self._event({"error": _error(error)})
         else:
-            if asked:
+            if usage:
                 self._event({**frame, "choices": [], "usage": _usage(ask, tokens)})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
@@ -176,54 +168,6 @@ class Handler(BaseHTTPRequestHandler):
         """Whether the client closed its connection."""
         readable, _, _ = select.select([self.connection], [], [], 0)
         return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
-
-    def _asked(self, kind: str, body: dict[str, Any]) -> Ask:
-        """A request's body as work to do; what this server cannot do is refused, never passed over in silence."""
-        if body.get("model") not in (None, self.server.name):
-            raise Refused(404, f"The model {body['model']!r} does not exist; this server has {self.server.name!r}.")
-        for name, idle in (("n", 1), ("tools", None), ("response_format", None), ("logprobs", None), ("best_of", 1)):
-            if body.get(name) not in (None, idle, False, 0, []):
-                raise Refused(400, f"{name} is not supported by this server.")
-        ids = self._prompt(kind, body)
-        room = self.server.context - len(ids)
-        wanted = _number(body, "max_completion_tokens", None, int)
-        most = wanted if wanted is not None else _number(body, "max_tokens", None, int)
-        if most is None:
-            most = room if kind == "chat.completion" else min(16, room)
-        if most < 1 or most > room:
-            raise Refused(
-                400,
-                f"This model's maximum context length is {self.server.context} tokens; {len(ids)} in the prompt and "
-                f"{most} for the answer were asked for.",
-            )
-        stop = body.get("stop")
-        stop = [stop] if isinstance(stop, str) else [each for each in stop or () if isinstance(each, str)]
-        return Ask(
-            ids, most, min_tokens=min(_number(body, "min_tokens", 0, int), most),
-            temperature=max(0.0, _number(body, "temperature", 1.0, float)), top_p=_number(body, "top_p", 1.0, float),
-            seed=_number(body, "seed", None, int), stop=[each for each in stop if each],
-            ignore_eos=bool(body.get("ignore_eos")),
-        )  # fmt: skip
-
-    def _prompt(self, kind: str, body: dict[str, Any]) -> list[int]:
-        tokenizer = self.server.batches.tokenizer
-        if kind == "chat.completion":
-            if not isinstance(body.get("messages"), list) or not body["messages"]:
-                raise Refused(400, "messages is missing or empty.")
-            try:
-                text = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
-            except Exception as error:  # noqa: BLE001 - a template raises what it likes
-                raise Refused(400, f"The chat template refuses the messages: {error}") from None
-            return self._ids(text, special=False)
-        prompt = body.get("prompt")
-        if isinstance(prompt, list) and prompt and all(isinstance(each, int) for each in prompt):
-            return prompt
-        if not isinstance(prompt, str) or not prompt:
-            raise Refused(400, "prompt must be one text, or one list of token numbers.")
-        return self._ids(prompt, special=True)
-
-    def _ids(self, text: str, *, special: bool) -> list[int]:
-        return [int(each) for each in self.server.batches.tokenizer(text, add_special_tokens=special)["input_ids"]]
 
     def _known(self) -> bool:
         """Whether the request carries the key; answers 401 when it does not."""
@@ -272,6 +216,17 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: a line for every request of a load test would be the load."""
 
 
+def _read(data: bytes) -> dict[str, Any]:
+    """A body as JSON says it; what Python's reader takes beyond JSON (NaN, Infinity) is checked field by field."""
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"The request is not JSON: {str(error)[:200]}") from None
+    if not isinstance(body, dict):
+        raise Refused(400, "The request is no JSON object.")
+    return body
+
+
 def _choice(said: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, **said, "logprobs": None, "finish_reason": finish}
 
@@ -283,12 +238,3 @@ def _usage(ask: Ask, tokens: int) -> dict[str, int]:
 def _error(error: Refused) -> dict[str, Any]:
     kind = "invalid_request_error" if error.status < 500 else "server_error"
     return {"message": str(error), "type": kind, "code": error.status}
-
-
-def _number(body: dict[str, Any], name: str, default: Any, kind: type) -> Any:
-    value = body.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or (kind is int and value != int(value)):
-        raise Refused(400, f"{name} must be a number, not {value!r}.")
-    return kind(value)

@@ -54,14 +54,14 @@ class TritonPythonModel:
             sender = request.get_response_sender()
             try:
                 ask, wants = self._asked(request)
-            except (ValueError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a request is its answer
                 self._refuse(sender, str(error))
                 continue
             self.batches.submit(ask)
             threading.Thread(target=self._answer, args=(sender, ask, wants), daemon=True).start()
 
     def _asked(self, request: Any) -> tuple[Any, dict[str, bool]]:
-        from generation import Ask
+        from openai_body import READ, Refused, length, sampled
 
         def flag(name: str) -> bool:
             tensor = pb_utils.get_input_tensor_by_name(request, name)
@@ -70,18 +70,15 @@ class TritonPythonModel:
         text = pb_utils.get_input_tensor_by_name(request, "text_input").as_numpy().flatten()[0]
         ids = self.batches.tokenizer(text.decode("utf-8"))["input_ids"]
         said = json.loads(request.parameters() or "{}")
-        most, room = int(said.get("max_tokens", 16)), self.context - len(ids)
+        if unknown := sorted(set(said) - READ):
+            raise Refused(400, f"{unknown[0]} is not a parameter this backend knows")
+        most, room = length(said, default=16) or 0, self.context - len(ids)
         if not ids or most < 1 or most > room:
-            raise ValueError(
-                f"the context is {self.context} tokens; {len(ids)} of prompt and {most} of answer were asked for"
+            raise Refused(
+                400,
+                f"the context is {self.context} tokens; {len(ids)} of prompt and {most} of answer were asked for",
             )
-        stop = said.get("stop")
-        ask = Ask(
-            [int(each) for each in ids], most, min_tokens=min(int(said.get("min_tokens", 0)), most),
-            temperature=max(0.0, float(said.get("temperature", 1.0))), top_p=float(said.get("top_p", 1.0)),
-            seed=int(said["seed"]) if "seed" in said else None, stop=[stop] if isinstance(stop, str) and stop else (),
-            ignore_eos=bool(said.get("ignore_eos", False)),
-        )  # fmt: skip
+        ask = sampled([int(each) for each in ids], most, said, self.batches.vocabulary)
         names = ("stream", "return_finish_reason", "return_num_input_tokens", "return_num_output_tokens")
         return ask, {name: flag(name) for name in names}
 

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 KEY = "secret"
 
@@ -42,7 +44,7 @@ def front() -> Iterator[Any]:
         ask.out.put(Piece(" <b>", 1, "length"))
 
     counts = {"requests_running": 1, "requests_waiting": 2, "prompt_tokens_total": 3, "generation_tokens_total": 4}
-    batches = SimpleNamespace(submit=submit, tokenizer=Words(), metrics=lambda: counts)
+    batches = SimpleNamespace(submit=submit, tokenizer=Words(), metrics=lambda: counts, vocabulary=100)
     server = Front(("127.0.0.1", 0), batches, name="m", prefix="test", context=20, key=KEY)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -97,12 +99,103 @@ def test_plain_completions_and_what_is_handed_on(front: Any) -> None:
     assert one.gone.wait(5), "nobody listens any more"
 
 
+def test_sampling_and_ids_are_handed_on_too(front: Any) -> None:
+    fields = {
+        "top_k": 5, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.2,
+        "logit_bias": {"7": -100}, "stop_token_ids": [3], "seed": -1,
+    }  # fmt: skip
+    status, _ = ask(front, "/v1/completions", {**PLAIN, **fields, "prompt": [1, 99]})
+    one = front.asked[0]
+    assert (status, one.ids, one.stop_ids, one.bias) == (200, [1, 99], {3}, {7: -100.0})
+    assert (one.top_k, one.min_p, one.presence, one.frequency, one.repetition) == (5, 0.1, 1.0, -1.0, 1.2)
+    assert one.seed == 2**63 - 1, "a seed that torch takes"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"n": 1, "logprobs": None, "tools": [], "tool_choice": "auto", "response_format": {"type": "text"}},
+        {"user": "me", "top_k": -1, "logit_bias": {}, "stop": [], "stop_token_ids": [], "best_of": 1, "echo": False},
+    ],
+)
+def test_fields_that_ask_for_nothing_are_no_reason_to_refuse(front: Any, fields: dict[str, Any]) -> None:
+    assert ask(front, "/v1/completions", {**PLAIN, **fields})[0] == 200
+
+
+FIELDS = [
+    "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "min_tokens", "temperature", "top_p", "top_k",
+    "min_p", "seed", "stop", "stop_token_ids", "logit_bias", "n", "stream", "stream_options", "ignore_eos", "tools",
+    "response_format", "presence_penalty", "repetition_penalty", "chat_template_kwargs", "logprobs",
+]  # fmt: skip
+NUMBERS = st.one_of(
+    st.integers(), st.floats(), st.booleans(), st.sampled_from([0, -1, 1e999, -1e999, float("nan"), 10**400, 2**63])
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), NUMBERS, st.text(), st.sampled_from(["m", "a b", "\ud800"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+    max_leaves=6,
+)
+BODIES = st.one_of(
+    st.dictionaries(st.one_of(st.sampled_from(FIELDS), st.text()), VALUES, max_size=6),
+    st.builds(lambda good, bad: {**good, **bad}, st.sampled_from([CHAT, PLAIN]),
+              st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=3)),
+)  # fmt: skip
+PATHS = st.sampled_from(["/v1/chat/completions", "/v1/completions", "/tokenize", "/v1/models"])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PATHS, st.one_of(BODIES.map(lambda body: json.dumps(body).encode()), st.binary(max_size=60)))
+def test_no_body_makes_it_fail_or_wait(front: Any, path: str, body: bytes) -> None:
+    """A traceback would close the connection without an answer; a hang would time out; 500 would be its own error."""
+    status, text = ask(front, path, body)
+    assert status in (200, 400, 404) or (status == 500 and "the GPU is gone" in text)
+    if status != 200:
+        assert json.loads(text)["error"]["message"]
+    for one in front.asked:
+        assert 1 <= one.max_tokens <= 20 - len(one.ids)
+        assert all(0 <= each < 100 for each in one.ids)
+        assert one.temperature >= 0
+        assert 0 <= one.top_p <= 1
+    front.asked.clear()
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "words"),
     [
         ("/v1/completions", {**PLAIN, "max_tokens": 18}, 400, "maximum context length is 20"),
         ("/v1/completions", {**PLAIN, "max_tokens": 0}, 400, "maximum context length"),
-        ("/v1/completions", {**PLAIN, "max_tokens": "5"}, 400, "max_tokens must be a number"),
+        ("/v1/completions", {**PLAIN, "max_tokens": "5"}, 400, "max_tokens must be a whole number"),
+        ("/v1/completions", {**PLAIN, "max_tokens": 2.5}, 400, "max_tokens must be a whole number"),
+        ("/v1/completions", {**PLAIN, "max_tokens": -1}, 400, "maximum context length"),
+        ("/v1/completions", {**PLAIN, "max_tokens": True}, 400, "max_tokens must be a whole number"),
+        ("/v1/completions", b'{"prompt": "a", "max_tokens": 1e999}', 400, "max_tokens must be a whole number"),
+        ("/v1/completions", b'{"prompt": "a", "max_tokens": NaN}', 400, "max_tokens must be a whole number"),
+        ("/v1/completions", b'{"prompt": "a", "max_tokens": 1' + b"0" * 400 + b"}", 400, "max_tokens must be from"),
+        ("/v1/completions", b'{"prompt": "a", "max_tokens": 1' + b"0" * 5000 + b"}", 400, "not JSON"),
+        ("/v1/completions", b'{"prompt": "a", "temperature": Infinity}', 400, "temperature must be a number"),
+        ("/v1/completions", {**PLAIN, "temperature": -1}, 400, "temperature must be from 0"),
+        ("/v1/completions", {**PLAIN, "top_p": 1.5}, 400, "top_p must be from 0 to 1"),
+        ("/v1/completions", {**PLAIN, "top_k": "all"}, 400, "top_k must be a whole number"),
+        ("/v1/completions", {**PLAIN, "seed": []}, 400, "seed must be a whole number"),
+        ("/v1/completions", {**PLAIN, "stop": [1]}, 400, "stop must be a text"),
+        ("/v1/completions", {**PLAIN, "ignore_eos": "no"}, 400, "ignore_eos must be true or false"),
+        ("/v1/completions", {**PLAIN, "prompt": [1, 100]}, 400, "100 is no token; the vocabulary ends at 99"),
+        ("/v1/completions", {**PLAIN, "prompt": [1, -1]}, 400, "-1 is no token"),
+        ("/v1/completions", {**PLAIN, "prompt": [1, True]}, 400, "list of token numbers"),
+        ("/v1/completions", {**PLAIN, "prompt": ["a", "b"]}, 400, "one text, or one list"),
+        ("/v1/completions", {**PLAIN, "logit_bias": {"100": 1}}, 400, "100 is no token"),
+        ("/v1/completions", {**PLAIN, "logit_bias": {"x": 1}}, 400, "'x' is no token number"),
+        ("/v1/completions", {**PLAIN, "logit_bias": {"1": 101}}, 400, "logit_bias must be from -100 to 100"),
+        ("/v1/completions", {**PLAIN, "logprobs": 3}, 400, "logprobs is not supported"),
+        ("/v1/completions", {**PLAIN, "guided_json": {}}, 400, "guided_json is not supported"),
+        ("/v1/completions", {**PLAIN, "tempretaure": 1}, 400, "'tempretaure' is not a field"),
+        ("/v1/completions", {**PLAIN, "stream_options": 1}, 400, "stream_options must be an object"),
+        ("/v1/completions", b"[" * 200_000, 400, "not JSON"),
+        ("/v1/completions", b"\xff\xfe{", 400, "not JSON"),
+        ("/v1/chat/completions", {**CHAT, "response_format": {"type": "json_object"}}, 400, "response_format is not"),
+        ("/v1/chat/completions", {**CHAT, "messages": ["hello"]}, 400, "no list of objects"),
+        ("/v1/chat/completions", {**CHAT, "messages": [{"role": "user", "content": 7}]}, 400, "refuses the messages"),
+        ("/tokenize", {"prompt": 5}, 400, "prompt must be a text"),
         ("/v1/completions", {**PLAIN, "n": 2}, 400, "n is not supported"),
         ("/v1/completions", {**PLAIN, "model": "other"}, 404, "'other' does not exist"),
         ("/v1/completions", {**PLAIN, "max_tokens": 13}, 500, "the GPU is gone"),
