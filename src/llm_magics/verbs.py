@@ -106,6 +106,24 @@ def _stop(options: Any) -> Answer:
     return Answer("\n".join(f"{name} is stopped" for name in stopped) or "no server was running", {"stopped": stopped})
 
 
+def _name_of_server(line: LineParser) -> None:
+    line.add_argument("name", help="a server that is ready")
+
+
+def _sleep(options: Any) -> Answer:
+    from llm_magics.runtime.sleeping import sleep
+
+    record = sleep(options.name)
+    return Answer(f"{record.name} is asleep; `%llm wake {record.name}` wakes it", {"asleep": True, "name": record.name})
+
+
+def _wake(options: Any) -> Answer:
+    from llm_magics.runtime.sleeping import wake
+
+    record = wake(options.name)
+    return Answer(f"{record.name} is awake", {"asleep": False, "name": record.name})
+
+
 def _dismiss_options(line: LineParser) -> None:
     line.add_argument("name", help="a server that has stopped, failed or is lost")
 
@@ -224,6 +242,8 @@ def _doctor(_: Any) -> Answer:
 VERBS: dict[str, Verb] = {
     "list": Verb("the servers on this machine: state, engine, model, address, owner", _list_options, _list),
     "stop": Verb("stop a server, or all of them", _stop_options, _stop),
+    "sleep": Verb("let a server give its GPU memory back and keep its process", _name_of_server, _sleep),
+    "wake": Verb("let a server that sleeps take its GPU memory again", _name_of_server, _wake),
     "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),

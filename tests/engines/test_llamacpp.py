@@ -124,3 +124,55 @@ def test_a_sweep_starts_every_setting_and_leaves_nothing() -> None:
     assert found.front()
     assert "gives the most" in str(found)
     assert llm_magics.servers() == []
+
+
+def lora(path: Path, *, size: float, width: int = 0) -> Path:
+    """An adapter for the model that ships, made here: a random change of every layer's value projection."""
+    import gguf
+    import numpy as np
+
+    base = gguf.GGUFReader(models.path("tiny", "gguf"))
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 4.0)
+    random = np.random.default_rng(0)
+    for tensor in base.tensors:
+        if tensor.name.endswith("attn_v.weight"):
+            columns, rows = (int(each) for each in tensor.shape)
+            for part, shape in (("lora_a", (4, columns + width)), ("lora_b", (rows, 4))):
+                writer.add_tensor(f"{tensor.name}.{part}", random.normal(0, size, shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.engine("llamacpp")
+def test_a_lora_adapter_is_felt_and_answers_under_its_name(tmp_path: Path) -> None:
+    said = {}
+    for name, size in (("plain", None), ("nothing", 0.0), ("strong", 0.5)):
+        modules = {} if size is None else {"lora_modules": {name: str(lora(tmp_path / f"{name}.gguf", size=size))}}
+        server = llm_magics.serve("probe", keep="cell", **modules)
+        try:
+            assert server.model == server.client.models.list().data[0].id == ("tiny" if size is None else name)
+            said[name] = conformance.stream(server, max_tokens=24).text
+        finally:
+            server.stop()
+    assert said["plain"] == said["nothing"]
+    assert said["plain"] != said["strong"]
+
+
+@pytest.mark.engine("llamacpp")
+def test_an_adapter_for_another_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="LoRA adapter could not be loaded"):
+        llm_magics.serve("probe", keep="cell", lora_modules={"x": str(lora(tmp_path / "wide.gguf", size=0.1, width=8))})
+
+
+def test_what_llamacpp_cannot_do_with_adapters_is_told_before_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").touch()
+    with pytest.raises(SpecError, match="all adapters at once"):
+        llm_magics.serve("probe", lora_modules={name: str(tmp_path / "a.gguf") for name in ("a", "b")})
+    with pytest.raises(SpecError, match="is no file"):
+        llm_magics.serve("probe", lora_modules={"a": "org/adapter"})

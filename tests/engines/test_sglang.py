@@ -72,6 +72,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
         max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
         seed=7, trust_remote_code=True, speculative=speculative, lora_modules={"one": "/x"},
+        enable_sleep_mode=True,
     )  # fmt: skip
     assert set(spec.options) >= {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
@@ -89,7 +90,8 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         "mem_fraction_static": 0.5, "tp_size": 2, "pp_size": 3, "dp_size": 4, "max_running_requests": 8,
         "max_prefill_tokens": 512, "disable_radix_cache": True, "chunked_prefill_size": -1, "load_format": "dummy",
         "random_seed": 7, "trust_remote_code": True, "host": "127.0.0.1", "port": 8000, "enable_metrics": True,
-        "enable_cache_report": True, "enable_lora": True, "lora_paths": ["one=/x"], **expected,
+        "enable_cache_report": True, "enable_lora": True, "lora_paths": ["one=/x"],
+        "enable_memory_saver": True, "enable_weights_cpu_backup": True, **expected,
     }  # fmt: skip
     done = subprocess.run(
         [str(executable.python), "-c", code, words[1], ",".join(expected), *words[2:]],
@@ -114,3 +116,20 @@ def test_the_parser_refuses_what_the_adapter_translates() -> None:
             capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 2, words
+
+
+def test_its_pages_for_sleep_are_those_that_the_adapter_posts_to() -> None:
+    executable = environments.locate(engines.get("sglang"))
+    assert executable
+    sleep = engines.get("sglang").sleep
+    assert sleep
+    code = (
+        "import runpy, sys\nrunpy.run_path(sys.argv[1])\nfrom sglang.srt.entrypoints.http_server import app\n"
+        "found = [route for route in app.routes if hasattr(route, 'methods')]\n"
+        "print(*(f'{sorted(route.methods)} {route.path}' for route in found), sep='\\n')"
+    )
+    done = subprocess.run(
+        [str(executable.python), "-c", code, str(LAUNCHER)], capture_output=True, text=True, check=True, timeout=300
+    )
+    for path, _ in (sleep.fall, sleep.wake):
+        assert any("POST" in line and line.endswith(f" {path}") for line in done.stdout.splitlines()), path

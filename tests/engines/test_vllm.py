@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import conformance
 import pytest
@@ -12,7 +13,8 @@ import llm_magics
 from llm_magics import engines
 from llm_magics.engines import environments
 from llm_magics.engines.base import Place
-from llm_magics.errors import LaunchError
+from llm_magics.errors import LaunchError, SpecError
+from llm_magics.runtime.registry import Registry
 from llm_magics.spec import ServerSpec
 
 pytestmark = pytest.mark.engine("vllm")
@@ -51,8 +53,9 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         seed=7, trust_remote_code=True, speculative={"method": "ngram", "num_speculative_tokens": 4},
         lora_modules={"a": "/x", "b": "org/y"},
     )  # fmt: skip
-    assert set(spec.options) == {*engine.options, "model"}, "every option of the adapter is tried"
+    assert {*spec.options, "enable_sleep_mode"} == {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
+    words += engine.options["enable_sleep_mode"].argv(True)  # refused for the build that is here, parsed all the same
     code = (
         "import json, sys\n"
         "from vllm.entrypoints.launchers.cli_args import make_arg_parser\n"
@@ -73,6 +76,25 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         "tensor_parallel_size": "2", "pipeline_parallel_size": "3", "data_parallel_size": "4", "max_num_seqs": "8",
         "max_num_batched_tokens": "512", "enable_prefix_caching": "False", "enable_chunked_prefill": "False",
         "load_format": "dummy", "seed": "7", "trust_remote_code": "True", "generation_config": "vllm",
+        "enable_sleep_mode": "True",
         "speculative_config": "{'method': 'ngram', 'num_speculative_tokens': 4}", "host": "127.0.0.1", "port": "8000",
     }  # fmt: skip
     assert {key: parsed[key] for key in expected} == expected
+
+
+def test_its_pages_for_sleep_are_those_that_the_adapter_posts_to() -> None:
+    """On a CPU nothing is given back, but the pages are there and the state behind them is real."""
+    with pytest.raises(SpecError, match="sleeps on GPUs only"):
+        llm_magics.serve("probe", engine="vllm", enable_sleep_mode=True)
+    server = llm_magics.serve("probe", engine="vllm", keep="cell", env={"VLLM_SERVER_DEV_MODE": "1"}, timeout=400.0)
+    try:
+        registry = Registry()
+        registry.update("probe", lambda record: replace(record, spec={**record.spec, "enable_sleep_mode": True}))
+        for step, asleep in ((server.sleep, True), (server.wake, False)):
+            step()
+            with conformance.open_(server, "/is_sleeping") as response:
+                assert json.load(response) == {"is_sleeping": asleep}
+            assert server.asleep is asleep
+        assert conformance.stream(server, max_tokens=4).text
+    finally:
+        server.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from llm_magics.engines.base import Command, Engine, Failure, Stage
+from llm_magics.engines.base import Command, Engine, Failure, Metrics, Sleep, Stage
 
 SERVER = Path(__file__).with_name("scripted_server.py").resolve()
 
@@ -21,7 +21,15 @@ class ScriptedEngine(Engine):
     failures = (Failure(r"out of memory on device (\d+)", "device {0} has too little memory", "use a smaller model"),)
 
 
+class SleepyEngine(ScriptedEngine):
+    """One that can sleep; it says what it is doing."""
+
+    sleep = Sleep(("/sleep?level=1", {}), ("/wake_up", {"model": "{model}"}))
+    metrics = Metrics("/metrics", {"running": ("scripted:running",)})
+
+
 engine = ScriptedEngine()
+sleepy = SleepyEngine()
 REFERENCE = "scripted_engine:engine"
 
 

@@ -67,6 +67,18 @@ class Handler(BaseHTTPRequestHandler):
         self._lines({"status": "pulling manifest"}, *steps, {"status": "success"})
 
     def _create(self, body: dict[str, Any]) -> None:
+        for _, adapter in body.get("adapters", {}).items():
+            if not (STORE / adapter).exists():
+                self._lines({"error": "adapter blob not found"})
+                return
+        if "adapters" in body:
+            sys.stderr.write(f"adapters: {', '.join(body['adapters'])} on {body.get('from') or 'files'}\n")
+        if "from" in body:
+            known = _file(body["from"]).exists()
+            if known:
+                _file(body["model"]).touch()
+            self._lines({"status": "success"} if known else {"error": "model not found"})
+            return
         ((_, digest),) = body["files"].items()
         if not (STORE / digest).read_bytes().startswith(b"GGUF"):
             self._lines({"error": "unsupported content type: unknown"})

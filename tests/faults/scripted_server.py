@@ -19,9 +19,14 @@ from pathlib import Path
 class _Handler(BaseHTTPRequestHandler):
     loading = False
     slow = 0.0
+    refuses = False
+    running = 0
 
     def do_GET(self) -> None:
         key = os.environ.get("SCRIPTED_API_KEY")
+        if self.path == "/metrics":
+            self._answer(200, f"scripted:running {_Handler.running}\n".encode())
+            return
         if self.headers.get("Authorization") != f"Bearer {key}":
             self._answer(401, b"no key")
         elif self.path == "/health":
@@ -34,6 +39,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, b"worked")
         else:
             self._answer(404, b"no such path")
+
+    def do_POST(self) -> None:
+        """Sleep and wake, as vLLM has them; `--refuse-sleep` answers 500 as an engine in trouble."""
+        size = int(self.headers.get("Content-Length", 0))
+        print(f"POST {self.path} {self.rfile.read(size).decode()}", flush=True)
+        self._answer(500 if _Handler.refuses else 200, b"no room for the weights" if _Handler.refuses else b"{}")
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -79,6 +90,8 @@ def main() -> None:
     parser.add_argument("--daemonize", action="store_true", help="the engine itself goes into the background")
     parser.add_argument("--chatter", type=int, default=0, help="bytes of log per 10 ms, once ready")
     parser.add_argument("--slow-health", type=float, default=0.0, help="s that an answer about its health takes")
+    parser.add_argument("--refuse-sleep", action="store_true", help="answer 500 when it shall sleep or wake")
+    parser.add_argument("--running", type=int, default=0, help="requests that its metrics say are running")
     parser.add_argument("--litter", metavar="FOLDER", help="leave files: there, in TMPDIR, in shared memory")
     options = parser.parse_args()
 
@@ -104,6 +117,7 @@ def main() -> None:
     time.sleep(options.load)
     if options.die is not None:
         sys.exit(options.die)
+    _Handler.refuses, _Handler.running = options.refuse_sleep, options.running
     _Handler.loading, _Handler.slow = options.unready > 0, options.slow_health
     server = ThreadingHTTPServer(("127.0.0.1", options.port), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -11,7 +11,7 @@ import pytest
 
 from llm_magics import serve
 from llm_magics.api.targets import resolve
-from llm_magics.errors import LaunchError
+from llm_magics.errors import LaunchError, SpecError
 from llm_magics.load.endpoint import probe
 from llm_magics.runtime.processes import marked
 from llm_magics.runtime.registry import Registry
@@ -60,6 +60,31 @@ def test_a_model_of_the_library_is_pulled_with_its_progress() -> None:
         assert "pulling hf.co/org/name:Q4 60 %" in server.logs()
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("model", ["tiny", "known:1b"])
+def test_a_lora_adapter_makes_a_model_of_its_own(model: str, tmp_path: Path) -> None:
+    adapter = tmp_path / "lora"
+    adapter.mkdir()
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    (adapter / "adapter_config.json").write_text("{}")
+    server = serve("o", engine="ollama", model=model, lora_modules={"mine": str(adapter)}, keep="cell")
+    try:
+        assert server.model == "mine:latest"
+        probe(resolve("o").endpoint)
+        on = "files" if model == "tiny" else "known:1b"
+        assert f"adapters: adapter_model.safetensors, adapter_config.json on {on}" in server.logs() or (
+            f"adapters: adapter_config.json, adapter_model.safetensors on {on}" in server.logs()
+        )
+    finally:
+        server.stop()
+
+
+def test_adapters_that_ollama_cannot_take_are_told_before_it_starts(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="one LoRA adapter"):
+        serve("o", engine="ollama", lora_modules={"a": str(tmp_path), "b": str(tmp_path)}, keep="cell")
+    with pytest.raises(SpecError, match="no LoRA adapter"):
+        serve("o", engine="ollama", lora_modules={"a": str(tmp_path / "nope")}, keep="cell")
 
 
 def test_a_model_that_is_not_in_the_library() -> None:

@@ -86,6 +86,8 @@ def _from_server(name: str) -> Target:
         if ":" in name or "/" in name:
             then = f"a URL begins with http://: http://{name}"
         raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
+    if record.asleep:
+        raise TargetError(f"{name} is asleep.", why="it has given its GPU memory back", then=f"`%llm wake {name}`")
     adopt(name)
     engine, key = engines.get(record.engine), registry.key(name)
     endpoint = Endpoint(

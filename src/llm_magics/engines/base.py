@@ -25,6 +25,7 @@ from llm_magics.engines.facts import (
     Memory,
     Metrics,
     Option,
+    Sleep,
     Stage,
     Switch,
     Variable,
@@ -51,6 +52,7 @@ __all__ = [
     "Metrics",
     "Option",
     "Place",
+    "Sleep",
     "Stage",
     "Switch",
     "Variable",
@@ -137,6 +139,7 @@ class Engine:
     stages: Sequence[Stage] = ()
     failures: Sequence[Failure] = ()
     grace: float = 10.0  # s between TERM and KILL
+    sleep: Sleep | None = None  # None: it cannot give its memory back while it runs
 
     # Protocol.
     metrics: Metrics | None = None

@@ -190,6 +190,23 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Sleep:
+    """How a running server gives its GPU memory back and takes it again.
+
+    Attributes
+    ----------
+    fall, wake
+        What is posted: path and JSON fields, where the value `{model}` is the served model's name.
+    option
+        The portable option that a server must have been started with; "" where none is needed.
+    """
+
+    fall: tuple[str, Mapping[str, Any]]
+    wake: tuple[str, Mapping[str, Any]]
+    option: str = "enable_sleep_mode"
+
+
+@dataclass(frozen=True)
 class Install:
     """How the engine is found and installed.
 
@@ -252,6 +269,28 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "lower max_model_len or max_num_seqs, use a quantized checkpoint, or free the GPU (`%llm gpus`)",
     ),
     Failure(
+        r"no kernel image is available for execution on the device",
+        "this build of the engine has no code for this GPU",
+        "install a build for the GPU's architecture (a very new or a very old one needs its own)",
+    ),
+    Failure(
+        r"NVIDIA driver on your system is too old \(found version (\d+)\)",
+        "the NVIDIA driver is too old for this build of the engine: it knows CUDA up to {0}",
+        "update the driver, or install the engine's build for an older CUDA",
+    ),
+    Failure(
+        r"driver on your system is too old|CUDA error: CUDA driver version is insufficient|"
+        r"forward compatibility was attempted on non supported HW",
+        "the NVIDIA driver is too old for this build of the engine",
+        "update the driver, or install the engine's build for an older CUDA",
+    ),
+    Failure(
+        r"NCCL error.*|ncclUnhandledCudaError|ncclSystemError|ncclInternalError|ncclRemoteError",
+        "the GPUs could not talk to each other (NCCL)",
+        "env: {{NCCL_DEBUG: INFO}} says why; mostly shared memory (/dev/shm; in a container --ipc=host), "
+        "else env: {{NCCL_P2P_DISABLE: '1'}}",
+    ),
+    Failure(
         r"gated repo|401 Client Error|403 Client Error",
         "the model is gated and no accepted token was found",
         "accept the licence on the model's page and set HF_TOKEN before the kernel starts",
@@ -287,7 +326,7 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "leave port: out so that a free one is chosen",
     ),
     Failure(
-        r"unrecognized arguments?: |unknown argument: |(?:invalid|error): argument|No such option",
+        r"unrecognized arguments?: |ambiguous option: |unknown argument: |(?:invalid|error): argument|No such option",
         "this version of the engine does not know an option it was given",
         "see what the installed version takes: run its own --help",
     ),

@@ -62,6 +62,16 @@ def _speculation(value: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _lora(modules: Mapping[str, str]) -> list[str]:
+    """llama.cpp applies every adapter it loads to every request; a request's `model` chooses none."""
+    if len(modules) > 1:
+        raise ValueError("llama.cpp applies all adapters at once to every request; give one, or serve each by itself")
+    for path in modules.values():
+        if not Path(path).expanduser().is_file():
+            raise ValueError(f"{path!r} is no file; llama.cpp takes adapters as .gguf (convert_lora_to_gguf.py)")
+    return [word for path in modules.values() for word in ("--lora", str(Path(path).expanduser().absolute()))]
+
+
 class LlamaCpp(Engine):
     """Context is per request in our words and shared by all slots in llama.cpp's: this adapter multiplies."""
 
@@ -109,6 +119,7 @@ class LlamaCpp(Engine):
         ),
         "enable_prefix_caching": Switch("--cache-prompt", "--no-cache-prompt"),
         "speculative": Words(_speculation),
+        "lora_modules": Words(_lora),
         "seed": Flag("--seed"),
     }
     metrics = Metrics(
@@ -161,6 +172,11 @@ class LlamaCpp(Engine):
             "convert it again, with the newest conversion script",
         ),
         Failure(
+            r"allocating ([\d.]+) MiB on device (\d+): cudaMalloc failed: out of memory",
+            "GPU {1} has no room for {0} MiB more",
+            "lower max_model_len or max_num_seqs, set kv_cache_dtype: q8_0, or args: [--n-gpu-layers, N]",
+        ),
+        Failure(
             r"cudaMalloc failed: out of memory|unable to allocate .* buffer|failed to allocate .*buffer",
             "there is not enough memory for the model and this context",
             "lower max_model_len or max_num_seqs, set kv_cache_dtype: q8_0, or take a smaller quantization",
@@ -169,6 +185,11 @@ class LlamaCpp(Engine):
             r"couldn't bind HTTP server socket.*port: (\d+)",
             "port {0} is taken",
             "leave port: out so that a free one is chosen",
+        ),
+        Failure(
+            r"[Ff]ailed to (?:load|apply) (?:lora )?adapter|llama_adapter_lora_init(?:_impl)?: failed",
+            "the LoRA adapter could not be loaded",
+            "check that it is a .gguf made for this very model (convert_lora_to_gguf.py)",
         ),
         Failure(r"failed to load model", "the model could not be loaded", "read the log: %llm logs NAME"),
     )
@@ -198,6 +219,10 @@ class LlamaCpp(Engine):
             for name, value in options.items()
             if name not in ("served_model_name", "max_model_len", "max_num_seqs")
         }
+
+    def served_name(self, spec: ServerSpec, model: str) -> str:
+        """The adapter's name where there is one: what answers is the model with it."""
+        return spec.served_model_name or next(iter(spec.lora_modules or ()), spec.model)
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: the wheel's server cannot fetch a model from a hub, the binary can."""

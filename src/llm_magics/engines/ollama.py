@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from llm_magics.engines.base import Engine, Failure, Image, Install, Memory, Option, Place, Stage, Variable
+from llm_magics.engines.base import Engine, Failure, Image, Install, Memory, Option, Place, Sleep, Stage, Variable
 from llm_magics.errors import SpecError
 from llm_magics.paths import data_dir
 
@@ -47,6 +47,11 @@ class Ollama(Engine):
     )
     model_format = "gguf"
     memory = Memory(spills=True)
+    sleep = Sleep(
+        ("/api/generate", {"model": "{model}", "stream": False, "keep_alive": 0}),
+        ("/api/generate", {"model": "{model}", "stream": False, "keep_alive": -1}),
+        option="",
+    )
     ready_path = "/api/version"
     grace = 10.0
 
@@ -54,6 +59,7 @@ class Ollama(Engine):
         "served_model_name": Variable(""),  # said by the launcher, which makes a copy of that name
         "max_model_len": Variable("OLLAMA_CONTEXT_LENGTH"),
         "max_num_seqs": Variable("OLLAMA_NUM_PARALLEL"),
+        "lora_modules": Variable(""),  # said by the launcher, which makes a model with it
         "kv_cache_dtype": Variable(
             "OLLAMA_KV_CACHE_TYPE", {"auto": "f16", "float16": "f16"}, ("f16", "q8_0", "q4_0")
         ),
@@ -72,6 +78,21 @@ class Ollama(Engine):
         Failure(
             r"pull model manifest: (?:file does not exist|404)",
             "there is no such model in Ollama's library",
+            "write a name of ollama.com/library, hf.co/ORG/REPO:QUANT, or the path of a .gguf file",
+        ),
+        Failure(
+            r"server busy, please try again\. +maximum pending requests exceeded",
+            "its queue is full",
+            "max_num_seqs: more at once, env: {{OLLAMA_MAX_QUEUE: 2048}}, or fewer clients",
+        ),
+        Failure(
+            r"the input (?:length )?exceeds the context length|exceed_context_size_error",
+            "a prompt is longer than the context",
+            "raise max_model_len (OLLAMA_CONTEXT_LENGTH)",
+        ),
+        Failure(
+            r'model \\?[\'"](\S+?)\\?[\'"] not found',
+            "the model {0} is not in this Ollama",
             "write a name of ollama.com/library, hf.co/ORG/REPO:QUANT, or the path of a .gguf file",
         ),
         Failure(
@@ -105,7 +126,7 @@ class Ollama(Engine):
         name, source = self.served_name(spec, place.model), "--gguf" if place.model.startswith("/") else "--pull"
         return [
             sys.executable, str(LAUNCHER), "--host", place.host, "--port", str(place.port),
-            source, place.model, "--name", name,
+            source, place.model, "--name", name, *(["--adapter", path] if (path := self._adapter(spec)) else []),
         ]  # fmt: skip
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
@@ -134,8 +155,9 @@ class Ollama(Engine):
         return super().devices(place, spec)
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """The name is the launcher's."""
-        return {name: value for name, value in super().translated(spec).items() if name != "served_model_name"}
+        """Name and adapter are the launcher's."""
+        said_by_launcher = ("served_model_name", "lora_modules")
+        return {name: value for name, value in super().translated(spec).items() if name not in said_by_launcher}
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: nothing can be said on its command line."""
@@ -147,11 +169,23 @@ class Ollama(Engine):
             raise SpecError(
                 "Ollama takes no arguments.", why="it is configured by its environment", then="env: {OLLAMA_…: …}"
             )
+        if len(spec.lora_modules or ()) > 1:
+            raise SpecError(
+                "Ollama makes a model with one LoRA adapter.", why="its ADAPTER is part of a model", then="give one"
+            )
+        if (path := self._adapter(spec)) and not place.contained and not Path(path).exists():
+            raise SpecError(f"There is no LoRA adapter {path}.", then="a .gguf file, or a folder of safetensors")
         super().check(place, spec)
+
+    @staticmethod
+    def _adapter(spec: ServerSpec) -> str | None:
+        path = next(iter((spec.lora_modules or {}).values()), None)
+        return str(Path(path).expanduser().absolute()) if path else None
 
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """With its tag, as Ollama lists it; without a hub's address, which would not fit into a page's path."""
-        name = (spec.served_model_name or Path(spec.model).name).removesuffix(".gguf")
+        adapter = next(iter(spec.lora_modules or ()), None)
+        name = (spec.served_model_name or adapter or Path(spec.model).name).removesuffix(".gguf")
         return name if ":" in name else f"{name}:latest"
 
     def ready_page(self, spec: ServerSpec, model: str) -> str:

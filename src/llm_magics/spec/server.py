@@ -66,6 +66,8 @@ class ServerSpec(BaseModel):
     """Split long prompts between decode steps."""
     speculative: dict[str, Any] | None = None
     """Speculative decoding, as a mapping in vLLM's words: {method: ngram, num_speculative_tokens: 4}."""
+    enable_sleep_mode: Flag | None = None
+    """Lets it give its GPU memory back while it runs: `%llm sleep NAME`, `%llm wake NAME`."""
     load_format: Text | None = None
     """How weights are read; `dummy` makes random ones."""
     seed: Whole | None = None

@@ -66,7 +66,9 @@ class ServerCard(Card):
         """The state in words."""
         if self.broken_off:
             return "not started"
-        return "ready, reused" if self.reused and self.record.state == "ready" else self.record.state
+        if self.record.state != "ready":
+            return self.record.state
+        return "ready" + ", reused" * self.reused + ", asleep" * self.record.asleep
 
     @property
     def time_line(self) -> str:

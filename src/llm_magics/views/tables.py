@@ -134,7 +134,9 @@ _LATENCIES = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", 
 def _server(record: ServerFacts, now: float) -> Sequence[Cell | str]:
     tone: Tone = STATE_TONES.get(record.state, "muted")
     note = record.stage if record.state in ("starting", "loading") else ""
-    if record.state == "failed" and record.diagnosis:
+    if record.state == "ready" and record.asleep:
+        note = "asleep"
+    elif record.state == "failed" and record.diagnosis:
         note = record.diagnosis.get("cause", "")
     return [
         record.name,

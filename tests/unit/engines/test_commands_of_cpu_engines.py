@@ -161,7 +161,7 @@ def test_a_client_of_openai_is_refused_for_triton_with_its_own_address(tmp_path:
         def _running(self) -> Any:
             from types import SimpleNamespace
 
-            return SimpleNamespace(engine="triton", url="http://127.0.0.1:8000", served_model="tiny")
+            return SimpleNamespace(engine="triton", url="http://127.0.0.1:8000", served_model="tiny", asleep=False)
 
     with pytest.raises(TargetError, match="does not speak OpenAI's API") as told:
         _ = Alive("s").client

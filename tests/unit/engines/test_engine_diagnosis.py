@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llm_magics import engines
 from llm_magics.engines.base import Failure
@@ -151,3 +152,28 @@ def test_the_adapters_own_signatures_come_before_common_ones() -> None:
     found = Own().diagnose(["OSError: [Errno 98] Address already in use"])
     assert found is not None
     assert found.cause == "mine: in"
+
+
+FROM_SOURCES = yaml.safe_load(Path(__file__).with_name("failures_from_sources.yaml").read_text())
+
+
+@pytest.mark.parametrize("said", FROM_SOURCES, ids=lambda said: f"{said['engine']}: {said['cause']}")
+def test_what_the_sources_say_on_a_gpu_is_recognized(said: dict[str, str]) -> None:
+    found = engines.get(said["engine"]).diagnose(["INFO loading", said["line"], "INFO done"])
+    assert found is not None
+    assert said["cause"] in found.cause
+    assert said["remedy"] in found.remedy
+    assert found.line in said["line"]
+    assert "{" not in found.cause, "every number is filled in"
+
+
+def test_vllms_last_line_is_not_taken_for_the_cause() -> None:
+    """`See root cause above` says nothing; the first thing that was recognized does, wherever it stands."""
+    log = [
+        "ValueError: No available memory for the cache blocks.",
+        "(EngineCore pid=1) ERROR 11-26 04:00:00 [core.py:1584] EngineCore failed to start.",
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}",
+    ]
+    found = engines.get("vllm").diagnose(log)
+    assert found is not None
+    assert "KV cache" in found.cause

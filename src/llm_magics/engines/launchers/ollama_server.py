@@ -93,29 +93,46 @@ def follow(steps: Iterator[dict[str, Any]], doing: str) -> None:
             shown = text
 
 
-def pull(api: Api, model: str, name: str) -> None:
+def pull(api: Api, model: str, name: str, adapter: Path | None = None) -> None:
     """Fetch a model of the library, and give it the name that is served."""
     follow(api.ask("POST", "/api/pull", {"model": model, "stream": True}), f"pulling {model}")
-    if model not in (name, name.removesuffix(":latest")):
+    if adapter is not None:
+        made = {"model": name, "from": model, "adapters": adapters(api, adapter), "stream": True}
+        follow(api.ask("POST", "/api/create", made), f"adding {adapter.name}")
+    elif model not in (name, name.removesuffix(":latest")):
         list(api.ask("POST", "/api/copy", {"source": model, "destination": name}))
 
 
-def create(api: Api, file: Path, name: str) -> None:
+def create(api: Api, file: Path, name: str, adapter: Path | None = None) -> None:
     """Make a model of a GGUF file, with the template that the file brings."""
     say(f"importing {file}")
+    made: dict[str, Any] = {"model": name, "files": {file.name: blob(api, file)}, "stream": True}
+    if adapter is not None:
+        made["adapters"] = adapters(api, adapter)
+    follow(api.ask("POST", "/api/create", made), f"importing {name}")
+
+
+def adapters(api: Api, path: Path) -> dict[str, str]:
+    """A LoRA adapter's files as Ollama is told of them: a GGUF file, or a folder of safetensors and configuration."""
+    files = [path] if path.is_file() else sorted([*path.glob("*.safetensors"), *path.glob("adapter_config.json")])
+    if not files:
+        raise Refused(f"there is no adapter in {path}")
+    return {file.name: blob(api, file) for file in files}
+
+
+def blob(api: Api, file: Path) -> str:
+    """Bring a file into Ollama's store, where it is not there yet; its digest."""
     digest = hashlib.sha256()
     with file.open("rb") as source:
         while piece := source.read(_PIECE):
             digest.update(piece)
-    blob = f"sha256:{digest.hexdigest()}"
+    found = f"sha256:{digest.hexdigest()}"
     try:
-        list(api.ask("HEAD", f"/api/blobs/{blob}"))
+        list(api.ask("HEAD", f"/api/blobs/{found}"))
     except Refused:
         with file.open("rb") as source:
-            list(api.ask("POST", f"/api/blobs/{blob}", source))
-    follow(
-        api.ask("POST", "/api/create", {"model": name, "files": {file.name: blob}, "stream": True}), f"importing {name}"
-    )
+            list(api.ask("POST", f"/api/blobs/{found}", source))
+    return found
 
 
 def main() -> int:
@@ -127,6 +144,7 @@ def main() -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--pull", metavar="MODEL")
     source.add_argument("--gguf", metavar="FILE", type=Path)
+    parser.add_argument("--adapter", metavar="PATH", type=Path, help="a LoRA adapter")
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args()
 
@@ -146,9 +164,9 @@ def main() -> int:
             time.sleep(0.1)
         if server.poll() is None:
             if asked.gguf is not None:
-                create(api, asked.gguf, asked.name)
+                create(api, asked.gguf, asked.name, asked.adapter)
             else:
-                pull(api, asked.pull, asked.name)
+                pull(api, asked.pull, asked.name, asked.adapter)
             say(f"loading {asked.name}")
             list(api.ask("POST", "/api/generate", {"model": asked.name, "stream": False, "keep_alive": -1}))
     except (OSError, http.client.HTTPException, Refused) as error:

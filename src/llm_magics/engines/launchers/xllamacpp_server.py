@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument(*names, dest=place, action="store_const", const=value, default=None)
     made.add_argument("-a", "--alias", default=None, help="names of the model, with commas")
     made.add_argument("--host", default="127.0.0.1")
+    made.add_argument("--lora", action="append", default=[], help="a LoRA adapter, .gguf; applied to every request")
     for side in ("k", "v"):
         made.add_argument(f"-ct{side}", f"--cache-type-{side}", dest=f"cache_type_{side}", choices=CACHE_TYPES)
     made.add_argument("-fa", "--flash-attn", choices=("on", "off", "auto"), default=None)
@@ -110,12 +111,20 @@ def parameters(options: argparse.Namespace) -> Any:
     for side in ("k", "v"):
         if word := getattr(options, f"cache_type_{side}"):
             setattr(params, f"cache_type_{side}", getattr(xllamacpp.ggml_type, f"GGML_TYPE_{word.upper()}"))
+    if options.lora:
+        params.lora_adapters = [_adapter(xllamacpp, path) for path in options.lora]
     if options.flash_attn:
         kind = {"on": "ENABLED", "off": "DISABLED", "auto": "AUTO"}[options.flash_attn]
         params.flash_attn_type = getattr(xllamacpp.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{kind}")
     if key := os.environ.get("LLAMA_API_KEY"):
         params.api_keys = [key]
     return params
+
+
+def _adapter(xllamacpp: Any, path: str) -> Any:
+    adapter = xllamacpp.CommonAdapterLoraInfo()
+    adapter.path, adapter.scale = path, 1.0
+    return adapter
 
 
 def main() -> int:

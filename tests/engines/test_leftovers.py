@@ -1,0 +1,79 @@
+"""Engines whose launcher is killed, or that clear nothing up themselves: nothing stays on disks or in memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import llm_magics
+from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.stop import stop
+
+pytestmark = [
+    pytest.mark.extra_engine,
+    pytest.mark.skipif(sys.platform != "linux", reason="shared memory as files is Linux's"),
+]
+SHARED = Path("/dev/shm")
+
+
+def files() -> set[Path]:
+    return {*SHARED.iterdir(), *Path(tempfile.gettempdir()).glob("llm-magics-*")}
+
+
+def settled(before: set[Path], seconds: float = 20.0) -> set[Path]:
+    """What is there now and was not before, once that is nothing or the time is over."""
+    until = time.monotonic() + seconds
+    while left := files() - before:
+        Registry().list()
+        if time.monotonic() > until:
+            return left
+        time.sleep(0.2)
+    return set()
+
+
+@pytest.mark.parametrize(
+    ("engine", "who"),
+    [
+        *(pytest.param("triton", who, marks=pytest.mark.engine("triton"))
+          for who in ("launcher", "supervisor", "everything", "nobody")),
+        *(pytest.param("sglang", who, marks=pytest.mark.engine("sglang")) for who in ("supervisor", "nobody")),
+        pytest.param("vllm", "supervisor", marks=pytest.mark.engine("vllm")),
+    ],
+)  # fmt: skip
+def test_whoever_is_killed_nothing_stays(engine: str, who: str) -> None:
+    before = files()
+    server = llm_magics.serve("probe", engine=engine, keep="cell", timeout=400.0)
+    record = server.record
+    kill(record.supervisor["pid"], record.process["pid"], who)
+    stop("probe")
+    assert settled(before) == set()
+
+
+@pytest.mark.engine("deepspeed")
+@pytest.mark.parametrize("who", ["launcher", "everything"])
+def test_offloaded_weights_do_not_stay(who: str, tmp_path: Path) -> None:
+    words = ["--offload", "nvme", "--nvme-path", str(tmp_path)]
+    server = llm_magics.serve("probe", engine="deepspeed", keep="cell", args=words, timeout=900.0)
+    assert list(tmp_path.rglob("*.swp"))
+    record = server.record
+    kill(record.supervisor["pid"], record.process["pid"], who)
+    stop("probe")
+    assert list(tmp_path.iterdir()) == []
+
+
+def kill(supervisor: int, launcher: int, who: str) -> None:
+    if who == "everything":
+        os.kill(supervisor, signal.SIGSTOP)  # it must not see the other end
+    if who in ("launcher", "everything"):
+        os.kill(launcher, signal.SIGKILL)
+    if who in ("supervisor", "everything"):
+        os.kill(supervisor, signal.SIGKILL)
+    until = time.monotonic() + 30
+    while who != "nobody" and time.monotonic() < until and (now := Registry().get("probe")) and now.alive:
+        time.sleep(0.1)
