@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing import resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
@@ -73,8 +73,10 @@ def _litter(folder: str) -> object:
     Path(tempfile.mkdtemp(prefix="scripted-"), "repository").write_text("r")
     memory = SharedMemory(create=True, size=4096)
     resource_tracker.unregister(f"/{memory.name}", "shared_memory")
-    print(f"shared memory {memory.name}", flush=True)
-    return memory
+    lock = get_context("spawn").Lock()  # a semaphore: made under another name than it has in the end
+    resource_tracker.unregister(lock._semlock.name, "semaphore")
+    print(f"shared memory {memory.name}\nsemaphore sem.{lock._semlock.name[1:]}", flush=True)
+    return memory, lock
 
 
 def main() -> None:

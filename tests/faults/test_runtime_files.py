@@ -35,10 +35,12 @@ def littering(servers: Servers, folder: Path) -> tuple[Record, list[Path]]:
         return replace(scripted_engine.command(port, "--litter", str(folder)), scratch=[str(folder)])
 
     record = servers.start(build=build)
-    memory = re.findall(r"shared memory (\S+)", servers.registry.log_path("s").read_text())[0]
+    log = servers.registry.log_path("s").read_text()
+    memory, semaphore = re.findall(r"(?:shared memory|semaphore) (\S+)", log)
     own = Path(tempfile.gettempdir()) / f"llm-magics-{record.id[:12]}"
-    left = [own, *folder.glob("llm-magics-*"), scratch.SHARED / memory]
-    assert len(left) == 3
+    left = [own, *folder.glob("llm-magics-*"), scratch.SHARED / memory, scratch.SHARED / semaphore]
+    assert len(left) == 4
+    assert all(path.exists() for path in left)
     assert list(own.glob("scripted-*/repository")), "its temporary files are in its own folder"
     until(lambda: (now := servers.registry.read("s")) and memory in now.shared)
     return record, left

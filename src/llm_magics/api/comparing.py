@@ -205,7 +205,7 @@ def _in_turn(prepared: Sequence[Prepared], task: Prompt | Workload, rounds: int 
     from llm_magics.results.comparison import Comparison
 
     if not isinstance(task, Prompt):
-        return in_rounds({each.spec.engine: partial(started, each) for each in prepared}, task, rounds)
+        return in_rounds({each.spec.engine: partial(started, each, greet=True) for each in prepared}, task, rounds)
     given: dict[str, Answer] = {}
     for each in prepared:
         label = each.spec.engine

@@ -113,6 +113,7 @@ def _from_server(name: str) -> Target:
             "spec": record.spec,
             "ready_after": record.ready_at - record.created if record.ready_at else None,
             "install_size": _install_size(engine, record.spec),
+            "setup_steps": _steps(engine, record.spec),
         },
         ended=lambda: _ended(registry, record),
         watch=Watch(record, engine, key),
@@ -140,6 +141,15 @@ def _install_size(engine: Engine, spec: Mapping[str, Any]) -> int | None:
         return installed_size(engine, found) if found else None
     except (SpecError, OSError):
         return None
+
+
+def _steps(engine: Engine, spec: Mapping[str, Any]) -> int | None:
+    """Commands that set this engine up by hand on this machine; None where it came in another way than by pip."""
+    from llm_magics.engines import hardware
+
+    if spec.get("bin") or spec.get("on", "local") != "local":
+        return None
+    return engine.install.commands(gpu=hardware.has_gpu())
 
 
 def _from_url(url: str, model: str | None, api_key: str | None) -> Target:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_magics.errors import LLMMagicsError, SpecError
@@ -28,18 +29,32 @@ def there(target: Target) -> Iterator[Target]:
 
 
 @contextmanager
-def started(prepared: Prepared) -> Iterator[Target]:
-    """An engine for one turn: started, given as a target, stopped and forgotten whatever happens."""
+def started(prepared: Prepared, *, greet: bool = False) -> Iterator[Target]:
+    """An engine for one turn: started, given as a target, stopped and forgotten whatever happens.
+
+    `greet` asks it for one token first, and notes how long that took from the command: what one waits for a new server.
+    """
     from llm_magics.api.serving import launched
     from llm_magics.api.targets import resolve
     from llm_magics.runtime.stop import dismiss
 
     server = launched(prepared)
     try:
-        yield resolve(server)
+        target = resolve(server)
+        yield _greeted(target) if greet else target
     finally:
         server.stop()
         dismiss(server.name)
+
+
+def _greeted(target: Target) -> Target:
+    from llm_magics.load.answers import answers
+
+    first = answers({target.name: target.endpoint}, "Hello", max_tokens=1)[target.name]
+    ready = target.provenance.get("ready_after")
+    if first.ttft is None or ready is None:
+        return target
+    return replace(target, provenance={**target.provenance, "first_token_after": ready + first.ttft})
 
 
 def sharing(targets: Sequence[Target]) -> bool:

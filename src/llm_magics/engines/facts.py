@@ -227,6 +227,11 @@ class Install:
     python: tuple[tuple[int, int], tuple[int, int]] = ((3, 11), (3, 14))
     proof: Sequence[str] = ()
 
+    def commands(self, *, gpu: bool) -> int | None:
+        """How many commands set it up by hand: an environment, each step of pip, the start; None without a wheel."""
+        steps = self.gpu if gpu else self.cpu or self.gpu
+        return 1 + len(steps) + 1 if steps else None
+
 
 @dataclass(frozen=True)
 class Image:

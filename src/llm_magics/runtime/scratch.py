@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHARED = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, as files
 _SOCKET = 100  # letters of a socket's path that every system takes
 _NAMED_THERE = 40  # letters that engines name a socket by, in their temporary folder
-_SEEN = re.compile(rf" {SHARED}/([^\s/]+)$", re.MULTILINE)  # a line of /proc/PID/maps; a removed one ends otherwise
+_SEEN = re.compile(rf" (\d+) +{SHARED}/", re.MULTILINE)  # a line of /proc/PID/maps: the inode before the path
 
 
 def name(identifier: str) -> str:
@@ -55,13 +55,20 @@ def make(folder: str | None) -> None:
 
 
 def shared_by(processes: Iterable[Identity]) -> set[str]:
-    """Names of the shared memory that some processes have mapped now."""
+    """Names of the shared memory that some processes have mapped now.
+
+    By inode: a semaphore is made under another name than it gets, and the map goes on to show that first one.
+    """
+    if sys.platform != "linux":
+        return set()
     found: set[str] = set()
-    if sys.platform == "linux":
-        for process in processes:
-            with contextlib.suppress(OSError):
-                found.update(_SEEN.findall(Path(f"/proc/{process.pid}/maps").read_text(errors="replace")))
-    return found
+    for process in processes:
+        with contextlib.suppress(OSError):
+            found.update(_SEEN.findall(Path(f"/proc/{process.pid}/maps").read_text(errors="replace")))
+    try:
+        return {entry.name for entry in os.scandir(SHARED) if str(entry.inode()) in found}
+    except OSError:
+        return set()
 
 
 def clear(record: Record) -> None:

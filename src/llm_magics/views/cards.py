@@ -67,7 +67,7 @@ class ServerCard(Card):
         if self.broken_off:
             return "not started"
         if self.record.state != "ready":
-            return self.record.state
+            return str(self.record.state)
         return "ready" + ", reused" * self.reused + ", asleep" * self.record.asleep
 
     @property

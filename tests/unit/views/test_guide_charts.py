@@ -34,7 +34,9 @@ def bars(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def test_measured_bars_are_the_figures_of_the_runs() -> None:
-    comparison = compared("vllm", "llamacpp", ready_after=12.5, install_size=3 * GIB)
+    comparison = compared(
+        "vllm", "llamacpp", ready_after=12.5, install_size=3 * GIB, setup_steps=3, first_token_after=13.25
+    )
     found = bars(comparison)
     throughput = next(values for heading, values in found.items() if heading.startswith("<b>Output throughput"))
     for label, one in comparison.runs.items():
@@ -42,6 +44,8 @@ def test_measured_bars_are_the_figures_of_the_runs() -> None:
     assert found["<b>Requests held under the SLO</b>  measured, at once"]["vllm0"] == 64
     assert found["<b>Set-up: from command to ready</b>  measured, s"]["vllm0"] == 12.5
     assert found["<b>Set-up: installed size</b>  measured, GiB"]["llamacpp1"] == 3
+    assert found["<b>Set-up: steps by hand</b>  measured, commands"]["vllm0"] == 3
+    assert found["<b>Set-up: from command to first token</b>  measured, s"]["vllm0"] == 13.25
 
 
 def test_the_guides_figures_are_quoted_and_told_apart() -> None:

@@ -52,8 +52,10 @@ def charts(comparison: Comparison) -> list[Chart]:
               {"vLLM": 64, "DeepSpeed": 32, "HF Pipeline": 8}, _heaviest),
         Chart("Latency of a request, lightest load", "ms, median", _latency, "latency, Llama 70B, 4 x H100",
               {"TensorRT-LLM": 25, "vLLM": 40}),
-        Chart("Set-up: from command to ready", "s", _header("ready_after"), "set-up complexity, relative",
+        Chart("Set-up: steps by hand", "commands", _header("setup_steps"), "set-up complexity, relative",
               {"vLLM": 1, "TensorRT-LLM": 4}),
+        Chart("Set-up: from command to ready", "s", _header("ready_after")),
+        Chart("Set-up: from command to first token", "s", _header("first_token_after")),
         Chart("Set-up: installed size", "GiB", _header("install_size", 1 << 30)),
     ]  # fmt: skip
     return [chart for chart in found if any(chart.value(run) is not None for run in comparison.runs.values())]
