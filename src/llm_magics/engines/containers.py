@@ -25,7 +25,8 @@ INSIDE = "/llm-magics"
 # What the clients themselves need to find their daemon and their storage; the engine never sees it.
 _CLIENT = (
     "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST",
-    "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "APPTAINER_CACHEDIR", "APPTAINER_TMPDIR",
+    "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
+    "APPTAINER_CACHEDIR", "APPTAINER_TMPDIR",
 )  # fmt: skip
 _HUB = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 _READ_BY_CLIENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
@@ -105,6 +106,10 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
         argv = [seen if word == model else word for word in argv]
     else:
         mounts.forget(model)  # it gets in by another way
+    for path in image.carried:
+        if any(word.startswith(path) for word in argv):
+            there = mounts.inside(path)
+            argv = [there + word[len(path) :] if word.startswith(path) else word for word in argv]
     for path in made.files:
         argv = [mounts.inside(path) if word == path else word for word in argv]
     env = dict(made.env)
@@ -122,9 +127,11 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
         unique = f"llm-magics-{spec.name}-{secrets.token_hex(4)}"
         publish = f"[{spec.host}]" if ":" in spec.host else "127.0.0.1"
         volumes = {} if _local(model) else image.volumes
+        beside = engine.metrics.beside if engine.metrics else 0
         client = [
             tool, "run", "--rm", "--name", unique, *(["--init"] if tool == "docker" else _PODMAN),
             *_gpus(tool, spec, gpus), *image.options, f"--publish={publish}:{port}:{image.port}",
+            *([f"--publish={publish}:{port + beside}:{image.port + beside}"] if beside else []),
             *mounts.options(), *(f"--volume={source}:{target}" for source, target in volumes.items()),
             *(f"--env={key}={env[key]}" if key in _READ_BY_CLIENT else f"--env={key}" for key in names),
             *([f"--entrypoint={argv[0]}"] if image.entry == "replace" else []),

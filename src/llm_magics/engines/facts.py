@@ -254,6 +254,8 @@ class Image:
         Further options of `docker run`: shared memory between the processes of several GPUs, limits.
     volumes
         Named volumes that keep what the engine downloads by itself: name -> folder inside.
+    carried
+        Folders of ours that its command needs inside; mounted for reading.
     """
 
     gpu: str = ""
@@ -264,6 +266,7 @@ class Image:
     hub: str = "/root/.cache/huggingface/hub"
     options: Sequence[str] = ("--ipc=host",)
     volumes: Mapping[str, str] = field(default_factory=dict)
+    carried: Sequence[str] = ()
 
 
 # What any engine built on PyTorch or the hub may say; tried after the engine's own (facts: docs/engines.md).

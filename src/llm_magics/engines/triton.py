@@ -6,6 +6,7 @@ answers in the same words. Sources: triton-inference-server's server and vllm_ba
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from llm_magics.engines.base import (
     Engine,
     Failure,
     Flag,
+    Image,
     Install,
     Memory,
     Metrics,
@@ -26,6 +28,7 @@ from llm_magics.engines.base import (
     Place,
     Stage,
     Switch,
+    Words,
 )
 from llm_magics.errors import SpecError
 
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 LAUNCHER = Path(__file__).parent / "launchers" / "triton_server.py"
 METRICS_BESIDE = 2  # Triton's metrics have a port of their own; as usual with Triton, two above the other
+
+
+def _lora(modules: Mapping[str, str]) -> list[str]:
+    return ["--lora-modules", json.dumps(dict(modules))]
 
 
 class Triton(Engine):
@@ -52,6 +59,12 @@ class Triton(Engine):
         hint="llm-magics install triton (Python backend), or NVIDIA's container tritonserver:<YY.MM>-vllm-python-py3",
         python=((3, 11), (3, 14)),
     )
+    image = Image(
+        gpu="nvcr.io/nvidia/tritonserver:26.07-vllm-python-py3",
+        program="python3",
+        options=("--ipc=host", "--ulimit=memlock=-1", "--ulimit=stack=67108864"),
+        carried=(str(LAUNCHER.parent),),
+    )
     protocol = "kserve"
     memory = Memory()
     usage = "never"
@@ -69,10 +82,13 @@ class Triton(Engine):
         "gpu_memory_utilization": Flag("--gpu-memory-utilization"),
         "tensor_parallel_size": Flag("--tensor-parallel-size"),
         "pipeline_parallel_size": Flag("--pipeline-parallel-size"),
+        "data_parallel_size": Flag("--data-parallel-size"),
         "max_num_seqs": Flag("--max-num-seqs"),
         "max_num_batched_tokens": Flag("--max-num-batched-tokens"),
         "enable_prefix_caching": Switch("--enable-prefix-caching", "--no-enable-prefix-caching"),
         "enable_chunked_prefill": Switch("--enable-chunked-prefill", "--no-enable-chunked-prefill"),
+        "speculative": Flag("--speculative-config"),
+        "lora_modules": Words(_lora),
         "load_format": Flag("--load-format"),
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
@@ -138,8 +154,9 @@ class Triton(Engine):
     def program(self, place: Place, spec: ServerSpec) -> list[str]:
         """Our launcher, which needs the standard library only: a tritonserver without Python beside it gets ours."""
         found = place.executable
-        start = [found.python or sys.executable, str(LAUNCHER)]
-        if found.binary:
+        inside = Path(found.binary or "").name.startswith("python")  # a container's: tritonserver is on its PATH
+        start = [found.binary if found.binary and inside else found.python or sys.executable, str(LAUNCHER)]
+        if found.binary and not inside:
             start += ["--tritonserver", found.binary]
         named = [] if spec.served_model_name else ["--name", self.served_name(spec, place.model)]
         return [

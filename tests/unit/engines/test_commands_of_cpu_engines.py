@@ -107,12 +107,14 @@ def test_the_launcher_takes_every_option_of_the_adapter(
         "kv_cache_dtype": "fp8", "max_model_len": 64, "gpu_memory_utilization": 0.5, "tensor_parallel_size": 2,
         "pipeline_parallel_size": 3, "max_num_seqs": 4, "max_num_batched_tokens": 5, "enable_prefix_caching": False,
         "enable_chunked_prefill": True, "load_format": "dummy", "seed": 6, "trust_remote_code": True,
+        "data_parallel_size": 2, "speculative": {"method": "ngram", "num_speculative_tokens": 2},
+        "lora_modules": {"a": "/x"},
     }  # fmt: skip
     options = engines.get(key).options
     made = command(key, **{name: values[name] for name in options})
     monkeypatch.syspath_prepend(str(Path(llm_magics.engines.launchers.__file__).parent))
     parsed = vars(importlib.import_module(f"{key}_server").parser().parse_args(made.argv[2:]))
-    names = {"served_model_name": "name"} if key == "triton" else {}
+    names = {"served_model_name": "name", "speculative": "speculative_config"} if key == "triton" else {}
     assert {name: parsed[names.get(name, name)] for name in options} == {name: values[name] for name in options}
 
 

@@ -16,7 +16,7 @@ from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec
 from llm_magics.spec.reading import read_mapping
 
-IMAGES = ("vllm", "llamacpp", "tgi", "tensorrt_llm", "ollama", "sglang")
+IMAGES = ("vllm", "llamacpp", "tgi", "tensorrt_llm", "ollama", "sglang", "triton")
 
 
 @pytest.fixture(autouse=True)
@@ -192,3 +192,19 @@ def test_a_dry_run_needs_no_daemon_and_shows_no_secret() -> None:
     assert "--publish=127.0.0.1:PORT:8080" in line
     assert "secret-of-mine" not in line
     assert "hf_secret" not in line
+
+
+def test_triton_gets_our_launcher_and_its_second_port(tmp_path: Path) -> None:
+    """Its repository is made inside, by the launcher that is mounted; metrics have a port of their own."""
+    own = folder(tmp_path)
+    command = made("triton", model=str(own), tensor_parallel_size=2, lora_modules={"a": str(own)})
+    assert "--publish=127.0.0.1:4321:8000" in command.argv
+    assert "--publish=127.0.0.1:4323:8002" in command.argv
+    assert "--entrypoint=python3" in command.argv
+    image = next(place for place, word in enumerate(command.argv) if "vllm-python-py3" in word)
+    inside = command.argv[image + 1 :]
+    assert re.fullmatch(r"/llm-magics/\d/launchers/triton_server\.py", inside[0])
+    assert not any(word.startswith("/") and not word.startswith("/llm-magics/") for word in inside), inside
+    launchers = next(word for word in command.argv if word.startswith("--mount") and "launchers" in word)
+    assert launchers.endswith("launchers,readonly")
+    assert "--tritonserver" not in inside

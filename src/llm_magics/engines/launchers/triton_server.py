@@ -66,17 +66,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--backend", choices=("auto", "vllm", "python"), default="auto")
     made.add_argument("--model", required=True, help="a folder or a hub id")
     made.add_argument("--name", required=True, help="the model's name in the repository")
-    made.add_argument("--host", default="127.0.0.1", choices=("127.0.0.1", "localhost", "::1"))
+    # The last one is for a container, whose port is published on the loopback interface alone.
+    made.add_argument("--host", default="127.0.0.1", choices=("127.0.0.1", "localhost", "::1", "0.0.0.0"))  # noqa: S104
     made.add_argument("--port", type=int, required=True)
     made.add_argument("--metrics-port", type=int, required=True)
     for name in ("revision", "tokenizer", "dtype", "quantization", "kv-cache-dtype", "load-format"):
         made.add_argument(f"--{name}")
     for name in (
         "max-model-len", "max-num-seqs", "max-num-batched-tokens", "tensor-parallel-size", "pipeline-parallel-size",
-        "seed",
+        "data-parallel-size", "seed",
     ):  # fmt: skip
         made.add_argument(f"--{name}", type=int)
     made.add_argument("--gpu-memory-utilization", type=float)
+    made.add_argument("--speculative-config", type=json.loads, help="JSON, as vLLM takes it")
+    made.add_argument("--lora-modules", type=json.loads, help="JSON: the adapter's name -> its path")
     for name in ("enable-prefix-caching", "enable-chunked-prefill"):
         made.add_argument(f"--{name}", action=argparse.BooleanOptionalAction)
     made.add_argument("--trust-remote-code", action="store_true", default=None)
@@ -178,6 +181,9 @@ def _repository(folder: Path, name: str, backend: str, engine: dict[str, object]
     version.mkdir(parents=True)
     config = CONFIG.format(name=json.dumps(name), backend=json.dumps(backend), kind="KIND_MODEL" if backend == "vllm" else "KIND_CPU")  # fmt: skip  # noqa: E501
     if backend == "vllm":
+        if adapters := engine.pop("lora_modules", None):
+            (version / "multi_lora.json").write_text(json.dumps(adapters, indent=1), encoding="utf-8")
+            engine["enable_lora"] = True
         (version / "model.json").write_text(json.dumps(engine, indent=1), encoding="utf-8")
         config += 'parameters [ { key: "REPORT_CUSTOM_METRICS" value: { string_value: "true" } } ]\n'
     else:

@@ -20,6 +20,15 @@ def test_the_vllm_backend_gets_its_engines_arguments(tmp_path: Path) -> None:
     assert "REPORT_CUSTOM_METRICS" in config, "else its tokens are in no metric"
 
 
+def test_lora_adapters_stand_in_the_backends_own_file(tmp_path: Path) -> None:
+    """`multi_lora.json` beside `model.json`, as triton-inference-server/vllm_backend reads it."""
+    import triton_server
+
+    triton_server._repository(tmp_path, "m", "vllm", {"model": "org/x", "lora_modules": {"a": "/x"}})
+    assert json.loads((tmp_path / "m/1/multi_lora.json").read_text()) == {"a": "/x"}
+    assert json.loads((tmp_path / "m/1/model.json").read_text()) == {"model": "org/x", "enable_lora": True}
+
+
 def test_the_python_backend_gets_ours(tmp_path: Path) -> None:
     import triton_server
 
