@@ -7,7 +7,13 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 export LLM_MAGICS_ENVS := $(CACHE)/envs
 
-.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench simulate wheel engines extra-engines browser
+PEERS ?= guidellm aiperf inference-perf
+PEER_PYTHON ?= python3.12
+# What SGLang's clients need of it; the engine itself would bring gigabytes.
+SGLANG_CLIENT_NEEDS := aiohttp numpy requests tqdm transformers pillow pydantic orjson pybase64 datasets psutil \
+  packaging pyzmq fastapi uvicorn ipython setproctitle
+
+.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench bench-peers simulate wheel engines extra-engines browser
 .PHONY: sidebar clean
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
@@ -43,8 +49,8 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format
 	$(BIN)/python tools/sidebar.py format
 
-bench: $(VENV)/.test           ## the load generator beside its peers, start-up and import times
-	$(BIN)/python benchmarks/load_generator.py
+bench: $(VENV)/.test           ## the load generator beside those peers that are installed; start-up and import times
+	$(BIN)/python benchmarks/load_generator.py --peers installed --peers-in $(CACHE)/peers
 	$(BIN)/python benchmarks/startup.py
 
 wheel: $(VENV)/.test           ## with the sidebar in it

@@ -1,6 +1,6 @@
 """How far off is a load generator? Ours and its peers against a server with known latencies, side by side.
 
-    python benchmarks/load_generator.py [--streams 1,64,256,512] [--vllm PATH/TO/vllm --tokenizer DIR] [--out FILE.md]
+    python benchmarks/load_generator.py [--streams 1,64,256,512,1024] [--peers all --peers-in DIR] [--out FILE.md]
 
 The paced server (`paced_server.c`, compiled here) keeps its own truth, so a client is compared with what the server
 really did. Where the system permits, the server runs on the first core with real-time priority and the client on the
@@ -14,23 +14,29 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import peers
 import psutil
+from peers import PEERS, Load, Peer
 
 HERE = Path(__file__).parent
 SERVER_CORE, CLIENT_CORE = "0", "1"
 TTFT, ITL, TOKENS = 50, 10, 128
+LONGEST = 120.0  # s that a client may take
 OURS = """
-import json, sys
+import sys, time
 from pathlib import Path
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
@@ -39,6 +45,7 @@ url, streams, requests, tokens, spool, length = sys.argv[1:]
 work = Workload(
     concurrency=int(streams), requests=int(requests), input_tokens=int(length), output_tokens=int(tokens), warmup=0
 )
+print(time.monotonic_ns(), flush=True)
 measure(Endpoint(url, "paced"), work, Path(spool), header={})
 """
 
@@ -142,40 +149,20 @@ def ours(paced: Paced, prefix: list[str], streams: int, requests: int, folder: P
     }
 
 
-def vllm_bench(
-    paced: Paced, prefix: list[str], streams: int, requests: int, folder: Path, vllm: str, tokenizer: str
-) -> dict[str, Any]:
-    """`vllm bench serve`, its defaults for a chat endpoint."""
-    command = [
-        *prefix, vllm, "bench", "serve", "--backend", "openai-chat", "--base-url", paced.url,
-        "--endpoint", "/v1/chat/completions", "--model", "paced", "--tokenizer", tokenizer,
-        "--dataset-name", "random", "--random-input-len", "64", "--random-output-len", str(TOKENS),
-        "--num-prompts", str(requests), "--max-concurrency", str(streams), "--ignore-eos",
-        "--percentile-metrics", "ttft,tpot", "--save-result",
-        "--result-dir", str(folder), "--result-filename", "v.json",
-    ]  # fmt: skip
-    tree = run(command, folder)
-    result = json.loads((folder / "v.json").read_text())
-    return {
-        "client": "vllm bench serve",
-        "done": result["completed"],
-        "ttft": result["mean_ttft_ms"],
-        "p99": result["p99_ttft_ms"],
-        "tpot": result["mean_tpot_ms"],
-        "tree": tree,
-        "truth": paced.get("/truth"),
-        "note": "",
-    }
+def other(peer: Peer, place: Path, paced: Paced, prefix: list[str], load: Load) -> dict[str, Any]:
+    """A peer, its defaults for a chat endpoint."""
+    tree = run([*prefix, *peer.command(load, place / "bin")], load.folder, load.folder.parent)
+    return {"client": peer.name, **peer.read(load), "tree": tree, "truth": paced.get("/truth"), "note": ""}
 
 
-def run(command: list[str], folder: Path) -> Tree:
+def run(command: list[str], folder: Path, home: Path | None = None) -> Tree:
     """Run a client to its end, watching its process tree."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    environment = peers.environment(home or folder)
     with (folder / "client.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
         tree = Tree(process.pid)
         try:
-            code = process.wait(400)
+            code = process.wait(LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
@@ -199,59 +186,136 @@ def row(streams: int, found: dict[str, Any]) -> str:
     )
 
 
+def burst(paced: Paced, prefix: list[str], folder: Path) -> str:
+    """Requests of one token, unpaced, 64 streams."""
+    spool = folder / "spool.jsonl"
+    run([*prefix, sys.executable, "-c", OURS, paced.url, "64", "30000", "1", str(spool), "16"], folder)
+    truth = paced.get("/truth")
+    return f"{truth['requests'] / (truth['last_ns'] - truth['first_ns']) * 1e9:,.0f} requests/s"
+
+
+def capacity(paced: Paced, prefix: list[str], folder: Path) -> str:
+    """Chunks that come as fast as they are read, 64 streams."""
+    spool = folder / "spool.jsonl"
+    run([*prefix, sys.executable, "-c", OURS, paced.url, "64", "512", "1000", str(spool), "16"], folder)
+    truth = paced.get("/truth")
+    return f"{truth['chunks'] / (truth['last_ns'] - truth['first_ns']) * 1e9:,.0f} chunks/s"
+
+
+def memory(paced: Paced, prefix: list[str], folder: Path) -> str:
+    """1,024 streams of 1,000 tokens each at 50 tokens/s: the whole tree, the calling process included."""
+    spool = folder / "spool.jsonl"
+    tree = run([*prefix, sys.executable, "-c", OURS, paced.url, "1024", "1024", "1000", str(spool), "16"], folder)
+    return f"{tree.peak / 1e6:.0f} MB, {paced.get('/truth')['most_active']} streams held"
+
+
+def start(paced: Paced, prefix: list[str], folder: Path) -> str:
+    """From the call of `measure` to the first measured request at the server, the mean of five."""
+    found = []
+    for _ in range(5):
+        paced.get("/reset")
+        spool = folder / "spool.jsonl"
+        run([*prefix, sys.executable, "-c", OURS, paced.url, "1", "1", "2", str(spool), "16"], folder)
+        called = int((folder / "client.log").read_text().split()[0])
+        found.append((paced.get("/truth")["first_ns"] - called) / 1e9)
+    return f"{sum(found) / len(found):.2f} s"
+
+
+ALONE = {
+    "burst of one-token requests, 64 streams (target 50,000 requests/s)": (burst, ("--unpaced",)),
+    "capacity, 64 streams unpaced (target 80,000 chunks/s)": (capacity, ("--unpaced",)),
+    "memory, 1,024 streams x 1,000 tokens (target 100 MB)": (memory, ("--ttft-ms", "50", "--itl-ms", "20")),
+    "from the call to the first request (target 0.3 s)": (start, ("--ttft-ms", "1", "--itl-ms", "1")),
+}
+
+
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--streams", default="1,64,256,512")
-    parser.add_argument("--vllm", help="the vllm command of another environment, to compare with")
-    parser.add_argument("--tokenizer", help="directory of a tokenizer, which vllm bench needs")
+    parser.add_argument("--streams", default="1,64,256,512,1024", help="of our own rows")
+    parser.add_argument("--peer-streams", default="64,256,512", help="of the peers' rows")
+    parser.add_argument("--peers", default="", help=f"any of {','.join(PEERS)}; `all`; `installed`")
+    parser.add_argument("--peers-in", type=Path, default=Path(".cache/peers"), help="folder of their environments")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    places = {name: place_of(peer, options.peers_in.resolve()) for name, peer in PEERS.items()}
+    names = [name for name in options.peers.split(",") if name]
+    if options.peers in ("all", "installed"):
+        names = [name for name in PEERS if options.peers == "all" or places[name].exists()]
     server, client, room = quiet_room()
     columns = (
         "streams", "client", "true TTFT mean / p99 (ms)", "TTFT error mean (ms)", "p99", "TPOT error", "CPU µs/chunk",
         "core", "streams held", "peak MB", "server late p99 (ms)",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    alone = ["| what | measured |", "|---|---|"]
+    ours_at, peers_at = ([int(each) for each in text.split(",")] for text in (options.streams, options.peer_streams))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        binary = folder / "paced_server"
+        folder = Path(name) / "client"
+        folder.mkdir()
+        binary = Path(name) / "paced_server"
         subprocess.run(["cc", "-O2", "-o", str(binary), str(HERE / "paced_server.c")], check=True)
-        for streams in [int(each) for each in options.streams.split(",")]:
+
+        def one(label: str, streams: int, measured: Callable[[Paced], dict[str, Any]]) -> None:
+            paced = Paced(binary, server, "--ttft-ms", str(TTFT), "--itl-ms", str(ITL))
+            try:
+                found = measured(paced)
+                lines.append(row(streams, found))
+                print(lines[-1], found["note"], flush=True)
+            except (RuntimeError, OSError, KeyError, ValueError, IndexError, TypeError) as error:
+                why = " ".join(str(error).split())[-160:]
+                lines.append(f"| {streams} | {label} | did not run: {type(error).__name__}: {why} |" + " |" * 8)
+                print(lines[-1], flush=True)
+            finally:
+                paced.stop()
+
+        for streams in sorted({*ours_at, *(peers_at if names else [])}):
             requests = max(8, 3 * streams)
             for _ in range(options.rounds):
-                clients = [lambda p, s=streams, r=requests: ours(p, client, s, r, folder)]
-                if options.vllm:
-                    clients.append(
-                        lambda p, s=streams, r=requests: vllm_bench(
-                            p, client, s, r, folder, options.vllm, options.tokenizer
-                        )
-                    )
-                for each in clients:
-                    paced = Paced(binary, server, "--ttft-ms", str(TTFT), "--itl-ms", str(ITL))
-                    try:
-                        found = each(paced)
-                        lines.append(row(streams, found))
-                        print(lines[-1], found["note"], flush=True)
-                    finally:
-                        paced.stop()
-    peer = " --vllm … --tokenizer …" if options.vllm else ""
+                if streams in ours_at:
+                    one("llm-magics", streams, lambda p, s=streams, r=requests: ours(p, client, s, r, folder))
+                for each in names if streams in peers_at else []:
+                    shutil.rmtree(folder)
+                    folder.mkdir()
+                    work = partial(Load, streams=streams, requests=requests, tokens=TOKENS, folder=folder)
+                    peer, place = PEERS[each], places[each]
+                    one(peer.name, streams, lambda p, w=work, x=peer, y=place: other(x, y, p, client, w(url=p.url)))
+        for what, (measure, arguments) in ALONE.items():
+            paced = Paced(binary, server, *arguments)
+            try:
+                alone.append(f"| {what} | {measure(paced, client, folder)} |")
+            except (RuntimeError, OSError) as error:
+                alone.append(f"| {what} | failed: {' '.join(str(error).split())[-160:]} |")
+            finally:
+                paced.stop()
+            print(alone[-1], flush=True)
+    versions = ", ".join(f"{PEERS[each].name} {version(PEERS[each], places[each])}" for each in names)
+    command = f"python benchmarks/load_generator.py --streams {options.streams}"
+    if names:
+        command += f" --peers {options.peers} --peer-streams {options.peer_streams}"
     report = f"""# Load generators against a server with known latencies, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
 
 True TTFT {TTFT} ms, TPOT {ITL} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop, requests = 3 x streams
 (at least 8). Errors are against what the server itself stamped.
 
 - Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
-{platform.python_version()}; {room}. Load average when it ended: {os.getloadavg()[0]:.1f} (other work ran here).
-- Command: `python benchmarks/load_generator.py --streams {options.streams} --rounds {options.rounds}{peer}`
-- Peer: vLLM {version(options.vllm) if options.vllm else "not measured"}
+{platform.python_version()}; {room}. Load average when it ended: {os.getloadavg()[0]:.1f}.
+- Command: `{command}`
+- Peers: {versions or "not measured"}
 
 """
-    report += "\n".join(lines) + "\n"
+    report += "\n".join(lines) + "\n\nOurs alone, on one core:\n\n" + "\n".join(alone) + "\n"
     if options.out:
         options.out.write_text(report)
     print(report)
+
+
+def place_of(peer: Peer, folder: Path) -> Path:
+    """The peer's environment; vLLM's is the engine's own where there is none among the peers."""
+    place = folder / peer.place
+    engines = Path(os.environ.get("LLM_MAGICS_ENVS", ".cache/envs")).resolve() / peer.place
+    return place if place.exists() or not engines.exists() else engines
 
 
 def cpu_name() -> str:
@@ -262,10 +326,14 @@ def cpu_name() -> str:
     return platform.processor()
 
 
-def version(vllm: str) -> str:
-    """What the vllm command says it is."""
-    done = subprocess.run([vllm, "--version"], capture_output=True, text=True, check=False)
-    return (done.stdout.strip().splitlines() or ["?"])[-1]
+def version(peer: Peer, place: Path) -> str:
+    """What is installed in a peer's environment."""
+    code = f"from importlib.metadata import version; print(version({peer.version!r}))"
+    try:
+        done = subprocess.run([str(place / "bin" / "python"), "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return "(not installed)"
+    return (done.stdout.strip().splitlines() or ["(not installed)"])[-1]
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ class EventStream(HttpAnswer):
             self._line = [rest]
             self._line_size = len(rest)
         for line in lines:
+            if self._data is None and line.startswith(b"data: ") and not line.endswith(b"\r"):
+                self._data = line[6:]  # what nearly all lines are, without the way through `_field`
+                continue
             self._field(line, now)
             if self.over:
                 return

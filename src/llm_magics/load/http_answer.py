@@ -188,13 +188,20 @@ class HttpAnswer:
 
     def _chunks(self, data: bytes, now: int) -> None:
         """Undo the chunked coding, at whatever byte the reads were cut."""
+        body: list[bytes] = []
+        broken = self._unframe(data, body)
+        if body:
+            self._take(body[0] if len(body) == 1 else b"".join(body), now)
+        if broken is not None and not self.over:
+            self.fail(f"The chunked coding of the answer is broken: {broken}", now)
+
+    def _unframe(self, data: bytes, body: list[bytes]) -> str | None:
+        """Put what chunks hold into `body`; what is wrong with the coding, None when nothing is."""
         at, end = 0, len(data)
         while at < end:
             if self._left:
                 stop = min(at + self._left, end)
-                self._take(data[at:stop], now)
-                if self.over:
-                    return
+                body.append(data[at:stop])
                 self._left -= stop - at
                 at = stop
                 if not self._left:
@@ -203,30 +210,27 @@ class HttpAnswer:
             if self._crlf:
                 skip = min(self._crlf, end - at)
                 if data[at : at + skip] != b"\r\n"[2 - self._crlf :][:skip]:
-                    self.fail("The chunked coding of the answer is broken: a chunk is longer than it says.", now)
-                    return
+                    return "a chunk is longer than it says."
                 at += skip
                 self._crlf -= skip
                 continue
             stop = data.find(b"\r\n", at)
             if stop < 0:
                 self._rest = data[at:]
-                if len(self._rest) > MAX_HEAD:
-                    self.fail("The chunked coding of the answer is broken: no size where one belongs.", now)
-                return
+                return "no size where one belongs." if len(self._rest) > MAX_HEAD else None
             try:
                 size = int(data[at:stop].split(b";", 1)[0], 16)
                 if size < 0:
                     raise ValueError
             except ValueError:
-                self.fail(f"The chunked coding of the answer is broken: {data[at:stop][:40]!r} is no chunk size.", now)
-                return
+                return f"{data[at:stop][:40]!r} is no chunk size."
             at = stop + 2
             if not size:
                 self._state = _TRAILERS
                 self._rest = data[at:]
-                return
+                return None
             self._left = size
+        return None
 
     def _trailers(self, data: bytes) -> None:
         """After the last chunk: optional trailer lines, then an empty one."""
