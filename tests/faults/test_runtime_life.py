@@ -20,6 +20,7 @@ from waiting import until
 from llm_magics.errors import LLMMagicsError, TargetError
 from llm_magics.runtime import identity, ports
 from llm_magics.runtime.identity import Identity
+from llm_magics.runtime.keep import keep
 from llm_magics.runtime.owner import adopt
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.server import Server
@@ -241,6 +242,21 @@ def test_an_idle_server_stops_and_a_busy_one_does_not(servers: Servers) -> None:
     ended = servers.registry.get("s")
     assert ended is not None
     assert (ended.state, ended.stops_why) == ("stopped", "it was idle")
+
+
+def test_a_server_that_somebody_keeps_outlives_its_idleness_and_says_until_when(servers: Servers) -> None:
+    record = servers.start(keep="detached", idle=1.0)
+    kept = keep("s", 6.0)
+    assert kept.keep_until is not None
+    announced = until(
+        lambda: (now := servers.registry.get("s")) and now.stops_at and now.stops_at > kept.created + 3 and now
+    )
+    assert announced.stops_at == pytest.approx(kept.keep_until, abs=2.0)
+    while time.time() < kept.keep_until - 1.0:
+        assert Server("s").state == "ready"
+        time.sleep(0.1)
+    until(lambda: gone(record))
+    assert servers.registry.get("s").stops_why == "it was idle"  # type: ignore[union-attr]
 
 
 # Records that lie -----------------------------------------------------------------------------------------------------
