@@ -13,9 +13,12 @@ export interface ILine {
 }
 
 const WORDS: [RegExp, Level][] = [
-  [/\b(?:CRITICAL|FATAL|ERROR|ERR)\b|^E\d{4} |\bTraceback \(most recent|^[\w.]*(?:Error|Exception): /, 'error'],
-  [/\bWARN(?:ING)?\b|^W\d{4} |\bwarning:/, 'warning'],
-  [/\b(?:DEBUG|TRACE)\b|^D\d{4} /, 'debug']
+  [
+    /\b(?:CRITICAL|FATAL|ERROR|ERR)\b|^E\d{4} |^[\d.]+ E |\bTraceback \(most recent|^[\w.]*(?:Error|Exception): /,
+    'error'
+  ],
+  [/\bWARN(?:ING)?\b|^W\d{4} |^[\d.]+ W |\bwarning:/, 'warning'],
+  [/\b(?:DEBUG|TRACE)\b|^D\d{4} |^[\d.]+ D /, 'debug']
 ];
 
 /** The level that a line names; `info` where it names none. */

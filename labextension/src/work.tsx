@@ -155,7 +155,7 @@ export function Path(props: {
         return (
           <details key={week.week} className="llm-Week" open={number === first}>
             <summary>
-              <span>{trans.__('Week %1: %2', week.week, week.title)}</span>
+              <span>{/^\d/.test(week.week) ? trans.__('Week %1: %2', week.week, week.title) : week.title}</span>
               <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, week.tasks.length)}>
                 {done}/{week.tasks.length}
               </span>

@@ -22,6 +22,9 @@ test('levels as engines write them', () => {
   expect(levelOf('ValueError: no')).toBe('error');
   expect(levelOf('INFO: 127.0.0.1 "GET /error HTTP/1.1" 200')).toBe('info');
   expect(levelOf('DEBUG x')).toBe('debug');
+  expect(levelOf('0.00.021.295 W srv  load_model: slow')).toBe('warning');
+  expect(levelOf('0.00.021.295 E srv  load_model: no')).toBe('error');
+  expect(levelOf('0.00.021.295 I srv  E x')).toBe('info');
 });
 
 test('the lines of a traceback belong to the error', () => {

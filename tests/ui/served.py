@@ -40,7 +40,7 @@ class Lab:
 
     def run(self, *arguments: str, background: bool = False) -> subprocess.Popen[bytes]:
         """`llm-magics ARGUMENTS` as this server's kernels would run it; waits for its end, unless in the background."""
-        command = [sys.executable, "-m", "llm_magics", *arguments]
+        command = [sys.executable, "-m", "llm_magics.cli", *arguments]
         process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         if not background:
             assert process.wait(PATIENCE / 1000) == 0, command
