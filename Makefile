@@ -13,7 +13,7 @@ PEER_PYTHON ?= python3.12
 SGLANG_CLIENT_NEEDS := aiohttp numpy requests tqdm transformers pillow pydantic orjson pybase64 datasets psutil \
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
-.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks lint format bench bench-peers simulate wheel engines extra-engines browser
+.PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
 .PHONY: sidebar clean
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
@@ -23,7 +23,7 @@ test: $(VENV)/.test engines browser test-sidebar ## every test: unit, faults, re
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/ui
 	$(BIN)/python -m pytest tests/ui
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=300 -p no:cacheprovider examples
+	  --nbval-cell-timeout=600 -p no:cacheprovider examples
 
 test-unit: $(VENV)/.test       ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
@@ -37,6 +37,9 @@ test-ui: $(VENV)/.test browser sidebar
 
 notebooks: $(VENV)/.test engines  ## run the tutorials again and save their outputs
 	$(BIN)/python tools/run_notebooks.py examples
+
+tutorials: $(VENV)/.test engines  ## run every tutorial on this machine; leaves demo/tutorials/index.html
+	$(BIN)/python tools/tutorials.py
 
 lint: $(VENV)/.lint            ## ruff (lint and format), mypy; tsc, eslint and prettier
 	$(BIN)/ruff check

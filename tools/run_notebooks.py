@@ -2,13 +2,16 @@
 
 Outputs in the repository are real: this is the only way they are made. Widget state is not kept (it is megabytes), and
 neither are the times of execution, which would change with every run; the path of this checkout is shown as
-`~/llm-magics`, for it says nothing to a reader.
+`~/llm-magics`, for it and other places of the machine say nothing to a reader.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -17,7 +20,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(source: Path, target: Path, *, timeout: int = 600) -> None:
+def run(source: Path, target: Path, *, timeout: int = 1800) -> None:
     """Execute `source` in the folder of `target` and write it there with its outputs.
 
     Raises
@@ -40,9 +43,17 @@ def run(source: Path, target: Path, *, timeout: int = 600) -> None:
         notebook.metadata.pop("widgets", None)
         for cell in notebook.cells:
             if "outputs" in cell:
-                shown = json.dumps(cell.outputs).replace(str(ROOT), "~/llm-magics")
-                cell.outputs = [nbformat.from_dict(output) for output in json.loads(shown)]
+                cell.outputs = [nbformat.from_dict(output) for output in json.loads(_public(json.dumps(cell.outputs)))]
         nbformat.write(notebook, target)
+
+
+def _public(outputs: str) -> str:
+    """Outputs without the places of this machine."""
+    if environments := os.environ.get("LLM_MAGICS_ENVS"):
+        outputs = outputs.replace(environments, "~/llm-magics/.cache/envs")
+    outputs = outputs.replace(str(ROOT), "~/llm-magics")
+    outputs = re.sub(re.escape(tempfile.gettempdir()) + r"/\w+", "~/scratch", outputs)
+    return outputs.replace(str(Path.home()) + "/", "~/")
 
 
 def main(arguments: list[str]) -> int:

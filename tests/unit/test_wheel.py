@@ -32,7 +32,8 @@ def test_wheel_holds_what_a_user_needs_and_nothing_else(wheel: zipfile.ZipFile) 
     tracked = subprocess.run(
         ["git", "ls-files", "src/llm_magics"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {name.removeprefix("src/") for name in tracked} == {
+    tutorials = {f"llm_magics/learn/notebooks/{path.name}" for path in (ROOT / "examples").glob("*.ipynb")}
+    assert {name.removeprefix("src/") for name in tracked} | tutorials == {
         name for name in names if ".dist-info/" not in name and ".data/" not in name
     }
 

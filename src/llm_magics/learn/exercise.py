@@ -16,7 +16,16 @@ class WrongAnswerError(LLMMagicsError):
     """The answer to an exercise is wrong."""
 
 
-def check(answer: Any, expected: Any, *, hint: str = "", within: float = 0.0) -> str:
+class Said(str):
+    """A sentence that a cell shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def check(answer: Any, expected: Any, *, hint: str = "", within: float = 0.0) -> Said:
     """Compare an answer with what was measured or computed.
 
     Parameters
@@ -35,9 +44,9 @@ def check(answer: Any, expected: Any, *, hint: str = "", within: float = 0.0) ->
         For a wrong answer.
     """
     if answer is ...:
-        return "Your turn: write your answer in place of ... and run the cell again."
+        return Said("Your turn: write your answer in place of ... and run the cell again.")
     if _right(answer, expected, within):
-        return f"Right: {answer}."
+        return Said(f"Right: {answer}.")
     raise WrongAnswerError(f"{answer!r} is not it.", why=hint, then="change the answer and run the cell again")
 
 
