@@ -142,7 +142,7 @@ function Doing(props: {
             {load.waiting !== undefined ? ` · ${trans.__('%1 waiting', load.waiting)}` : ''}
           </span>
         )}
-        <span className="llm-muted llm-mod-end" title={trans.__('How long it has been ready')}>
+        <span className="llm-muted" title={trans.__('How long it has been ready')}>
           {span(now - (engine.ready_at ?? engine.created))}
         </span>
       </div>
@@ -265,23 +265,23 @@ export function Row(props: IRowProps): JSX.Element {
         </div>
       )}
       {asking ? (
-        <div className="llm-Actions" role="group" aria-label={trans.__('Stop %1?', engine.name)}>
+        <div key="ask" className="llm-Actions" role="group" aria-label={trans.__('Stop %1?', engine.name)}>
           <span>{trans.__('Stop it for everybody?')}</span>
           <Action
             label={trans.__('Stop')}
             title={trans.__('Yes, stop %1', engine.name)}
             onClick={stop}
             danger={true}
-            focus={true}
           />
           <Action
             label={trans.__('No')}
             title={trans.__('Do not stop %1', engine.name)}
+            focus={true}
             onClick={() => setAsking(false)}
           />
         </div>
       ) : (
-        <div className="llm-Actions">
+        <div key="actions" className="llm-Actions">
           {engine.state === 'ready' && (
             <>
               <Action
