@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,22 @@ def point_label(point: Mapping[str, Any]) -> str:
     if rate is None:
         return "all at once" if point.get("arrival") == "throughput" else ""
     return "all at once" if math.isinf(rate) else f"{rate:g} req/s"
+
+
+_NAMED = re.compile(r"(?P<streams>\d+) streams?|(?P<rate>\S+) req/s|(?P<all>all at once)")
+
+
+def point_named(label: str) -> dict[str, Any] | None:
+    """What a name that `point_label` gave asks for; None for another name."""
+    found = _NAMED.fullmatch(label)
+    if found is None:
+        return None
+    if found["streams"]:
+        return {"arrival": "concurrent", "concurrency": int(found["streams"])}
+    if found["all"]:
+        return {"arrival": "throughput"}
+    rate = _number(found["rate"])
+    return None if rate is None or not math.isfinite(rate) else {"rate": rate}
 
 
 def _of_workload(workload: Mapping[str, Any]) -> list[dict[str, Any]]:

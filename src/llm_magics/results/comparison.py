@@ -14,7 +14,7 @@ from llm_magics.results import effects as differences
 from llm_magics.results.effects import Effect, RoundFigures
 from llm_magics.results.failures import Failures, unequal, without_survivors
 from llm_magics.results.fairness import unfair
-from llm_magics.results.pooling import points_of, pooled
+from llm_magics.results.pooling import paired, points_of, pooled
 from llm_magics.results.showing import Shown
 from llm_magics.results.statistics import LEVEL, Doubt
 from llm_magics.results.verdict import Verdict, of_effects
@@ -60,7 +60,8 @@ class Comparison(Shown):
     prompt, answers
         The prompt, and label -> `Answer`; None and empty for runs.
     points
-        Labels of the sweep points that every side has, in order.
+        Labels of the sweep points that every side has, in order. Where each side has one point and they differ, both
+        names: they are compared, and a flag says so.
     level
         At which differences are judged: 0.95, or what a look at a comparison that may go on leaves (`looks.level`).
     stopped
@@ -76,7 +77,7 @@ class Comparison(Shown):
         level: float = LEVEL,
         stopped: str = "",
     ) -> None:
-        self.rounds: dict[str, list[Run]] = {label: list(runs) for label, runs in (rounds or {}).items()}
+        self.rounds: dict[str, list[Run]] = paired(rounds or {})
         self.runs: dict[str, Run] = {label: pooled(runs, label) for label, runs in self.rounds.items()}
         self.prompt = prompt
         self.level = level

@@ -15,15 +15,15 @@ import orjson
 
 from llm_magics.errors import SpecError
 from llm_magics.results.columns import Builder
-from llm_magics.results.peers import aiperf, guidellm, vllm_bench
+from llm_magics.results.peers import aiperf, aiperf_summary, guidellm, sglang, vllm_bench
 from llm_magics.results.records import Audit, PointWindow, ServerSample
 from llm_magics.results.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Format = Literal["json", "vllm", "guidellm", "parquet", "csv"]
-FORMATS: tuple[Format, ...] = ("json", "vllm", "guidellm", "parquet", "csv")
+Format = Literal["json", "vllm", "guidellm", "aiperf", "parquet", "csv"]
+FORMATS: tuple[Format, ...] = ("json", "vllm", "guidellm", "aiperf", "parquet", "csv")
 
 _NATIVE = "llm-magics run"
 _SCHEMA = 1
@@ -36,7 +36,8 @@ def write(run: Run, path: str | Path, format: Format | None = None) -> Path:  # 
     ----------
     format
         `json` all of it, `vllm` as `vllm bench serve --save-detailed` (several points: one line each), `guidellm` in
-        the shape of its report, `parquet` and `csv` the requests. By the file's ending when left out.
+        the shape of its report, `aiperf` the requests as AIPerf's `profile_export.jsonl`, `parquet` and `csv` the
+        requests. By the file's ending when left out (`.jsonl` is AIPerf's).
 
     Raises
     ------
@@ -44,16 +45,20 @@ def write(run: Run, path: str | Path, format: Format | None = None) -> Path:  # 
         For another ending or format, a directory that is not there, or Parquet without pyarrow.
     """
     path = Path(path).expanduser()
-    kind = format or path.suffix.lower().removeprefix(".")
+    ending = path.suffix.lower().removeprefix(".")
+    kind = format or ("aiperf" if ending == "jsonl" else ending)
     writers: dict[str, Callable[[Run, Path], None]] = {
         "json": _write_json,
         "vllm": lambda run, path: _write_lines(vllm_bench.written(run), path),
         "guidellm": lambda run, path: _write_lines([guidellm.written(run)], path),
+        "aiperf": _write_aiperf,
         "parquet": _write_parquet,
         "csv": lambda run, path: run.requests.to_csv(path, index=False),
     }
     if kind not in writers:
-        raise SpecError(f"A run cannot be written to {path.name}.", then="end the name in .json, .parquet or .csv")
+        raise SpecError(
+            f"A run cannot be written to {path.name}.", then="end the name in .json, .jsonl, .parquet or .csv"
+        )
     try:
         writers[kind](run, path)
     except OSError as error:
@@ -62,7 +67,10 @@ def write(run: Run, path: str | Path, format: Format | None = None) -> Path:  # 
 
 
 def read(path: str | Path) -> Run:
-    """A run from a file: ours (.json, .parquet, .csv), the JSON of `vllm bench serve` or GuideLLM, AIPerf's JSONL.
+    """A run from a file: ours (.json, .parquet, .csv), or what another load tester wrote.
+
+    Read are the JSON of `vllm bench serve` and of GuideLLM, AIPerf's JSONL (with the load from the summary beside it)
+    and its JSON summary, and the JSONL of SGLang's `bench_serving`.
 
     Raises
     ------
@@ -85,7 +93,7 @@ def read(path: str | Path) -> Run:
         raise SpecError(
             f"{path} holds no run.",
             why=why,
-            then="files of llm-magics, of `vllm bench serve --save-result`, GuideLLM and AIPerf (JSONL) are read",
+            then="files of llm-magics, `vllm bench serve --save-result`, GuideLLM, AIPerf and SGLang's bench are read",
         ) from error
 
 
@@ -103,9 +111,25 @@ def _of_json(content: bytes, path: Path) -> Run:
         return guidellm.read(documents[0], path.name)
     if all(vllm_bench.recognizes(each) for each in documents):
         return vllm_bench.read(documents, path.name)
+    if all(sglang.recognizes(each) for each in documents):
+        return sglang.read(documents, path.name)
+    if aiperf_summary.recognizes(documents[0]):
+        return aiperf_summary.read(documents[0], path.name)
     if all(aiperf.recognizes(each) for each in documents):
-        return aiperf.read(documents, path.name)
+        return aiperf.read(documents, path.name, _summary_beside(path))
     raise ValueError("its keys are those of no load tester known here")
+
+
+def _summary_beside(records: Path) -> Any:
+    """The summary that AIPerf wrote beside its records, where it is there: named alike, or as it names them itself."""
+    for place in (records.with_suffix(".json"), records.with_name("profile_export_aiperf.json")):
+        try:
+            document = _parsed(place.read_bytes())
+        except (OSError, ValueError):
+            continue
+        if aiperf_summary.recognizes(document):
+            return document
+    return None
 
 
 def _parsed(content: bytes) -> Any:
@@ -157,6 +181,14 @@ def _native(document: dict[str, Any]) -> Run:
 
 def _write_lines(documents: list[dict[str, Any]], path: Path) -> None:
     path.write_bytes(b"\n".join(orjson.dumps(each, default=str) for each in documents) + b"\n")
+
+
+def _write_aiperf(run: Run, path: Path) -> None:
+    if run.given is not None:
+        raise SpecError(
+            "AIPerf's JSONL holds requests, and of this run there are only summaries.", then="save it as .json"
+        )
+    _write_lines(aiperf.written(run), path)
 
 
 def _write_parquet(run: Run, path: Path) -> None:

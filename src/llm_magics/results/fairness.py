@@ -112,6 +112,9 @@ def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
 
 
 def _completeness(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run]) -> Iterator[str]:
+    asked = [runs[0].header.get("asked_for") for runs in sides.values()]
+    if _differ(asked):
+        yield f"the loads are not the same: {_each(sides, asked)}; they are compared because each run has only one"
     for label, runs in sides.items():
         if any(run.partial for run in runs):
             yield f"{label} is partial: a run ended before all was measured"

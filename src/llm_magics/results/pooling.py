@@ -74,9 +74,31 @@ def points_of(run: Run) -> list[dict[str, Any]]:
     return [run.asked[number] for number in map(int, np.unique(run.measured.point))]
 
 
-def _relabelled(run: Run, label: str) -> Run:
+def paired(sides: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
+    """Sides of one point each that share no label, under one label: whoever names two such runs means these points.
+
+    What each was asked for stays in the header (`asked_for`), where `fairness` finds it. Other sides are returned as
+    they are.
+    """
+    names = {side: list(dict.fromkeys(str(each["label"]) for run in runs for each in points_of(run))) for side, runs in sides.items()}  # fmt: skip  # noqa: E501
+    if any(len(each) != 1 for each in names.values()) or len({each[0] for each in names.values()}) < 2:
+        return {side: list(runs) for side, runs in sides.items()}
+    common = " / ".join(dict.fromkeys(each[0] for each in names.values()))
+    return {side: [_renamed(run, names[side][0], common) for run in runs] for side, runs in sides.items()}
+
+
+def _renamed(run: Run, old: str, new: str) -> Run:
+    points = [{**point, "label": new} if point["label"] == old else point for point in run.asked]
+    twin = _relabelled(run, run.label, {"points": points, "asked_for": old})
+    if twin.given is not None:
+        twin.given = [{**point, "label": new} for point in twin.given]
+    vars(twin).pop("points", None)
+    return twin
+
+
+def _relabelled(run: Run, label: str, header: Mapping[str, Any] | None = None) -> Run:
     twin = Run(
-        {**run.header, "label": label},
+        {**run.header, **(header or {}), "label": label},
         run.columns,
         windows=run.windows,
         audits=run.audits,

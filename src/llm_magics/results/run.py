@@ -22,6 +22,7 @@ from llm_magics.results.showing import Shown
 if TYPE_CHECKING:
     import pandas as pd
 
+    from llm_magics.results.exchange import Format
     from llm_magics.results.search import Search
 
 __all__ = ["Run", "is_id", "new_id"]
@@ -223,8 +224,11 @@ class Run(Shown):
 
         return issue_report(self, question)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the run: `.json` holds all of it, `.parquet` and `.csv` its requests. Returns the path.
+    def save(self, path: str | Path, format: Format | None = None) -> Path:  # noqa: A002 - the field's word
+        """Write the run: `.json` holds all of it, `.parquet`, `.csv` and `.jsonl` (AIPerf's) its requests.
+
+        `format` chooses what the ending does not: `vllm`, `guidellm`, `aiperf` (see `exchange.write`). Returns the
+        path.
 
         Raises
         ------
@@ -233,11 +237,11 @@ class Run(Shown):
         """
         from llm_magics.results.exchange import write
 
-        return write(self, Path(path))
+        return write(self, Path(path), format)
 
     @classmethod
     def load(cls, path: str | Path) -> Run:
-        """A run from a file: ours, `vllm bench serve`'s or GuideLLM's (see `exchange.read`).
+        """A run from a file: ours, or what another load tester wrote (see `exchange.read`).
 
         Raises
         ------

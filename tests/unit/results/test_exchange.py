@@ -170,9 +170,9 @@ def test_places_that_cannot_be_read_or_written_are_refused_in_words(run: Run, tm
 
 def test_a_real_file_of_aiperf_is_read() -> None:
     """Written by AIPerf 0.13 against the llama.cpp engine: 2 streams, 12 requests, 2 of warm-up."""
-    theirs = [json.loads(line) for line in (HERE / "aiperf_profile_export.jsonl").read_text().splitlines()]
+    theirs = [json.loads(line) for line in (HERE / "aiperf" / "profile_export.jsonl").read_text().splitlines()]
     kept = [each for each in theirs if each["metadata"]["benchmark_phase"] == "profiling"]
-    found = Run.load(HERE / "aiperf_profile_export.jsonl")
+    found = Run.load(HERE / "aiperf" / "profile_export.jsonl")
     assert len(found.measured) == len(kept) == 12
     late = [each["metadata"]["request_start_ns"] - each["metadata"]["credit_issued_ns"] for each in kept]
     first = [each["metrics"]["time_to_first_token"]["value"] for each in kept]
