@@ -237,7 +237,7 @@ def test_rounds_are_pooled_into_repetitions_by_the_label_of_their_points() -> No
 
 
 def test_no_shared_point_is_said() -> None:
-    found = Comparison.of_runs({"A": synthetic_run(concurrency=[1]), "B": synthetic_run(rate=[4])})
+    found = Comparison.of_runs({"A": synthetic_run(concurrency=[1, 2]), "B": synthetic_run(rate=[4])})
     assert "nothing can be compared" in str(found.verdict)
     assert found.table.empty
 
