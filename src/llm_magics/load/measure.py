@@ -24,7 +24,7 @@ from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint, headers
 from llm_magics.load.progress import Follower, Progress
 from llm_magics.load.sharing import most_workers, workers_for
-from llm_magics.load.steps import expected, schedules, steps_of
+from llm_magics.load.steps import at_once, expected, schedules, steps_of
 from llm_magics.load.traces import trace_of
 from llm_magics.load.workers import Workers
 from llm_magics.results.records import SPOOL_SCHEMA
@@ -74,10 +74,8 @@ def measure(
     """
     salt = secrets.randbits(40) if salt is None else salt
     trace = trace_of(workload)
+    descriptors.check(at_once(workload))
     steps = steps_of(workload, trace)
-    descriptors.check(
-        max(min(step.get("streams", step.get("connections", 1)), step["requests"] or 1 << 62) for step in steps)
-    )
     made, notes = recipe(endpoint, workload, salt, trace)
     for number, step in enumerate(steps):
         step["answers"] = expected(step, number, len(steps), made)

@@ -13,6 +13,19 @@ from llm_magics.load.traces import Trace
 from llm_magics.spec.workload import Workload
 
 
+def at_once(workload: Workload) -> int:
+    """The most connections that a step needs at the same time; known before any list of a step is made."""
+    requests = workload.starts_per_point
+    most = 1
+    for point in workload.points:
+        if point.concurrency is not None:
+            ends = requests if point.stage is None and point.duration is None else None
+            most = max(most, point.concurrency if ends is None else min(point.concurrency, ends))
+        elif point.arrival == "throughput":
+            most = max(most, requests or 1)
+    return most
+
+
 def steps_of(workload: Workload, trace: Trace | None = None) -> list[dict[str, Any]]:
     """Every repetition of every point, in the order in which they run: whole sweeps, one after the other."""
     points = list(range(len(workload.points)))
@@ -60,8 +73,8 @@ def _step(workload: Workload, trace: Trace | None, group: list[int], repeat: int
         most = max(point.concurrency or 1 for _, point in points)
         step |= {"streams": most, "stagger": stagger(most), "starts": starts, "stops": stops}
     else:
-        at_once = len(times) if first.arrival == "throughput" else 1
-        step |= {"times": times, "requests": len(times), "connections": at_once}
+        standing = len(times) if first.arrival == "throughput" else 1
+        step |= {"times": times, "requests": len(times), "connections": standing}
     return step
 
 
