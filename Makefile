@@ -10,7 +10,7 @@ export LLM_MAGICS_ENVS := $(CACHE)/envs
 PEERS ?= guidellm aiperf inference-perf
 PEER_PYTHON ?= python3.12
 # What SGLang's clients need of it; the engine itself would bring gigabytes.
-SGLANG_CLIENT_NEEDS := torch==2.13.0 torchvision triton msgspec aiohttp numpy requests tqdm transformers pillow pydantic orjson pybase64 datasets psutil \
+SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm transformers pillow pydantic orjson pybase64 datasets psutil \
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
