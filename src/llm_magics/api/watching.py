@@ -1,4 +1,4 @@
-"""A server seen from inside while it takes load: its own metrics, its processes, its GPUs, the CPU's energy.
+"""A server seen from inside while it takes load: its own metrics, its processes, its GPUs, the machine it is on.
 
 `load` knows no servers and `runtime` no load, so the two meet here: the load generator gets one callable that says
 everything of this moment. It runs in a thread of the caller, never in the process that measures.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
     from llm_magics.runtime.gpu_meter import GpuMeter
+    from llm_magics.runtime.machine_meter import MachineMeter
     from llm_magics.runtime.package_energy import PackageMeter
     from llm_magics.runtime.record import Record
     from llm_magics.runtime.tree_meter import TreeMeter
@@ -44,28 +45,30 @@ class Watch:
         self._tree: TreeMeter | None = None
         self._cards: GpuMeter | None = None
         self._package: PackageMeter | None = None
+        self._machine: MachineMeter | None = None
 
     def __enter__(self) -> Watch:
         from llm_magics.runtime import gpus
         from llm_magics.runtime.gpu_meter import GpuMeter, held_by
+        from llm_magics.runtime.machine_meter import MachineMeter
         from llm_magics.runtime.package_energy import PackageMeter
         from llm_magics.runtime.tree_meter import TreeMeter
 
         self.gpus = held_by(self._record.name, self._record.gpus, gpus.gpus())
         self._page_at = float("-inf")
-        self._tree, self._package = TreeMeter(self._record), PackageMeter()
+        self._tree, self._package, self._machine = TreeMeter(self._record), PackageMeter(), MachineMeter()
         self._cards = GpuMeter(self.gpus).__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._cards is not None:
             self._cards.__exit__()
-        self._tree = self._cards = self._package = None
+        self._tree = self._cards = self._package = self._machine = None
 
     def read(self) -> dict[str, float]:
         """Everything of this moment, under portable names; what cannot be seen is absent."""
         found = self._page()
-        for meter in (self._tree, self._cards, self._package):
+        for meter in (self._tree, self._cards, self._package, self._machine):
             if meter is not None:
                 found |= meter.read()
         return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_magics.results import flags
+from llm_magics.results import flags, settings
 from llm_magics.results.columns import OK, Columns
 from llm_magics.results.effects import LEAST_ROUNDS
 from llm_magics.results.run import Run
@@ -36,6 +36,8 @@ def unfair(sides: Mapping[str, Sequence[Run]], pooled: Mapping[str, Run]) -> lis
     """
     return [
         *_what_was_sent(sides),
+        *_sampling_defaults(sides),
+        *settings.differing(sides),
         *_tokens(pooled),
         *_caches(pooled),
         *_client(sides),
@@ -78,6 +80,12 @@ def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
         yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
 
 
+def _sampling_defaults(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
+    left = [label for label, runs in sides.items() if (work := runs[0].workload) and work.get("temperature", 0) is None]
+    if len(left) == len(sides) and not settings.same_defaults(sides):
+        yield "temperature is left to the servers, and their defaults (generation_config) may differ"
+
+
 def _tokens(pooled: Mapping[str, Run]) -> Iterator[str]:
     for name, word in (("prompt_tokens", "tokens in"), ("output_tokens", "tokens out")):
         means = [_mean_tokens(run, name) for run in pooled.values()]
@@ -105,6 +113,9 @@ def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
     if busy:
         yield f"the load generator was overloaded while it measured {', '.join(busy)}: latencies may be its own"
     for label, runs in sides.items():
+        if beside := list(dict.fromkeys(each for run in runs for each in flags.disturbed(run))):
+            more = f" (and {len(beside) - 1} more)" if len(beside) > 1 else ""
+            yield f"while {label} was measured, {beside[0]}{more}"
         missed = list(dict.fromkeys(each for run in runs for each in flags.load_missed(run)))
         if missed:
             more = f" (and {len(missed) - 1} more)" if len(missed) > 1 else ""
@@ -175,9 +186,14 @@ def _length_missed(run: Run) -> bool:
 
 
 def _cached_share(run: Run) -> float | None:
+    """Share of the prompt tokens from a cache, by what each answer says, else by the server's own counters."""
     columns = _answered(run)
     known = (columns.cached_tokens >= 0) & (columns.prompt_tokens > 0)
-    return float(columns.cached_tokens[known].sum() / columns.prompt_tokens[known].sum()) if known.any() else None
+    if known.any():
+        return float(columns.cached_tokens[known].sum() / columns.prompt_tokens[known].sum())
+    counted = [point.get("server_prefix_hits") for point in run.points]
+    shares = [share for share in counted if share is not None]
+    return sum(shares) / len(shares) if shares else None
 
 
 def _differ(values: Sequence[Any]) -> bool:

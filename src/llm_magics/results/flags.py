@@ -21,6 +21,10 @@ LOOP_LAG = 1e-3  # s, p99
 LOAD = 0.98  # share of the asked load that must have been sent or held
 TURN = 3e-3  # s between a stream's requests that no client does without
 LENGTH = 0.01  # share by which lengths may differ from those asked for
+FAULTS = 10.0  # pages a second that the engine waited for
+SWAPPED = 2**24  # bytes, of the engine or moved by the machine, below which swapping is an old page and no bother
+OTHERS = 0.10  # share of the machine's cores that others may use
+STOLEN = 0.02  # share of the machine's cores that a hypervisor may keep
 CACHED = 0.20  # share of prompt tokens from a cache that random prompts should not exceed
 
 
@@ -40,6 +44,7 @@ def flags(run: Run) -> list[str]:
         ]
         if run.given is None:
             found += [f"at {summary['label']}: {each}" for each in _of_requests(run, summary["point"], summary)]
+    found += disturbed(run)
     if run.given is None and not len(run.measured):
         found.append("nothing was measured")
     prompts = run.header.get("prompts")
@@ -62,6 +67,43 @@ def load_missed(run: Run) -> list[str]:
         for summary in run.points
         for each in _load(run.at(summary["point"]), summary, steady=_steady(run, summary["point"]))
     ]
+
+
+def disturbed(run: Run) -> list[str]:
+    """What went on beside the measurement on the server's machine, in words: paging, swapping, somebody else's load.
+
+    Known only of servers whose processes could be seen meanwhile.
+    """
+    cores = run.header.get("cores")
+    return [
+        f"at {summary.get('label') or 'the only point'}: {each}"
+        for summary in run.points
+        for each in (*_paging(summary), *_others(run, summary, cores if isinstance(cores, int) else None))
+    ]
+
+
+def _paging(summary: Mapping[str, Any]) -> Iterator[str]:
+    faults, duration = summary.get("server_major_faults"), summary.get("duration")
+    if faults and duration and faults > FAULTS * duration:
+        yield f"the engine waited for {faults:.0f} pages from the disk ({faults / duration:.0f} a second)"
+    if (swapped := summary.get("max_server_swap") or 0) > SWAPPED:
+        yield f"{swapped / 2**20:.0f} MiB of the engine were swapped out"
+    if (moved := summary.get("machine_swap") or 0) > SWAPPED:
+        yield f"the machine was swapping ({moved / 2**20:.0f} MiB in and out)"
+
+
+def _others(run: Run, summary: Mapping[str, Any], cores: int | None) -> Iterator[str]:
+    total, engine = summary.get("machine_cpu_cores"), summary.get("server_cpu_cores")
+    if not cores:
+        return
+    # without the engine's own share nobody can say whose the rest is
+    if total is not None and engine is not None:
+        clients = [audit.core * audit.workers for audit in run.audits if audit.point == summary["point"]]
+        others = total - engine - max(clients, default=0.0)
+        if others > OTHERS * cores:
+            yield f"other processes used {others:.1f} of the {cores} cores"
+    if (stolen := summary.get("machine_steal_cores") or 0.0) > STOLEN * cores:
+        yield f"the hypervisor kept {stolen:.2f} of the {cores} cores for others"
 
 
 def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:

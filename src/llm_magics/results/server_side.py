@@ -3,7 +3,7 @@
 Gauges (queue, KV cache, memory) are averaged over the samples of the point or their highest is taken; counters are
 read off at its beginning and its end, between two samples on the straight line through them. What the engine does not
 export, or this machine does not show, is None, never 0. Sources of the values: `engines.metrics`, `runtime.gpu_meter`,
-`runtime.tree_meter`, `runtime.package_energy`; names as in `engines.facts.Metrics`.
+`runtime.tree_meter`, `runtime.machine_meter`, `runtime.package_energy`; names as in `engines.facts.Metrics`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ QUANTITIES = (
     Quantity("server_preemptions", "Preemptions", "", ("preemptions",)),
     Quantity("server_cpu_cores", "CPU", "cores", ("cpu_seconds",)),
     Quantity("max_server_rss", "Memory, most", "bytes", ("rss",)),
+    Quantity("server_major_faults", "Pages waited for", "", ("major_faults",)),
+    Quantity("max_server_swap", "Swapped out, most", "bytes", ("swapped",)),
+    Quantity("machine_cpu_cores", "CPU, whole machine", "cores", ("machine_cpu_seconds",)),
+    Quantity("machine_steal_cores", "CPU, stolen", "cores", ("machine_steal_seconds",)),
+    Quantity("machine_swap", "Machine swapped", "bytes", ("machine_swap",)),
     Quantity("gpu_util", "GPU use", "share", ("gpu_util",)),
     Quantity("max_gpu_memory", "GPU memory, most", "bytes", ("gpu_memory",)),
     Quantity("gpu_power", "GPU power", "W", ("gpu_power",)),
@@ -71,7 +76,7 @@ def figures(
         for window in windows
         if (clock := max((each for each in clocks if each <= window.repeat), default=None)) is not None
     ]
-    waiting = _together(spans, "waiting")
+    waiting, seconds = _together(spans, "waiting"), sum(span.end - span.start for span in spans)
     energy, source = _energy(spans)
     return {
         **{f"mean_server_{key}_ms": _times(1e3, _mean(spans, key)) for key in ("ttft", "tpot", "queue", "prefill")},
@@ -83,8 +88,13 @@ def figures(
             _grown(spans, "cached_tokens"), _first(_grown(spans, "prefix_queries"), _grown(spans, "prompt_tokens"))
         ),
         "server_preemptions": _grown(spans, "preemptions"),
-        "server_cpu_cores": _ratio(_grown(spans, "cpu_seconds"), sum(span.end - span.start for span in spans)),
+        "server_cpu_cores": _ratio(_grown(spans, "cpu_seconds"), seconds),
         "max_server_rss": _most(_together(spans, "rss")),
+        "server_major_faults": _grown(spans, "major_faults"),
+        "max_server_swap": _most(_together(spans, "swapped")),
+        "machine_cpu_cores": _ratio(_grown(spans, "machine_cpu_seconds"), seconds),
+        "machine_steal_cores": _ratio(_grown(spans, "machine_steal_seconds"), seconds),
+        "machine_swap": _grown(spans, "machine_swap"),
         "gpu_util": _average(_together(spans, "gpu_util")),
         "max_gpu_memory": _most(_together(spans, "gpu_memory")),
         "gpu_power": _average(_together(spans, "gpu_power")),
@@ -133,7 +143,7 @@ def moments(samples: Sequence[ServerSample]) -> list[dict[str, float]]:
     return rows
 
 
-_GAUGES = frozenset({"running", "waiting", "kv_usage", "rss", "gpu_util", "gpu_memory", "gpu_power"})
+_GAUGES = frozenset({"running", "waiting", "kv_usage", "rss", "swapped", "gpu_util", "gpu_memory", "gpu_power"})
 _RATES = {
     "cpu_seconds": "cpu_cores", "output_tokens": "output_tokens_per_s", "prompt_tokens": "prompt_tokens_per_s",
     "gpu_energy": "gpu_power", "cpu_energy": "cpu_power",

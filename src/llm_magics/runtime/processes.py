@@ -142,6 +142,22 @@ if sys.platform == "linux":
         cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return cpu, int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
 
+    def paging(process: Identity) -> tuple[int, int] | None:
+        """Pages that this process had to wait for a disk for (major faults), and what of it is swapped out (bytes).
+
+        None when it is gone, or may not be looked at.
+        """
+        try:
+            stat = Path(f"/proc/{process.pid}/stat").read_bytes()
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            return None
+        fields = stat[stat.rfind(b")") + 2 :].split()
+        if int(fields[19]) != process.ticks:
+            return None
+        swapped = next((line.split()[1] for line in status.splitlines() if line.startswith("VmSwap:")), "0")
+        return int(fields[9]), int(swapped) * 1024
+
     def name_of(pid: int) -> str:
         """The short name of a process, or ""."""
         with contextlib.suppress(OSError):
@@ -204,6 +220,10 @@ else:
             return times.user + times.system, int(found.memory_info().rss)
         except psutil.Error:
             return None
+
+    def paging(process: Identity) -> tuple[int, int] | None:
+        """Other systems are not looked at."""
+        return None
 
     def name_of(pid: int) -> str:
         """The short name of a process, or ""."""

@@ -1,7 +1,7 @@
-"""CPU time and memory of a server's processes while a run goes on, each verified by its identity before it counts.
+"""CPU time, memory and paging of a server's processes while a run goes on, each verified by its identity first.
 
 Walking the whole process table costs milliseconds, so it is walked every few seconds; in between only the known
-processes are read. CPU time of one that ended stays in the sum, so that the sum never falls.
+processes are read. CPU time and faults of one that ended stay in the sums, so that these never fall.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ class TreeMeter:
         self._walk_at = float("-inf")
         self._known: list[Identity] = []
         self._cpu: dict[Identity, float] = {}
+        self._faults: dict[Identity, int] = {}
 
     def read(self) -> dict[str, float]:
         """`cpu_seconds` (user and system, of all since they were first seen) and `rss` (bytes resident, summed).
 
-        Pages that processes share count once for each of them.
+        Where the system tells, `major_faults` (pages waited for) and `swapped` (bytes). Shared pages count once
+        for each process.
         """
         if self._root is None:
             return {}
@@ -45,15 +47,22 @@ class TreeMeter:
                 return {}
             self._known = processes.descendants(self._root.pid)
             self._walk_at = self._clock() + _WALK
-        resident = 0
+        resident, swapped = 0, 0
         for each in self._known:
             used = processes.usage(each)
             if used is not None:
                 self._cpu[each] = used[0]
                 resident += used[1]
+            paged = processes.paging(each)
+            if paged is not None:
+                self._faults[each] = paged[0]
+                swapped += paged[1]
         if not self._cpu:
             return {}
-        return {"cpu_seconds": sum(self._cpu.values()), "rss": float(resident)}
+        found = {"cpu_seconds": sum(self._cpu.values()), "rss": float(resident)}
+        if self._faults:
+            found |= {"major_faults": float(sum(self._faults.values())), "swapped": float(swapped)}
+        return found
 
 
 def _supervisor(identity: dict[str, Any]) -> Identity | None:

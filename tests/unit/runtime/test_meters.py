@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from llm_magics.runtime import identity
+from llm_magics.runtime import identity, processes
 from llm_magics.runtime.gpu_meter import GpuMeter, held_by
 from llm_magics.runtime.gpus import Gpu, GpuProcess
+from llm_magics.runtime.machine_meter import MachineMeter
 from llm_magics.runtime.package_energy import PackageMeter
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.tree_meter import TreeMeter
@@ -116,6 +118,8 @@ def test_the_tree_below_a_server_is_counted_and_never_shrinks() -> None:
         found = meter.read()
         assert found["cpu_seconds"] >= 0.3
         assert found["rss"] > 60e6
+        assert found["swapped"] >= 0
+        assert found["major_faults"] >= 0
     finally:
         child.communicate("\n", timeout=20)
     now[0] += 10
@@ -145,3 +149,28 @@ def test_packages_add_up_and_wrap(tmp_path: Path) -> None:
     assert PackageMeter(tmp_path / "nothing").read() == {}
     (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
     assert meter.read() == {}
+
+
+def test_the_machines_own_counters_are_read(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  100 10 40 5000 7 2 3 25 9 1\ncpu0 1 1 1 1\n")
+    (tmp_path / "vmstat").write_text("pgpgin 9\npswpin 3\npswpout 5\n")
+    second, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    assert MachineMeter(tmp_path).read() == {
+        "machine_cpu_seconds": 155 / second, "machine_steal_seconds": 25 / second, "machine_swap": 8.0 * page,
+    }  # fmt: skip
+
+
+def test_a_machine_that_shows_nothing_says_nothing(tmp_path: Path) -> None:
+    assert MachineMeter(tmp_path / "none").read() == {}
+    (tmp_path / "stat").write_text("cpu x\n")
+    assert MachineMeter(tmp_path).read() == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_pages_from_a_disk_and_swapped_ones_are_those_of_the_process() -> None:
+    found = identity.of(os.getpid())
+    assert found
+    paged = processes.paging(found)
+    assert paged is not None
+    assert paged[0] == resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    assert processes.paging(dataclasses.replace(found, ticks=found.ticks + 1)) is None
