@@ -17,7 +17,7 @@ from llm_magics.advice.weights import BYTES
 
 GIB = 1 << 30
 BLOCK = 16  # tokens; vLLM's and TensorRT-LLM's pages hold 16 or 32
-USUAL_SHARE = 0.92  # of a GPU's memory, vLLM 0.33's default
+USUAL_SHARE = 0.92  # of a GPU's memory, vLLM's default: config/cache.py of 0.32
 
 # Bytes per number in the cache. Blocks of 32 numbers with a 16-bit scale (and minimum) are llama.cpp's.
 KV_BYTES = {

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from llm_magics.advice.matrix import Matrix, matrix
+from llm_magics.advice.matrix import Matrix, cited, matrix
 from llm_magics.errors import SpecError
 from llm_magics.spec.reading import nearest
 
@@ -41,6 +41,8 @@ class Situation:
     now: str
     answers: Mapping[str, str]
     first: tuple[str, ...]
+    source: str
+    date: str
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def side_by_side(names: Sequence[str]) -> SideBySide:
         chosen.engines,
         chosen,
         tuple(
-            Claim(engine, each["says"], each["holds"], each["now"], *_source(each["source"]))
+            Claim(engine, each["says"], each["holds"], each["now"], *_source(each))
             for pair in about
             for engine, claims in pair["strengths"].items()
             if engine in keys
@@ -133,7 +135,7 @@ def side_by_side(names: Sequence[str]) -> SideBySide:
         ),
         tuple(
             Situation(each["case"], whole.engines[each["best"]], each["holds"], each["now"], each["also"],
-                      _first(each["also"]))
+                      _first(each["also"]), *_source(each))
             for pair in about
             for each in pair["choose"]
         ),
@@ -144,7 +146,7 @@ def side_by_side(names: Sequence[str]) -> SideBySide:
         ),
         tuple(
             Other(each["engine"], each["focus"], each["strength"], each["when"], each["holds"], each["now"],
-                  *_source(each["source"]))
+                  *_source(each))
             for each in _data()["others"]
             if each["engine"] in keys
         ),
@@ -172,9 +174,8 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _source(key: str) -> tuple[str, str]:
-    of = _matrix_sources()[key]
-    return of["title"], of["date"]
+def _source(statement: Mapping[str, str]) -> tuple[str, str]:
+    return cited(_matrix_sources()[statement["source"]], statement.get("at", ""))
 
 
 @cache

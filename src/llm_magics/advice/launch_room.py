@@ -67,14 +67,15 @@ def _coming(record: Record, gpu: Gpu) -> int:
         return 0
     if "cpu" in record.engine_version:
         return 0
-    share = spec.get("gpu_memory_utilization") or memory.share
+    share = memory.part(spec.get("gpu_memory_utilization"), gpu.memory_total)
     has = sum(process.memory or 0 for process in gpu.processes if process.server == record.name)
     return max(0, int(share * gpu.memory_total) - has)
 
 
 def budget(memory: Memory, found: Room, share: float | None) -> int:
     """Bytes of one GPU that an engine may take with a `gpu_memory_utilization` (None: its own)."""
-    part, total = share or memory.share, found.gpu.memory_total
+    total = found.gpu.memory_total
+    part = memory.part(share, total)
     if memory.of == "total":
         return int(part * total)
     if memory.of == "left":

@@ -6,6 +6,7 @@ the two differ; nothing of the guide is left out or silently corrected.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -26,7 +27,7 @@ class Statement:
     mark, text
         How it is now.
     source, date
-        Where that was read, and when (month).
+        Where that was read: the version, and the file or page of it; and when it was looked at (month).
     guide, holds, why
         What the guide says (2024; empty when it says nothing), whether it still holds, and what changed.
     """
@@ -89,12 +90,16 @@ def matrix() -> Matrix:
     cells = {}
     for feature in data["features"]:
         said = feature.get("guide", {})
-        for engine, (mark, text, source) in feature["cells"].items():
-            of = data["sources"][source]
+        for engine, (mark, text, source, *at) in feature["cells"].items():
             guide = said.get(engine, {})
             cells[feature["key"], engine] = Statement(
-                engine, feature["key"], mark, text, of["title"], of["date"],
+                engine, feature["key"], mark, text, *cited(data["sources"][source], *at),
                 guide.get("says", ""), guide.get("now", ""), guide.get("why", ""),
             )  # fmt: skip
     titles = {feature["key"]: feature["title"] for feature in data["features"]}
     return Matrix(dict(data["engines"]), titles, cells, data["compiled"])
+
+
+def cited(source: Mapping[str, str], at: str = "") -> tuple[str, str]:
+    """A source in words, the version and the place in it, and the month in which it was looked at."""
+    return f"{source['title']}: {at}" if at else source["title"], source["date"]

@@ -116,16 +116,16 @@ def _on_gpus(prepared: Prepared, known: ModelFacts) -> Balance | None:
         found = sorted(found, key=lambda each: -each.free)
     tightest = min(found[:wanted], key=lambda each: each.free)
     share, given = spec.gpu_memory_utilization, any(word.startswith(_CACHE) for word in spec.args)
-    free = launch_room.budget(memory, tightest, share)
+    free, part = launch_room.budget(memory, tightest, share), memory.part(share, tightest.gpu.memory_total)
     if memory.of == "total" and given:
         free = tightest.free
     elif memory.of == "total" and free > tightest.free:
-        raise _not_free(prepared, known, tightest, share or memory.share)
+        raise _not_free(prepared, known, tightest, part)
     device = Device(
         tightest.gpu.name, tightest.gpu.memory_total, count=len(present), free=free, held=tightest.taken,
         capability=tightest.gpu.capability,
     )  # fmt: skip
-    demand = replace(demand_of(spec), share=share or memory.share if memory.of == "total" and not given else 1.0)
+    demand = replace(demand_of(spec), share=part if memory.of == "total" and not given else 1.0)
     doubt = 0.0 if memory.bare else _SURE
     return _asked(Balance(known, demand, device, doubt=doubt), prepared, whole=memory.whole and not given)
 

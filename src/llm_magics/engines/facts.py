@@ -168,7 +168,8 @@ class Memory:
     Attributes
     ----------
     share
-        The engine's own `gpu_memory_utilization`.
+        The engine's own `gpu_memory_utilization`; where it depends on the GPU, the largest it may be there: a function
+        of the bytes of the GPU's memory.
     of
         What that is a share of: "total" of the GPU's memory, which must be free, or the engine refuses to start;
         "free": of what is free then; "left": all that is free but the share of the total that is not to be used;
@@ -182,11 +183,15 @@ class Memory:
         Whether what does not fit on the GPU goes to the machine's memory by itself.
     """
 
-    share: float = 1.0
+    share: float | Callable[[int], float] = 1.0
     of: Literal["total", "free", "left", "cache"] = "cache"
     bare: bool = False
     whole: bool = False
     spills: bool = False
+
+    def part(self, asked: float | None, total: int) -> float:
+        """The share of a GPU of `total` bytes: what was asked, else the engine's own."""
+        return asked or (self.share(total) if callable(self.share) else self.share)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,16 @@ def _lora(modules: Mapping[str, str]) -> list[str]:
     return ["--enable-lora", "--lora-paths", *(f"{name}={path}" for name, path in modules.items())]
 
 
+def _own_share(total: int) -> float:
+    """The largest `--mem-fraction-static` that SGLang chooses by itself for a GPU of `total` bytes.
+
+    It keeps 512 MiB and 1.5 MiB for each token of a chunk, of which it counts 2,048 at least, and of a GPU of more
+    than 60 GiB at least 10; CUDA graphs and further GPUs come on top. Source: arg_groups/memory_hook.py of 0.5.23.
+    """
+    kept = 10 << 30 if total > 60 << 30 else (512 + 2048 * 3 // 2) << 20
+    return max(0.0, 1 - kept / total)
+
+
 class SGLang(Engine):
     """`32K` is 32,000 to SGLang's own parser and `32Ki` 32,768; from here it gets plain numbers."""
 
@@ -101,7 +111,7 @@ class SGLang(Engine):
         gpu="lmsysorg/sglang:v0.5.23", program="python3", port=30000, options=("--ipc=host", "--shm-size=32g")
     )
     key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
-    memory = Memory(0.95, "free", bare=True)  # mem_cache/kv_cache_configurator.py; its own share depends on the GPU
+    memory = Memory(_own_share, "free", bare=True)  # mem_cache/kv_cache_configurator.py: _profile_available_bytes
     ready_path = "/ready"  # /health makes a token, and takes at least a second
     grace = 15.0
     sleep = Sleep(("/release_memory_occupation", {}), ("/resume_memory_occupation", {}))

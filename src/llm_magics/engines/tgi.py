@@ -66,7 +66,10 @@ class Tgi(Engine):
     )
     needs_gpu = True
     key_env = "API_KEY"
-    memory = Memory(1.0, "left")  # utils/import_utils.py: get_cuda_free_memory
+    # launcher/src/main.rs: --cuda-memory-fraction, default 1.0, of the whole GPU; utils/import_utils.py: free - (1 -
+    # fraction) x total. Its cache takes but 0.9 of that fraction (TGI_WIGGLE_ROOM, models/flash_causal_lm.py), on top
+    # of the blocks of one batch, for which all of it serves: what a refusal may rest on is the fraction itself.
+    memory = Memory(1.0, "left")
     grace = 95.0  # the launcher itself waits up to 90 s for what is being answered
 
     options: Mapping[str, Option] = {

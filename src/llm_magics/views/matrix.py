@@ -6,14 +6,16 @@ a cell is its tooltip, and what the guide says differently stands below, in sent
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
-from llm_magics.views import palette
-from llm_magics.views.markup import Markup, page, tag
+from llm_magics.views.markup import Markup, escape, page, tag
 from llm_magics.views.table import Cell, Column, Table
 
 SIGNS = {"yes": "✓", "partly": "~", "no": "✗", "fact": ""}
-_COLOURS = {"yes": palette.GOOD, "partly": palette.WARN, "no": palette.BAD, "fact": palette.TEXT}
+_TONES = {"yes": "good", "partly": "warn", "no": "bad", "fact": ""}
+MARKS = "✓ yes, ~ in part, ✗ no, no mark: a fact."
+_LEGEND = f"{MARKS} * the guide (2024) says otherwise."
 _CHANGES = {"outdated": "no longer holds", "more": "holds, and there is more now"}
 
 
@@ -43,7 +45,9 @@ class MatrixView:
         self.matrix: _Matrix = matrix
 
     def __str__(self) -> str:
-        columns = [Column("Engine"), Column("Now"), Column("Guide (2024)"), Column("Source")]
+        columns = [
+            Column("Engine"), Column("Now", wrap=True), Column("Guide (2024)", wrap=True), Column("Source", wrap=True),
+        ]  # fmt: skip
         blocks = []
         for feature, title in self.matrix.features.items():
             rows: list[list[Cell | str]] = [
@@ -52,15 +56,14 @@ class MatrixView:
                 if (cell := self.matrix.cells.get((feature, engine)))
             ]
             blocks.append(f"{title}\n{Table(columns, rows)}")
-        return "\n\n".join([*blocks, str(self.changes())])
+        return "\n\n".join([f"As of {self.matrix.compiled}. {_LEGEND}", *blocks, str(self.changes())])
 
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         title = tag("div", "Nine engines", cls="title")
-        marks = "* marks where the guide (2024) says otherwise. The source of a cell is its tooltip."
-        about = tag("p", f"As of {self.matrix.compiled}. {marks}", cls="muted")
-        return {"text/html": page(title, self._table(), about, self.changes().html()), "text/plain": str(self)}
+        about = tag("p", f"As of {self.matrix.compiled}. {_LEGEND} The source of a cell is its tooltip.", cls="muted")
+        return {"text/html": page(title, about, self._table(), self.changes().html()), "text/plain": str(self)}
 
     def _table(self) -> Markup:
         head = tag(
@@ -69,22 +72,21 @@ class MatrixView:
         rows = [
             tag(
                 "tr",
-                tag("th", title, scope="row", style="white-space:normal;vertical-align:top;min-width:7em"),
+                tag("th", title, scope="row"),
                 *(self._cell(feature, engine) for engine in self.matrix.engines),
             )
             for feature, title in self.matrix.features.items()
         ]
-        return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), cls="scroll")
+        return tag("div", tag("table", tag("thead", head), tag("tbody", *rows), cls="cells"), cls="scroll")
 
     def _cell(self, feature: str, engine: str) -> Markup:
         cell: _Cell | None = self.matrix.cells.get((feature, engine))
         if cell is None:
             return tag("td", "")
         changed = "*" if cell.holds in _CHANGES else ""
-        sign = tag("span", SIGNS[cell.mark], style=f"color:{_COLOURS[cell.mark]};font-weight:600")
+        sign = tag("b", SIGNS[cell.mark], cls=_TONES[cell.mark])
         tip = f"{cell.source}, {cell.date}" + (f". The guide (2024): {cell.guide}" if cell.guide else "")
-        look = "white-space:normal;overflow-wrap:anywhere;vertical-align:top;min-width:6.5em;padding-right:8px"
-        return tag("td", sign, f" {changed}", tag("small", cell.text), title=tip, style=look)
+        return tag("td", sign, f" {changed}", tag("small", _breakable(cell.text)), title=tip)
 
     def changes(self) -> Table:
         """What the guide says that is otherwise now."""
@@ -112,6 +114,12 @@ class Inventory:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         below = self.matrix._repr_mimebundle_()["text/html"]
         return {"text/html": page(self.installed.html()) + below, "text/plain": str(self)}
+
+
+def _breakable(text: str) -> Markup:
+    """Text whose long names (`response_format`) may go on in the next line at a joint, and no option after its `--`."""
+    jointed = re.sub(r"(?<=\w)([_/=]+)(?=\w)", r"\1<wbr>", escape(text))
+    return Markup(re.sub(r"(?<![\w-])--\w+", lambda option: tag("span", option[0], cls="whole"), jointed))
 
 
 def _guide(cell: _Cell) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 from llm_magics.views.markup import Markup, page, tag
-from llm_magics.views.matrix import SIGNS, MatrixView
+from llm_magics.views.matrix import MARKS, SIGNS, MatrixView
 from llm_magics.views.table import Cell, Column, Table, Tone
 
 HOLDS: Mapping[str, tuple[str, Tone]] = {
@@ -32,7 +32,7 @@ class SideBySideView:
         parts: list[Markup] = [tag("div", " beside ".join(self.found.engines.values()), cls="title")]
         for title, table in self._tables():
             parts += [tag("p", tag("b", title)), table.html()]
-        parts.append(tag("p", f"As of {self.found.matrix.compiled}; the guide is of 2024.", cls="muted"))
+        parts.append(tag("p", f"As of {self.found.matrix.compiled}; the guide is of 2024. {MARKS}", cls="muted"))
         return {"text/html": page(*parts), "text/plain": str(self)}
 
     def _tables(self) -> list[tuple[str, Table]]:
@@ -58,7 +58,12 @@ class SideBySideView:
 
     def _situations(self) -> Table:
         rows: list[list[Cell | str]] = [
-            [each.case, each.best, Cell(*HOLDS[each.holds]), Cell(each.now, note=_rules(each))]
+            [
+                each.case,
+                each.best,
+                Cell(*HOLDS[each.holds]),
+                Cell(each.now, note=f"{_rules(each)}; {each.source}, {each.date}"),
+            ]
             for each in self.found.situations
         ]
         return Table([Column("Use case"), Column("The guide"), Column("Holds"), Column("Now", wrap=True)], rows)

@@ -5,14 +5,19 @@ What a table contains is `tables`' business; this file only knows cells, columns
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Literal
 
 from llm_magics.views.format import visible
 from llm_magics.views.markup import Markup, escape, link, page, tag
 
+_NARROWEST = 20  # columns of a terminal, for a column that wraps
 Tone = Literal["", "good", "busy", "warn", "bad", "best", "worse", "flag", "muted"]
 
 
@@ -62,7 +67,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, its unit (a second line of the head), how it is aligned, and whether HTML may wrap it."""
+    """A column: its title, its unit (a second line of the head), how it is aligned, and whether it may wrap.
+
+    HTML wraps as the page wants; text only on a terminal that is narrower than the table, never in a pipe or a file.
+    """
 
     title: str
     unit: str = ""
@@ -91,14 +99,26 @@ class Table:
         return Markup(table + "".join(tag("p", note, cls="muted") for note in self.notes))
 
     def __str__(self) -> str:
+        return self.plain(_terminal())
+
+    def plain(self, room: int | None = None) -> str:
+        """The table as text, no wider than `room` terminal columns (None: as wide as it is) where its columns wrap."""
         if not self.rows:
             return self.empty
         titles = [f"{column.title} {column.unit}".strip() for column in self.columns]
         lines = [titles, *([_cell(value).plain for value in row] for row in self.rows)]
         widths = [max(_width(line[place]) for line in lines) for place in range(len(titles))]
-        written = ["  ".join(map(_pad, line, widths, self.columns)).rstrip() for line in lines]
+        if room is not None:
+            widths = _narrowed(widths, self.columns, room)
+        written = [
+            "  ".join(map(_pad, part, widths, self.columns)).rstrip()
+            for line in lines
+            for part in _wrapped(line, widths)
+        ]
         rule = "  ".join("─" * width for width in widths)
-        return "\n".join([*([self.caption] if self.caption else []), written[0], rule, *written[1:], *self.notes])
+        head = len(list(_wrapped(titles, widths)))
+        caption = [self.caption] if self.caption else []
+        return "\n".join([*caption, *written[:head], rule, *written[head:], *self.notes])
 
     __repr__ = __str__
 
@@ -125,6 +145,40 @@ def _width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+def _terminal() -> int | None:
+    """Columns of the terminal that is written to; None for a notebook, a pipe and a file."""
+    out = sys.stdout
+    return shutil.get_terminal_size().columns if out is not None and out.isatty() else None
+
+
+def _narrowed(widths: Sequence[int], columns: Sequence[Column], room: int) -> list[int]:
+    """Widths that fit in `room`: columns that wrap share what the others leave, and none gets less than it can use."""
+    given = list(widths)
+    left = (
+        room
+        - 2 * (len(widths) - 1)
+        - sum(width for width, column in zip(widths, columns, strict=True) if not column.wrap)
+    )
+    open_ = sorted((place for place, column in enumerate(columns) if column.wrap), key=lambda place: widths[place])
+    for done, place in enumerate(open_):
+        given[place] = min(widths[place], max(_NARROWEST, left // (len(open_) - done)))
+        left -= given[place]
+    return given
+
+
+def _wrapped(line: Sequence[str], widths: Sequence[int]) -> Iterator[tuple[str, ...]]:
+    """A row as the lines it takes: cells that are too wide go on below themselves."""
+    return zip_longest(*map(_folded, line, widths), fillvalue="")
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """A cell in lines of `width`; `%llm` stays with its verb, or a command line could not say it in its own words."""
+    if _width(text) <= width:
+        return [text]
+    parts = textwrap.wrap(text.replace("%llm ", "%llm\xa0"), width, break_on_hyphens=False)
+    return [part.replace("\xa0", " ") for part in parts]
 
 
 def _pad(text: str, width: int, column: Column) -> str:

@@ -58,7 +58,7 @@ def test_every_row_of_the_guide_is_there_and_judged(other: str) -> None:
     for each in (*found.claims, *found.situations):
         assert each.holds in ("yes", "partly", "no")
         assert each.now
-    assert all(each.source and each.date for each in found.claims)
+    assert all(each.source and each.date for each in (*found.claims, *found.situations))
 
 
 @pytest.mark.parametrize("other", TABLES)

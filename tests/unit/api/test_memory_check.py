@@ -67,6 +67,23 @@ def test_every_engine_that_keeps_the_model_on_the_gpu_is_spoken_for(
     check(prepared(engine=engine, model=MIDDLE, max_model_len=4096, gpus=[0]))
 
 
+def test_sglang_is_given_no_more_than_it_takes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 24 GiB it keeps 3.5: of 17 free ones 14.5 are left, too few for 15 GiB of weights unless it is told more."""
+    machine(monkeypatch, 24, used=7)
+    with pytest.raises(SpecError, match="does not fit"):
+        check(prepared(engine="sglang", model=MIDDLE, max_model_len=1024))
+    check(prepared(engine="sglang", model=MIDDLE, max_model_len=1024, gpu_memory_utilization=0.95))
+
+
+@pytest.mark.parametrize(("gib", "share"), [(16, 0.781), (24, 0.854), (48, 0.927), (80, 0.875), (141, 0.929)])
+def test_sglangs_own_share_as_its_source_computes_it(gib: int, share: float) -> None:
+    """memory_hook.py of 0.5.23 with a chunk of 2,048 tokens and no graphs: 3,584 MiB, 10 GiB above 60 GiB."""
+    own = engines.get("sglang").memory
+    assert own is not None
+    assert own.part(None, gib << 30) == pytest.approx(share, abs=0.001)
+    assert own.part(0.5, gib << 30) == 0.5
+
+
 @pytest.mark.parametrize("engine", ["sglang", "tgi", "tensorrt_llm", "deepspeed", "triton"])
 def test_what_others_hold_of_a_gpu_counts(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     machine(monkeypatch, 24, used=12, server="qwen")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from made import ATTACK
 
 from llm_magics.views.table import Cell, Column, Table
@@ -50,3 +51,34 @@ def test_an_empty_table_says_so() -> None:
     empty = Table([Column("x")], [], empty="No servers.")
     assert str(empty) == "No servers."
     assert "No servers." in empty._repr_mimebundle_()["text/html"]
+
+
+WIDE = Table(
+    [Column("Engine"), Column("Where", wrap=True), Column("Source", wrap=True)],
+    [["vLLM", "a " * 60, "engine/arg_utils.py " * 6], ["TGI", "short", "x" * 90]],
+    notes=["a note"],
+)
+
+
+def test_a_table_wider_than_the_terminal_wraps_where_it_may_and_loses_nothing() -> None:
+    lines = WIDE.plain(72).splitlines()
+    assert max(map(len, lines)) <= 72
+    assert lines[0].split() == ["Engine", "Where", "Source"]
+    assert set(lines[1]) == {"─", " "}
+    text = " ".join(lines)
+    assert text.count("engine/arg_utils.py") == 6
+    assert text.count("x") == 90
+    assert [line.split()[0] for line in lines if line and line[0] not in " ─"] == ["Engine", "vLLM", "TGI", "a"]
+
+
+def test_columns_that_do_not_wrap_and_tables_that_fit_stay_as_they_are() -> None:
+    assert table().plain(5) == table().plain()
+    assert WIDE.plain(1000) == WIDE.plain()
+
+
+def test_only_a_terminal_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe and a file keep one line a row, as grep and awk want it."""
+    monkeypatch.setenv("COLUMNS", "72")
+    assert str(WIDE) == WIDE.plain()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert str(WIDE) == WIDE.plain(72)
