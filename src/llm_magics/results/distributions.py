@@ -29,18 +29,27 @@ def t_cdf(t: float, df: float) -> float:
 
 @lru_cache(maxsize=4096)
 def t_quantile(p: float, df: float) -> float:
-    """The t below which a share `p` of Student's t with `df` degrees of freedom lies; bisection, exact to 1e-10."""
+    """The t below which a share `p` of Student's t with `df` degrees of freedom lies, exact to 1e-10.
+
+    Newton's steps within a bracket that each of them narrows; a step that leaves it is replaced by its middle.
+    """
     if p < 0.5:
         return -t_quantile(1 - p, df)
     low, high = 0.0, 1.0
     while t_cdf(high, df) < p and high < 1e12:
-        high *= 2
+        low, high = high, high * 2
+    front = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    t = (low + high) / 2
     for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, df) < p else (low, middle)
-        if high - low < 1e-10 * max(1.0, high):
-            break
-    return (low + high) / 2
+        over = t_cdf(t, df) - p
+        low, high = (low, t) if over > 0 else (t, high)
+        density = math.exp(front - (df + 1) / 2 * math.log1p(t * t / df))
+        step = t - over / density if density > 0 else math.inf
+        following = step if low <= step <= high else (low + high) / 2
+        if abs(following - t) < 1e-10 * max(1.0, following):
+            return following
+        t = following
+    return t
 
 
 def binomial_at_least(k: int, n: int, p: float) -> float:

@@ -137,10 +137,13 @@ def _paired(a: Sample, b: Sample) -> tuple[Sample, Sample] | None:
     """The rows of requests that both sides have, if those are nearly all; else the sides are apart."""
     if len(a.rounds) != len(b.rounds):
         return None
-    keys = [np.intersect1d(x, y) for x, y in zip(a.keys, b.keys, strict=True)]
-    if sum(map(len, keys)) < _PAIRED_SHARE * min(len(a.rows), len(b.rows)):
-        return None
-    one, other = a.of(keys), b.of(keys)
+    if all(np.array_equal(x, y) for x, y in zip(a.keys, b.keys, strict=True)):
+        one, other = a, b
+    else:
+        keys = [np.intersect1d(x, y) for x, y in zip(a.keys, b.keys, strict=True)]
+        if sum(map(len, keys)) < _PAIRED_SHARE * min(len(a.rows), len(b.rows)):
+            return None
+        one, other = a.of(keys), b.of(keys)
     if one.full is not None and other.full is not None:
         both = [x & y for x, y in zip(one.full, other.full, strict=True)]
         one, other = replace(one, full=both), replace(other, full=both)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -50,12 +51,12 @@ class Sample:
     quantile: float | None = None
     full: list[NDArray[np.bool_]] | None = None
 
-    @property
+    @cached_property
     def rows(self) -> Floats:
         """All rounds' rows."""
         return np.concatenate(self.rounds)
 
-    @property
+    @cached_property
     def value(self) -> float:
         """The figure over all rounds."""
         return float(self.statistic(self.rows))
@@ -87,8 +88,21 @@ class Sample:
         return replace(self, rounds=rounds, keys=list(keys), full=full)
 
 
+_known: WeakKeyDictionary[Run, dict[tuple[int, str], Sample | None]] = WeakKeyDictionary()
+
+
 def sample(run: Run, point: int, metric: str) -> Sample | None:
-    """What a run gives for a metric at a point; None where the metric has no sample (or was not measured)."""
+    """What a run gives for a metric at a point; None where the metric has no sample (or was not measured).
+
+    Made once: every pair of a comparison, its rounds and its table look at the same one.
+    """
+    known = _known.setdefault(run, {})
+    if (point, metric) not in known:
+        known[point, metric] = _sample(run, point, metric, known)
+    return known[point, metric]
+
+
+def _sample(run: Run, point: int, metric: str, known: dict[tuple[int, str], Sample | None]) -> Sample | None:
     if run.given is not None:
         return None
     asked = run.asked[point]
@@ -107,7 +121,17 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
         return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], idle, metric)
     if metric == "goodput":
         return _goodput(parts, loaded, run.slo)
-    return _latency(parts, loaded, metric)
+    which, _, rest = metric.partition("_")
+    name = _LATENCIES.get(rest.removesuffix("_ms"))
+    if name is None:
+        return None
+    if (point, name) not in known:
+        known[point, name] = _latency(parts, loaded, name)
+    values = known[point, name]
+    if which == "mean" or values is None:
+        return values
+    q = 0.5 if which == "median" else int(which[1:]) / 100
+    return replace(values, statistic=statistics.Quantile(q), quantile=q)
 
 
 _Rounds = tuple[list[Columns], list[NDArray[np.bool_]]]
@@ -177,11 +201,8 @@ def _goodput(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], slo:
     return Sample(rounds, [part.index for part in kept], statistics.mean, share=True, full=full)
 
 
-def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], metric: str) -> Sample | None:
-    which, _, rest = metric.partition("_")
-    name = _LATENCIES.get(rest.removesuffix("_ms"))
-    if name is None:
-        return None
+def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], name: str) -> Sample:
+    """The requests' values; what figure is made of them is the metric's affair."""
     rounds, keys, full = [], [], []
     for part, each in zip(parts, loaded, strict=True):
         values = getattr(part, name)
@@ -189,7 +210,4 @@ def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], metr
         rounds.append(values[here][:, None])
         keys.append(part.index[here])
         full.append(each[here])
-    if which == "mean":
-        return Sample(rounds, keys, statistics.mean, full=full)
-    q = 0.5 if which == "median" else int(which[1:]) / 100
-    return Sample(rounds, keys, statistics.quantile(q), quantile=q, full=full)
+    return Sample(rounds, keys, statistics.mean, full=full)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,16 @@ _RESAMPLES = 500  # known to 3 % then, which is little beside what t and tau lea
 _MOST_ROWS = 10_000  # resampled at once; more requests only scale the error
 _SEED = 20_101
 
-Statistic = Callable[[NDArray[Any]], NDArray[Any]]
-"""Maps resamples of shape (resamples, n, columns) to one value each."""
+Counts = NDArray[np.uint8]
+
+class Statistic(Protocol):
+    """How the rows of a sample (shape (n, columns)) become one figure."""
+
+    def __call__(self, rows: Floats) -> float:
+        """The figure of the rows."""
+
+    def resampled(self, rows: Floats, counts: Counts) -> Floats:
+        """The figure of each resample; `counts[i, r]` says how often resample r drew row i."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +68,63 @@ class Doubt:
         return (t_quantile((1 + level) / 2, self.df) + t_quantile(power, self.df)) * self.error
 
 
-def quantile(q: float) -> Statistic:
-    """The q-quantile (0 to 1) of each resample's first column."""
+@dataclass(frozen=True)
+class Quantile:
+    """The q-quantile (0 to 1) of the first column, interpolated linearly between order statistics as numpy does."""
 
-    def of(resamples: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(np.quantile(resamples[..., 0], q, axis=-1))
+    q: float
 
-    return of
+    def __call__(self, rows: Floats) -> float:
+        ordered = np.sort(rows[:, 0])
+        first, second, share = self._places(len(ordered))
+        return float(ordered[first] + share * (ordered[second] - ordered[first]))
+
+    def resampled(self, rows: Floats, counts: Counts) -> Floats:
+        """By ranks: the sample is sorted once, and a resample's order statistics are found by how much it drew below."""
+        order = np.argsort(rows[:, 0], kind="stable")
+        drawn = np.cumsum(counts[order], axis=0, dtype=np.uint16)
+        first, second, share = self._places(len(rows))
+        lower, upper = (rows[order[np.count_nonzero(drawn <= place, axis=0)], 0] for place in (first, second))
+        return lower + share * (upper - lower)
+
+    def _places(self, n: int) -> tuple[int, int, float]:
+        place = (n - 1) * self.q
+        first = int(place)
+        return first, min(first + 1, n - 1), place - first
 
 
-def mean(resamples: NDArray[Any]) -> NDArray[Any]:
-    """The mean of each resample's first column."""
-    return np.asarray(resamples[..., 0].mean(axis=-1))
+class _Mean:
+    """The mean of the first column."""
+
+    def __call__(self, rows: Floats) -> float:
+        return float(rows[:, 0].mean())
+
+    def resampled(self, rows: Floats, counts: Counts) -> Floats:
+        return (rows[:, 0] @ counts.astype(np.float64)) / len(rows)
 
 
-def ratio(resamples: NDArray[Any]) -> NDArray[Any]:
+class _Ratio:
     """Sum of the first column over the sum of the second; 0 where the second is nothing."""
-    return np.asarray(resamples[..., 0].sum(axis=-1) / np.maximum(resamples[..., 1].sum(axis=-1), 1e-12))
+
+    def __call__(self, rows: Floats) -> float:
+        return float(rows[:, 0].sum() / max(rows[:, 1].sum(), 1e-12))
+
+    def resampled(self, rows: Floats, counts: Counts) -> Floats:
+        above, below = rows[:, :2].T @ counts.astype(np.float64)
+        return np.asarray(above / np.maximum(below, 1e-12))
+
+
+mean: Statistic = _Mean()
+ratio: Statistic = _Ratio()
+
+
+@lru_cache(maxsize=16)
+def _counts(n: int, resamples: int) -> Counts:
+    """How often each of n rows is in each resample: the same for every metric, so that they are drawn once."""
+    drawn = np.random.default_rng(_SEED).integers(0, n, (resamples, n))
+    drawn += n * np.arange(resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n * resamples).reshape(resamples, n)
+    return np.ascontiguousarray(counts.T.astype(np.uint8))  # no row is drawn 256 times: by chance, once in 10^500
 
 
 def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, log: bool = True) -> float:
@@ -94,17 +143,12 @@ def bootstrap_error(samples: Sequence[NDArray[Any]], statistic: Statistic, *, lo
         # an even part of the rows stands for all: the error shrinks with the root of their number
         samples = [sample[:: math.ceil(whole / _MOST_ROWS)] for sample in samples]
     n = len(samples[0])
-    rng = np.random.default_rng(_SEED)
-    resamples = int(np.clip(2_000_000 // max(n, 1), 200, _RESAMPLES))
-    found = []
-    step = max(1, 500_000 // max(n, 1))  # so many at once, to bound memory
-    for first in range(0, resamples, step):
-        rows = rng.integers(0, n, (min(step, resamples - first), n))
-        values = [statistic(sample[rows]) for sample in samples]
-        if log:
-            values = [np.log(np.maximum(each, 1e-300)) for each in values]
-        found.append(values[-1] - values[0] if len(values) > 1 else values[0])
-    return float(np.concatenate(found).std(ddof=1)) * math.sqrt(n / whole)
+    counts = _counts(n, int(np.clip(2_000_000 // max(n, 1), 200, _RESAMPLES)))
+    values = [statistic.resampled(sample, counts) for sample in samples]
+    if log:
+        values = [np.log(np.maximum(each, 1e-300)) for each in values]
+    found = values[-1] - values[0] if len(values) > 1 else values[0]
+    return float(found.std(ddof=1)) * math.sqrt(n / whole)
 
 
 @dataclass(frozen=True)

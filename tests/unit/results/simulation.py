@@ -69,6 +69,7 @@ def simulated_run(
         intended=intended, sent=intended, first_byte=intended + first, first_token=intended + first, last_token=last,
         done=last, prompt_tokens=zeros + 128, output_tokens=zeros + tokens, cached_tokens=none, asked_tokens=none,
         http_status=none, first_tokens=none, finish=none, error=none,
+        conversation=none, turn=none, valid=none, model=none,
         gap_start=np.arange(requests + 1) * (tokens - 1),
         gaps=np.repeat(stream_time / (tokens - 1) * 1e6, tokens - 1).astype(np.int32),
     )  # fmt: skip
