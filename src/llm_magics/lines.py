@@ -74,7 +74,11 @@ def compare(prog: str) -> LineParser:
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
     line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
     line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")
-    line.add_argument("--rounds", type=_rounds, help="rounds under load; auto (default): 3 to 5, until enough is known")
+    line.add_argument(
+        "--rounds",
+        type=_rounds,
+        help="rounds under load; auto: 3 to 5, until enough is known (the default; --engines: 3)",
+    )
     line.add_argument("--restart", action="store_true", help="under load: each server is there only for its turn")
     line.add_argument("--no-restart", action="store_false", dest="restart", help="not even where they share a GPU")
     line.add_argument("--api-key", help="for URLs: their key")

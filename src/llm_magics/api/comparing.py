@@ -63,7 +63,8 @@ def compare(
         For engines: the model of all; for URLs: which of their models, and their key.
     rounds
         How often each side is measured; "auto" (and None): from 3 to 5 times, until the main figures are known to 5 %
-        or certainly differ, with the looks in between paid for (`results.looks`).
+        or certainly differ, with the looks in between paid for (`results.looks`). None with engines: 3 times, for each
+        turn starts an engine, and two turns more seldom tell what three did not.
     restart
         Stop each server while another one is measured, and start it again for its turn; all run again at the end.
         None: only where two of them are on the same GPU.
@@ -88,7 +89,9 @@ def compare(
     if engines:
         if targets:
             raise SpecError("A comparison takes targets or --engines, not both.")
-        return _in_turn(_engines(engines, model, options), task, often)
+        from llm_magics.results.effects import LEAST_ROUNDS
+
+        return _in_turn(_engines(engines, model, options), task, LEAST_ROUNDS if rounds is None else often)
     if options:
         raise SpecError(
             f"{next(iter(options))} is an option of a server that is to be started.",

@@ -114,11 +114,15 @@ class Comparison(Shown):
     @cached_property
     def effects(self) -> list[Effect]:
         """Every pair's difference in every metric of the verdict at every shared point, corrected for their number."""
+        return without_survivors(self.effects_in(VERDICT_METRICS), self.failures)
+
+    def effects_in(self, metrics: Sequence[str]) -> list[Effect]:
+        """The same in some metrics, corrected for those alone; what is certain among more is certain here."""
         found: list[Effect] = []
         for base, other in combinations(self.runs, 2):
-            for metric in VERDICT_METRICS:
+            for metric in metrics:
                 found += self._across_points(metric, self.runs[base], self.runs[other])
-        return without_survivors(differences.judged(found, self.level, WEIGHTS), self.failures)
+        return differences.judged(found, self.level, WEIGHTS)
 
     @cached_property
     def failures(self) -> list[Failures]:
@@ -130,7 +134,7 @@ class Comparison(Shown):
         """`effects` as a DataFrame, one row an effect."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(effect) for effect in self.effects])
+        return pd.DataFrame([asdict(effect) for effect in self.effects]).drop(columns="doubts", errors="ignore")
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -178,10 +182,9 @@ class Comparison(Shown):
             from llm_magics.results.answers_verdict import of_answers
 
             return of_answers(self.answers)
-        shown = [
-            effect for effect in self.effects if effect.metric not in OTHER_METRICS or effect.outcome == "different"
-        ]
-        return of_effects(shown, self.points, self.labels, self.flags, self.failures, self.stopped)
+        return of_effects(
+            self.effects, self.points, self.labels, self.flags, self.failures, self.stopped, OTHER_METRICS
+        )
 
     def report(self, path: str | Path | None = None) -> Any:
         """The comparison as one HTML page that needs nothing from outside; written to `path` when one is given."""

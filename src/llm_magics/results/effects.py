@@ -9,13 +9,13 @@ the second cannot be seen, and the verdict says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from llm_magics.results import statistics
+from llm_magics.results import resampling, statistics
 from llm_magics.results.columns import Floats
 from llm_magics.results.run import Run
 from llm_magics.results.samples import Sample, sample
@@ -41,7 +41,7 @@ class Effect:
     p, corrected
         Two-sided p, and the same after Holm's correction over all effects of the comparison.
     detectable
-        The smallest difference of the same kind that would have been found with 80 % power.
+        The smallest difference of the same kind that would have been found with 80 % power, the correction included.
     requests, rounds
         Requests on the side that has fewer; rounds on both.
     outcome
@@ -50,6 +50,8 @@ class Effect:
         does not), `few` (too few requests for this metric), `dependent` (too few of them are independent),
         `survivors` (a latency where one side failed more: of the requests it did answer), `unmeasured` (no interval
         can be given).
+    doubts
+        What interval and p come from: within rounds, between rounds; the wider one counts.
     """
 
     point: str
@@ -67,6 +69,7 @@ class Effect:
     requests: int = 0
     rounds: int = 0
     outcome: Outcome = "unmeasured"
+    doubts: tuple[Doubt, ...] = field(default=(), repr=False)
 
 
 def difference(
@@ -130,7 +133,7 @@ def alone(one: Sample) -> Doubt:
 def _widened(rows: Sequence[Floats], one: Sample, alike: Dependence) -> Doubt:
     if not alike.enough:
         return Doubt(math.inf, 1.0)
-    return Doubt(statistics.bootstrap_error(rows, one.statistic) * math.sqrt(alike.tau), alike.df)
+    return Doubt(resampling.bootstrap_error(rows, one.statistic) * math.sqrt(alike.tau), alike.df)
 
 
 def _paired(a: Sample, b: Sample) -> tuple[Sample, Sample] | None:
@@ -185,20 +188,17 @@ def between(figures: Sequence[RoundFigures]) -> tuple[float, float] | None:
 
 
 def with_doubt(effect: Effect, doubt: Doubt, level: float = statistics.LEVEL) -> Effect:
-    """The effect with interval, p and detectable difference; of two doubts given in turn the wider interval stays."""
-    shares = effect.metric == "goodput"
-    distance = effect.difference if shares else math.log1p(effect.difference) if effect.difference > -1 else -math.inf
+    """The effect with interval and p; of two doubts given in turn the wider interval stays."""
+    distance = effect.difference
+    if effect.metric != "goodput":
+        distance = math.log1p(effect.difference) if effect.difference > -1 else -math.inf
     if not math.isfinite(distance) or not math.isfinite(doubt.error):
         return effect
-    half, seen = doubt.half_width(level), doubt.detectable(level)
-    back = (lambda x: x) if shares else (lambda x: math.expm1(min(x, 700.0)))
-    low, high = back(distance - half), back(distance + half)
-    p = doubt.p_value(distance)
+    half, back = doubt.half_width(level), _back(effect)
+    low, high, p = back(distance - half), back(distance + half), doubt.p_value(distance)
     if effect.low is not None and effect.high is not None:
-        low, high = min(low, effect.low), max(high, effect.high)
-        p = max(p, effect.p or 0.0)
-        return replace(effect, low=low, high=high, p=p, detectable=max(back(seen), effect.detectable or 0.0))
-    return replace(effect, low=low, high=high, p=p, detectable=back(seen))
+        low, high, p = min(low, effect.low), max(high, effect.high), max(p, effect.p or 0.0)
+    return replace(effect, low=low, high=high, p=p, doubts=(*effect.doubts, doubt))
 
 
 def judged(
@@ -206,18 +206,27 @@ def judged(
 ) -> list[Effect]:
     """The effects with Holm's correction over all that were tested, and what follows from it.
 
-    `weights` says how much of the permitted error each metric may use (1 where it says nothing).
+    `weights` says how much of the permitted error each metric may use (1 where it says nothing). What would have been
+    found is said of a difference that stands alone: Holm's first step, at which it has its own share of the error.
     """
     tested = [place for place, effect in enumerate(effects) if effect.p is not None]
     shares = [(weights or {}).get(effects[place].metric, 1.0) for place in tested]
     corrected = statistics.holm([effects[place].p or 0.0 for place in tested], shares)
     found = list(effects)
-    for place, p in zip(tested, corrected, strict=True):
-        plain = effects[place].p or 0.0
-        certain: Outcome = "different" if effects[place].rounds >= LEAST_ROUNDS else "once"
+    for place, p, share in zip(tested, corrected, shares, strict=True):
+        effect = effects[place]
+        plain = effect.p or 0.0
+        certain: Outcome = "different" if effect.rounds >= LEAST_ROUNDS else "once"
         outcome: Outcome = certain if p < 1 - level else "unsure" if plain < 1 - level else "noise"
-        found[place] = replace(effects[place], corrected=p, outcome=outcome)
+        alone_at = 1 - (1 - level) * share / sum(shares)
+        seen = max(doubt.detectable(alone_at) for doubt in effect.doubts)
+        found[place] = replace(effect, corrected=p, outcome=outcome, detectable=_back(effect)(seen))
     return found
+
+
+def _back(effect: Effect) -> Callable[[float], float]:
+    """From the scale of the tests (logarithms of figures; shares as they are) to relative differences."""
+    return (lambda x: x) if effect.metric == "goodput" else (lambda x: math.expm1(min(x, 700.0)))
 
 
 def _distance(base: float, other: float, shares: bool) -> float:

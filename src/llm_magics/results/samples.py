@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_magics.results import statistics, timeline
+from llm_magics.results import resampling, timeline
 from llm_magics.results.columns import CANCELLED, OK, Columns, Floats
+from llm_magics.results.resampling import Statistic
 from llm_magics.results.run import Run
-from llm_magics.results.statistics import Statistic
 from llm_magics.results.summary import met
 
 _SLICES = 40
@@ -131,7 +131,7 @@ def _sample(run: Run, point: int, metric: str, known: dict[tuple[int, str], Samp
     if which == "mean" or values is None:
         return values
     q = 0.5 if which == "median" else int(which[1:]) / 100
-    return replace(values, statistic=statistics.Quantile(q), quantile=q)
+    return replace(values, statistic=resampling.Quantile(q), quantile=q)
 
 
 _Rounds = tuple[list[Columns], list[NDArray[np.bool_]]]
@@ -171,7 +171,7 @@ def _throughput(parts: Sequence[Columns], idle: Sequence[float], metric: str) ->
         took = np.where(np.isnan(stop), 0.0, stop - part.intended)
         rounds.append(np.column_stack([np.where(part.status == OK, amount, 0.0), took * factor]))
         keys.append(part.index)
-    return Sample(rounds, keys, statistics.ratio)
+    return Sample(rounds, keys, resampling.ratio)
 
 
 def _slices(parts: Sequence[Columns], *, whole: bool) -> Sample | None:
@@ -183,7 +183,7 @@ def _slices(parts: Sequence[Columns], *, whole: bool) -> Sample | None:
             return None
         tokens = timeline.per_slice(part, *full, _SLICES)
         rounds.append((tokens * _SLICES / (full[1] - full[0]))[:, None])
-    return Sample(rounds, [np.arange(_SLICES)] * len(rounds), statistics.mean)
+    return Sample(rounds, [np.arange(_SLICES)] * len(rounds), resampling.mean)
 
 
 def _extent(part: Columns) -> tuple[float, float] | None:
@@ -198,7 +198,7 @@ def _goodput(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], slo:
     full = [each[here] for each, here in zip(loaded, ended, strict=True)]
     kept = [part.take(here) for part, here in zip(parts, ended, strict=True)]
     rounds = [met(part, slo).astype(np.float64)[:, None] for part in kept]
-    return Sample(rounds, [part.index for part in kept], statistics.mean, share=True, full=full)
+    return Sample(rounds, [part.index for part in kept], resampling.mean, share=True, full=full)
 
 
 def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], name: str) -> Sample:
@@ -210,4 +210,4 @@ def _latency(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], name
         rounds.append(values[here][:, None])
         keys.append(part.index[here])
         full.append(each[here])
-    return Sample(rounds, keys, statistics.mean, full=full)
+    return Sample(rounds, keys, resampling.mean, full=full)

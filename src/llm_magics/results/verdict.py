@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from llm_magics.results.effects import Effect, Outcome
+from llm_magics.results.effects import Effect
 from llm_magics.results.failures import Failures
 from llm_magics.results.metrics import METRICS
-from llm_magics.results.wording import DEPENDENT, SURVIVORS, claim, named, whose, winner, words
+from llm_magics.results.point_words import at_point, too_few
+from llm_magics.results.wording import claim, titled, whose, winner, would_have_seen
 
-NOTHING = "No difference was seen."
+NOTHING = "Within noise: no difference was seen."
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,14 @@ def of_effects(
     flags: Sequence[str],
     failures: Sequence[Failures] = (),
     stopped: str = "",
+    besides: Collection[str] = (),
 ) -> Verdict:
-    """The verdict of runs; who failed more of its requests is said first, and is ahead of nobody whom it failed."""
+    """The verdict of runs; who failed more of its requests is said first, and is ahead of nobody whom it failed.
+
+    Metrics of `besides` are spoken of only where they differ, and never counted.
+    """
+    effects = [effect for effect in effects if effect.metric not in besides or effect.outcome == "different"]
+    counted = [effect for effect in effects if effect.metric not in besides]
     certain = [effect for effect in effects if effect.outcome == "different"]
     once = [effect for effect in effects if effect.outcome == "once"]
     ahead = Counter(winner(effect) for effect in certain)
@@ -67,24 +74,28 @@ def of_effects(
     elif once and not certain:
         headline = _once(once, points)
     elif not certain:
-        headline = "" if failures else NOTHING
+        headline = "" if failures else _nothing(counted)
     elif better:
-        judged = [each for each in effects if each.corrected is not None and each.outcome != "survivors"]
+        judged = [each for each in counted if each.corrected is not None and each.outcome != "survivors"]
         tested = sum(better in (each.base, each.other) for each in judged)
-        headline = _better(better, [effect for effect in certain if winner(effect) == better], tested)
+        won = [effect for effect in certain if winner(effect) == better]
+        headline = _better(better, [each for each in won if each in counted] or won, points, tested, len(labels))
     elif undefeated:
         last = " and ".join(label for label in labels if behind[label])
         headline = f"{' and '.join(undefeated)} are ahead of {last}; between them no difference is certain."
     else:
+        # beside its main figures a side's others are not told, unless it has none
+        main = {label for label in labels if any(winner(effect) == label for effect in certain if effect in counted)}
+        told = [effect for effect in certain if effect in counted or winner(effect) not in main]
         each = (
-            f"{label} is ahead in {_where([effect for effect in certain if winner(effect) == label])}"
+            f"{label} is ahead in {_where([effect for effect in told if winner(effect) == label], points)}"
             for label in labels
             if ahead[label]
         )
         headline = f"It depends: {'; '.join(each)}."
     headline = " ".join([*_failed(failures), *([headline] if headline else [])])
-    sentences = [_at(point, [effect for effect in effects if effect.point == point]) for point in points]
-    few = _too_few(effects)
+    sentences = [at_point(point, [effect for effect in effects if effect.point == point], besides) for point in points]
+    few = too_few(effects)
     ended = [f"Rounds: {stopped}."] if stopped else []
     return Verdict(headline, [*(each for each in sentences if each), *few, *ended], list(flags), better)
 
@@ -107,85 +118,46 @@ def _once(effects: Sequence[Effect], points: Sequence[str]) -> str:
     shown = max(effects, key=lambda effect: (-list(METRICS).index(effect.metric), points.index(effect.point)))
     rounds = max(effect.rounds for effect in effects)
     where = "this one run" if rounds <= 1 else f"these {rounds} rounds"
-    title = METRICS[shown.metric].title.removesuffix(", steady")
     more = f" ({len(effects) - 1} more below)" if len(effects) > 1 else ""
-    return f"In {where}, {claim(shown, title)} at {shown.point}{more}; run 3 rounds or more for a verdict."
+    return f"In {where}, {claim(shown)} at {shown.point}{more}; run 3 rounds or more for a verdict."
 
 
-def _better(label: str, won: Sequence[Effect], tested: int) -> str:
+def _nothing(effects: Sequence[Effect]) -> str:
+    """That no difference was seen, and of what size one in the main figure would have been (at every load)."""
+    judged = [effect for effect in effects if effect.corrected is not None and effect.outcome != "survivors"]
+    first = [effect for effect in judged if effect.metric == judged[0].metric] if judged else []
+    seen = [each for each in map(would_have_seen, first) if each]
+    if not seen or len(seen) < len(first):
+        return "No difference is certain." if any(each.outcome == "unsure" for each in judged) else NOTHING
+    largest = would_have_seen(max(first, key=lambda effect: effect.detectable or 0.0))
+    if any(each.outcome == "unsure" for each in judged):
+        return f"No difference is certain; one of {largest} in {titled(first[0])} would have been."
+    return f"Within noise: no difference was seen; one of {largest} in {titled(first[0])} would have been."
+
+
+def _better(label: str, won: Sequence[Effect], points: Sequence[str], tested: int, sides: int) -> str:
     """One side is never behind: better on the whole, or (ahead in less than half) only where it is named."""
-    if 2 * len(won) >= tested:
-        return f"{label} is better: ahead in {len(won)} of {tested} comparisons, behind in none."
-    return f"{label} is ahead in {_where(won)}; no other difference of {tested} is certain."
+    if 2 * len(won) < tested:
+        return f"{label} is ahead in {_where(won, points)}; no other difference of {tested} is certain."
+    count = f"ahead in {len(won)} of {tested} comparisons, behind in none"
+    if sides > 2:
+        return f"{label} is better: {count}."
+    main = claim(won[0])
+    for own, word in ((f"{whose(label)} ", "its "), (f"{label} ", "it ")):
+        if main.startswith(own):
+            main = word + main.removeprefix(own)
+            break
+    return f"{label} is better: {main} at {won[0].point}; {count}."
 
 
-def _where(won: Sequence[Effect]) -> str:
-    """The first three of some effects, by metric and load."""
-    each = [f"{named(METRICS[effect.metric].title)} at {effect.point}" for effect in won[:3]]
-    return ", ".join(each) + (f" and {len(won) - 3} more" if len(won) > 3 else "")
-
-
-def _at(point: str, effects: Sequence[Effect]) -> str:
-    """What is to be said of one sweep point: for each metric the best side against every other."""
-    said = []
-    left = [effect for effect in effects if effect.outcome != "survivors"]
-    judged = {effect.metric for effect in left}
-    unjudged = [each for each in dict.fromkeys(effect.metric for effect in effects) if each not in judged]
-    effects = left
-    for metric in dict.fromkeys(effect.metric for effect in effects):
-        here = [effect for effect in effects if effect.metric == metric and effect.outcome != "few"]
-        if here and len({label for effect in here for label in (effect.base, effect.other)}) == 2:
-            said.append(words(here[0]))
-        elif here:
-            said.append(_among_many(here))
-    if unjudged:
-        titles = ", ".join(METRICS[metric].title for metric in unjudged)
-        said.append(f"{titles}: {SURVIVORS}")
-    return f"At {point}: {'; '.join(said)}." if said else ""
-
-
-def _among_many(effects: Sequence[Effect]) -> str:
-    """With three sides or more: the best one against each other one."""
-    value = {effect.base: effect.base_value for effect in effects} | {
-        effect.other: effect.other_value for effect in effects
+def _where(won: Sequence[Effect], points: Sequence[str]) -> str:
+    """Metrics, and at which loads where it is not all of them; the first three."""
+    at = {
+        title: [effect.point for effect in won if titled(effect) == title] for title in dict.fromkeys(map(titled, won))
     }
-    metric = METRICS[effects[0].metric]
-    best = (max if metric.better == "higher" else min)(value, key=lambda label: value[label])
-    against = [effect for effect in effects if best in (effect.base, effect.other)]
-    title = metric.title.removesuffix(", steady")
-    ahead = [effect for effect in against if effect.outcome == "different"]
-    if not ahead:
-        return f"{named(title)}: {_undecided([effect.outcome for effect in effects], best)}"
-    # the claims are all of one side: it is named once
-    claims = [claim(effect, title).removeprefix(f"{best} ").removeprefix(f"{whose(best)} ") for effect in ahead]
-    near = [effect.other if effect.base == best else effect.base for effect in against if effect.outcome != "different"]
-    tied = f" (no certain difference to {' and '.join(near)})" if near else ""
-    owner = best if metric.better == "higher" else whose(best)
-    return f"{owner} {' and '.join(claims)}{tied}"
+    each = [title if len(set(here)) == len(points) else f"{title} at {', '.join(here)}" for title, here in at.items()]
+    return _listed(each[:3]) if len(each) <= 3 else f"{', '.join(each[:3])} and {len(each) - 3} more"
 
 
-def _undecided(outcomes: Sequence[Outcome], best: str) -> str:
-    """Why no side is certainly ahead of any other."""
-    if all(outcome == "noise" for outcome in outcomes):
-        return "within noise of one another"
-    if all(outcome == "dependent" for outcome in outcomes):
-        return DEPENDENT
-    if "once" in outcomes:
-        return f"{best} leads, in too few rounds to be certain"
-    return f"{best} leads, not certainly"
-
-
-def _too_few(effects: Sequence[Effect]) -> list[str]:
-    from llm_magics.results.statistics import least_requests
-
-    found: dict[str, tuple[int, int]] = {}
-    for effect in effects:
-        if effect.outcome == "few":
-            share = 0.99 if effect.metric.startswith("p99") else 0.5
-            had = min(effect.requests, found[effect.metric][1]) if effect.metric in found else effect.requests
-            found[effect.metric] = (least_requests(share), had)
-    return [
-        f"No verdict on {named(METRICS[metric].title)}: it takes {need} requests a point"
-        f"{' under full load' if 'throughput' in metric else ''}, there were {had}."
-        for metric, (need, had) in found.items()
-    ]
+def _listed(each: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(each[:-1])] if each[:-1] else []), each[-1]])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llm_magics.results.effects import Effect
 from llm_magics.results.metrics import METRICS
 
 SURVIVORS = "not judged, for one side failed more requests and only answered ones have a latency"
 NOISY = "too noisy to tell"
+UNSEEN = "within noise, no difference seen"
 DEPENDENT = "too few independent requests to tell"
 
 
@@ -18,24 +21,32 @@ def winner(effect: Effect) -> str:
 
 def words(effect: Effect) -> str:
     """One effect in words, without the point: `B gives 12 % [9, 15] more output tokens/s than A`."""
-    title = METRICS[effect.metric].title.removesuffix(", steady")
+    title = titled(effect)
     if effect.outcome == "noise":
-        size = _size(effect.detectable, effect.metric)
-        return f"{named(title)}: within noise (would have seen {size})" if size else f"{named(title)}: {NOISY}"
+        size = would_have_seen(effect)
+        return f"{title}: {UNSEEN} (would have seen {size})" if size else f"{title}: {NOISY}"
     if effect.outcome == "dependent":
-        return f"{named(title)}: {DEPENDENT}"
+        return f"{title}: {DEPENDENT}"
     if effect.outcome == "survivors":
-        return f"{named(title)}: {SURVIVORS}"
+        return f"{title}: {SURVIVORS}"
     if effect.outcome == "once":
-        return f"{claim(effect, title)} ({'in one run' if effect.rounds <= 1 else f'in {effect.rounds} rounds'})"
+        return f"{claim(effect)} ({'in one run' if effect.rounds <= 1 else f'in {effect.rounds} rounds'})"
     if effect.outcome == "unmeasured":
-        return f"{claim(effect, title)} (no interval can be given)"
+        return f"{claim(effect)} (no interval can be given)"
     if effect.outcome == "unsure":
-        return f"{claim(effect, title)} (not certain among so many comparisons)"
-    return claim(effect, title)
+        return f"{claim(effect)} (not certain among so many comparisons)"
+    return claim(effect)
 
 
-def claim(effect: Effect, title: str) -> str:
+def unseen(effects: Sequence[Effect]) -> str:
+    """Several metrics in which no difference was seen, the words said once, for each what would have been seen."""
+    if len(effects) == 1:
+        return words(effects[0])
+    first = f"{titled(effects[0])} (would have seen {would_have_seen(effects[0])})"
+    return f"{UNSEEN}: {', '.join([first, *(f'{titled(each)} ({would_have_seen(each)})' for each in effects[1:])])}"
+
+
+def claim(effect: Effect) -> str:
     best = winner(effect)
     other = effect.base if best == effect.other else effect.other
     if effect.metric == "goodput":
@@ -45,10 +56,10 @@ def claim(effect: Effect, title: str) -> str:
     size, span, times = _amount(effect, best)
     if METRICS[effect.metric].better == "higher":
         if times:
-            return f"{best} gives {size} times{span} the {named(title)} of {other}"
-        return f"{best} gives {size} %{span} more {named(title)} than {other}"
+            return f"{best} gives {size} times{span} the {titled(effect)} of {other}"
+        return f"{best} gives {size} %{span} more {titled(effect)} than {other}"
     unit = "times" if times else "%"
-    return f"{whose(best)} {named(title)} is {size} {unit}{span} shorter than {whose(other)}"
+    return f"{whose(best)} {titled(effect)} is {size} {unit}{span} shorter than {whose(other)}"
 
 
 def whose(label: str) -> str:
@@ -80,15 +91,22 @@ def _signed(effect: Effect, best: str) -> list[float]:
     return [sign * each for each in (effect.low, effect.high) if each is not None]
 
 
-def _size(detectable: float | None, metric: str) -> str:
-    """A difference that would have been found; nothing where not even one of 100 % would."""
-    if detectable is None or detectable > 1:
+def would_have_seen(effect: Effect) -> str:
+    """A difference that would have been found: `8.0 %`; nothing where not even one of 100 % would."""
+    if effect.detectable is None or effect.detectable > 1:
         return ""
-    if metric == "goodput":
-        return f"{detectable * 100:.0f} of 100 requests"
-    percent = detectable * 100
+    percent = effect.detectable * 100
+    if effect.metric == "goodput":
+        return f"{percent:.0f} of 100 requests"
     return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1f} %"
 
 
+def titled(effect: Effect) -> str:
+    """How a sentence names the effect's metric."""
+    return named(METRICS[effect.metric].title)
+
+
 def named(title: str) -> str:
-    return title.removesuffix(", steady") if title[:3].isupper() or title[:2] == "E2" else title[0].lower() + title[1:]
+    """A title within a sentence: small, but for abbreviations; that a throughput is the steady one is left out."""
+    title = title.removesuffix(", steady")
+    return title if title[:3].isupper() or title[:2] == "E2" else title[0].lower() + title[1:]

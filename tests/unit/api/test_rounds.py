@@ -110,3 +110,21 @@ def test_an_endpoint_cannot_be_stopped_for_a_turn() -> None:
     target: Any = SimpleNamespace(name="host:1", provenance={"target": "http://host:1"})
     with pytest.raises(SpecError, match="no server of this machine"), turns.alternating([target]):
         pass
+
+
+def test_engines_that_start_for_every_turn_are_measured_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for a verdict, and no more unless it is asked for: a start takes longer than a load."""
+    from llm_magics.api import comparing
+    from llm_magics.results.comparison import Comparison
+
+    asked: list[int | None] = []
+
+    def in_turn(prepared: Any, task: Any, rounds: int | None) -> Comparison:
+        asked.append(rounds)
+        return Comparison.of_answers("", {})
+
+    monkeypatch.setattr(comparing, "_engines", lambda *_: [])
+    monkeypatch.setattr(comparing, "_in_turn", in_turn)
+    for given in (None, "auto", 1):
+        comparing.compare(engines=["llamacpp", "vllm"], workload={"concurrency": 1}, rounds=given)
+    assert asked == [3, None, 1]

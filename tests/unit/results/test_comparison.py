@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from synthetic import synthetic_run
 
 from llm_magics.errors import SpecError
 from llm_magics.results.answers import Answer
-from llm_magics.results.comparison import Comparison
+from llm_magics.results.comparison import WEIGHTS, Comparison
 from llm_magics.results.pooling import pooled
 from llm_magics.results.run import Run
 
@@ -37,23 +39,65 @@ def test_a_faster_server_is_found_and_named_with_its_interval() -> None:
     assert here.outcome == "different"
     assert here.low < -0.12 < here.high
     said = str(found.verdict)
-    assert said.startswith("B is better")
+    assert said.startswith("B is better: it gives 1")
+    assert "] more output tokens/s than A at 1 stream; ahead in 9 of 12" in found.verdict.headline
     assert found.verdict.better == "B"
     assert "At 4 streams: B gives 12 % [" in said
-    assert "TTFT p50: within noise (would have seen" in said
+    assert "TTFT p50: within noise, no difference seen (would have seen" in said
     assert repr(found.verdict) == said
     assert not found.flags
 
 
-def test_equal_servers_are_within_noise() -> None:
-    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
-    assert found.verdict.headline == "No difference was seen."
+def test_equal_servers_are_within_noise_and_what_would_have_been_seen_is_said_once() -> None:
+    found = Comparison.of_runs({"A": rounds("A", concurrency=[4]), "B": rounds("B", concurrency=[4])})
+    assert re.fullmatch(
+        r"Within noise: no difference was seen; one of [\d.]+ % in output tokens/s would have been\.",
+        found.verdict.headline,
+    )
     assert found.verdict.better is None
+    assert re.match(
+        r"At 4 streams: within noise, no difference seen: output tokens/s \(would have seen [\d.]+ %\), "
+        r"TTFT p50 \([\d.]+ %\), TPOT p50 \([\d.]+ %\), E2E p50 \([\d.]+ %\)\.$",
+        found.verdict.sentences[0],
+    )
+
+
+def test_what_only_the_correction_forbids_is_not_called_noise() -> None:
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
+    assert effect(found, "median_ttft_ms", "4 streams").outcome == "unsure"
+    assert found.verdict.headline.startswith("No difference is certain; one of ")
+    assert "(not certain among so many comparisons)" in str(found.verdict)
+
+
+def test_mean_and_tail_are_named_beside_a_median_that_says_the_same() -> None:
+    """And never counted: they are spoken of only where they differ, so they would be ahead in all of themselves."""
+    found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0088)})
+    assert re.search(r"B's TPOT p50 is 1\d % \[\d+, \d+\] shorter than A's, mean and p90 too;", str(found.verdict))
+    assert "TPOT mean" not in str(found.verdict)
+    assert "ahead in 9 of 12 comparisons" in found.verdict.headline  # four figures at three loads, TTFT p50 the same
+
+
+def test_a_tail_alone_is_spoken_of() -> None:
+    """One request of eight waits: the median does not know."""
+
+    def tailed(name: str, slow: float) -> list[Run]:
+        runs = rounds(name, concurrency=[4], requests=120)
+        for run in runs:
+            late = np.where(run.columns.index % 8 == 0, slow, 0.0)
+            first, last = run.columns.first_token + late, run.columns.last_token + late
+            run.columns = replace(run.columns, first_token=first, first_byte=first, last_token=last, done=last)
+        return runs
+
+    said = str(Comparison.of_runs({"A": tailed("A", 0.2), "B": tailed("B", 0.0)}).verdict)
+    assert re.search(r"B's TTFT p90 is [\d.]+ times \[", said)
+    assert "TTFT p50: within noise" in said or "TTFT p50 (" in said
 
 
 def test_each_side_may_be_ahead_in_something() -> None:
     found = Comparison.of_runs({"A": rounds("A", ttft=0.2, tpot=0.005), "B": rounds("B", ttft=0.05, tpot=0.01)})
-    assert found.verdict.headline.startswith("It depends: A is ahead in")
+    assert found.verdict.headline == (
+        "It depends: A is ahead in output tokens/s, TPOT p50 and E2E p50; B is ahead in TTFT p50."
+    )
     assert found.verdict.better is None
     assert "B's TTFT p50 is 4.0 times [" in str(found.verdict)
 
@@ -70,6 +114,12 @@ def test_more_looks_make_each_claim_harder() -> None:
     few_looks, many_looks = (effect(each, "median_tpot_ms", "4 streams") for each in (one, many))
     assert many_looks.p == few_looks.p
     assert many_looks.corrected > few_looks.corrected >= few_looks.p
+    # what would have been seen is said of the corrected test: a share of the error for each of them, by its weight
+    assert many_looks.detectable > few_looks.detectable
+    tested = [WEIGHTS[each.metric] for each in one.effects if each.p is not None]
+    share = 0.05 * WEIGHTS["median_tpot_ms"] / sum(tested)
+    stated = max(doubt.detectable(1 - share) for doubt in few_looks.doubts)
+    assert few_looks.detectable == pytest.approx(np.expm1(stated))
 
 
 def test_no_p99_under_300_requests() -> None:
@@ -204,8 +254,6 @@ def test_other_sampling_is_said() -> None:
 
 
 def test_one_side_that_ignores_the_asked_length_is_said() -> None:
-    from dataclasses import replace
-
     one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
     other.columns = replace(other.columns, asked_tokens=other.columns.asked_tokens * 2)
     assert flagged(Comparison.of_runs({"A": one, "B": other}), "the fixed length was not honoured by B")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from trials import EQUAL, compared
+from trials import SCENARIOS, compared
 
 from llm_magics.results import looks, statistics
 from llm_magics.results.comparison import Comparison
@@ -43,7 +43,7 @@ def test_at_a_rate_throughput_says_nothing() -> None:
 
 def test_a_look_is_judged_at_its_own_level() -> None:
     """The interval of an early look is wider, and holds the one of a comparison whose rounds were given."""
-    found = compared(EQUAL[1], 3)
+    found = compared(SCENARIOS[0], 3)
     sides = {label: runs[:3] for label, runs in found.rounds.items()}
     early = Comparison.of_runs(sides, level=looks.level(3)).effects
     plain = Comparison.of_runs(sides).effects

@@ -69,30 +69,25 @@ def test_dependence_is_about_one_for_independent_requests_and_the_truth_for_an_a
     assert statistics.dependence([np.ones(50)]).tau == 1.0
 
 
-def test_the_bootstrap_agrees_with_the_formula_for_a_mean() -> None:
-    sample = np.random.default_rng(3).normal(10, 2, size=(200, 1))
-    error = statistics.bootstrap_error([sample], statistics.mean, log=False)
-    assert error == pytest.approx(sample.std() / math.sqrt(200), rel=0.1)
-    assert error == statistics.bootstrap_error([sample], statistics.mean, log=False)  # seeded
-
-
-def test_pairs_cancel_what_lies_in_the_request() -> None:
-    """Long prompts are slow everywhere: resampled in pairs, that says nothing about the difference of two servers."""
-    rng = np.random.default_rng(4)
-    lengths = rng.lognormal(sigma=1.0, size=(100, 1))
-    one, other = (lengths * np.exp(0.02 * rng.normal(size=(100, 1))) for _ in range(2))
-    paired = statistics.bootstrap_error([one, other], statistics.mean)
-    apart = math.hypot(*(statistics.bootstrap_error([each], statistics.mean) for each in (one, other)))
-    assert paired < apart / 10
-
-
 def test_doubt() -> None:
     doubt = Doubt(error=0.02, df=1e6)
     assert doubt.half_width() == pytest.approx(0.0392, abs=1e-4)
     assert doubt.p_value(0.0392) == pytest.approx(0.05, abs=1e-3)
     assert doubt.detectable() == pytest.approx((1.95996 + 0.84162) * 0.02, abs=1e-5)
+    assert doubt.detectable(0.99) == pytest.approx((2.57583 + 0.84162) * 0.02, abs=1e-5)
     assert Doubt(0.0, 5).p_value(0.0) == 1.0
     assert Doubt(0.0, 5).p_value(0.1) == 0.0
+
+
+@pytest.mark.parametrize("df", [3, 4, 8, 40])
+@pytest.mark.parametrize("level", [0.95, 0.998])
+def test_what_would_have_been_seen_is_found_in_four_of_five(df: int, level: float) -> None:
+    """A true distance of what the median verdict states, seen through errors that are themselves uncertain."""
+    rng = np.random.default_rng(df)
+    errors = np.sqrt(rng.chisquare(df, 100_000) / df)  # of a true error of 1
+    stated = Doubt(float(np.median(errors)), df).detectable(level)
+    least = Doubt(1.0, df).half_width(level)
+    assert np.mean(rng.normal(stated, 1, 100_000) > least * errors) == pytest.approx(0.8, abs=0.01)
 
 
 def test_holm() -> None:

@@ -1,40 +1,33 @@
 """The promise of a verdict, held against servers whose truth is known.
 
-Equal servers: in at most 5 % of trials any difference is claimed. Servers that differ by 10 %: found in at least 80 %.
-With fewer than three rounds nothing is ever claimed; what is seen in them is still held to the same 5 % and 80 %, of
-servers whose rounds are alike.
+Equal servers: in at most 5 % of trials any difference is claimed. Servers that differ by what a verdict says it would
+have seen: found in at least 80 %. With fewer than three rounds nothing is ever claimed; what is seen in them is still
+held to the same 5 % and 80 %, of servers whose rounds are alike.
 Every trial is a whole comparison: all metrics, Holm's correction. Seeds are fixed, so no run of this file is luck;
-`make simulate` plays `trials` 1,000 times.
+few trials cannot prove 5 %, so they are held to a bound that a kept promise breaks once in a hundred times, and
+`make simulate` plays a thousand (benchmarks/results/verdicts.md).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from simulation import simulated_run
-from trials import DIFFERENT, EQUAL, Scenario, certain, compared, headline
+from trials import SCENARIOS, Scenario, certain, compared, found, would_have_seen
 
+from llm_magics.results import looks
 from llm_magics.results.comparison import Comparison
+from llm_magics.results.distributions import binomial_at_least
 
-TRIALS = 100
+TRIALS = 40
 
 
-def claims(trials: int, rounds: int, other: dict[str, float], **server: Any) -> list[set[str]]:
-    """The metrics in which each trial sees a certain difference (claimed, or seen in fewer than three rounds)."""
-    found = []
-    for trial in range(trials):
-        rng = np.random.default_rng(trial)
-        sides: dict[str, list[Any]] = {"a": [], "b": []}
-        for seed in range(rounds):
-            for name in sides:
-                kind = {**server, **(other if name == "b" else {})}
-                sides[name].append(simulated_run(rng, name=name, seed=seed, **kind))
-        effects = Comparison.of_runs(sides).effects
-        found.append({effect.metric for effect in effects if effect.outcome in ("different", "once")})
-        assert rounds >= 3 or all(effect.outcome != "different" for effect in effects)
-    return found
+def most(trials: int, share: float) -> int:
+    """The number that a binomial count of trials exceeds once in a hundred times."""
+    return next(k for k in range(trials + 1) if binomial_at_least(k + 1, trials, share) <= 0.01)
 
 
 @pytest.mark.parametrize(
@@ -42,43 +35,38 @@ def claims(trials: int, rounds: int, other: dict[str, float], **server: Any) -> 
     [
         (1, {"requests": 50}),
         (1, {"requests": 100, "streams": 16, "drift": 0.03}),
+        (1, {"requests": 200, "streams": 8, "drift": 0.2}),
         (1, {"requests": 80, "streams": None}),
-        (1, {"requests": 100, "streams": 16, "load": 0.05, "ttft": 0.01}),
-        (3, {"requests": 50, "streams": 16, "load": 0.05, "ttft": 0.01}),
         (3, {"requests": 50, "round_noise": 0.05}),
         (3, {"requests": 30, "round_noise": 0.03, "slo": {"ttft": 0.055}}),
-        (5, {"requests": 20, "drift": 0.05, "round_noise": 0.02}),
     ],
 )
 def test_equal_servers(rounds: int, server: dict[str, Any]) -> None:
-    claimed = sum(map(bool, claims(TRIALS, rounds, {}, **server)))
-    assert claimed <= 0.05 * TRIALS
+    trials = [compared(Scenario("", server, rounds), seed) for seed in range(TRIALS)]
+    assert sum(bool(certain(each)) for each in trials) <= most(TRIALS, 0.05)
+    assert rounds >= 3 or all(effect.outcome != "different" for each in trials for effect in each.effects)
 
 
-@pytest.mark.parametrize(
-    ("rounds", "server"),
-    [
-        (1, {"requests": 100}),
-        (1, {"requests": 150, "streams": 16, "drift": 0.03}),
-        (3, {"requests": 100, "streams": 8}),
-        (5, {"requests": 50, "round_noise": 0.01, "drift": 0.03}),
-    ],
-)
-def test_servers_that_differ_by_a_tenth(rounds: int, server: dict[str, Any]) -> None:
-    found = claims(TRIALS // 4, rounds, {"ttft": 0.045, "tpot": 0.009}, **server)
-    for metric in ("steady_output_throughput", "median_e2el_ms"):
-        assert sum(metric in each for each in found) >= 0.8 * len(found)
+@pytest.mark.parametrize("scenario", SCENARIOS[:8], ids=lambda scenario: scenario.name)
+def test_a_verdict_errs_as_seldom_and_sees_as_much_as_it_says(scenario: Scenario) -> None:
+    equal = [compared(scenario, seed) for seed in range(0, 2 * TRIALS, 2)]
+    assert sum(bool(certain(each)) for each in equal) <= most(TRIALS, 0.05)
+    stated = float(np.median([would_have_seen(each, scenario) for each in equal]))
+    missed = sum(not found(compared(scenario, seed, stated), scenario) for seed in range(1, 2 * TRIALS, 2))
+    assert missed <= most(TRIALS, 0.2)
+    assert missed > 0 or scenario.sides > 2  # a size that is always found is not the least that would be
 
 
-# 25 trials each: of a promise that is just kept, more than 4 of 25 claims (fewer than 15 finds) come once in 100 times
-@pytest.mark.parametrize("scenario", [EQUAL[1], EQUAL[5], EQUAL[8]], ids=lambda scenario: scenario.name)
-def test_equal_servers_in_rounds_that_end_when_enough_is_known(scenario: Scenario) -> None:
-    assert sum(bool(certain(compared(scenario, seed))) for seed in range(25)) <= 4
-
-
-@pytest.mark.parametrize("scenario", [DIFFERENT[1], DIFFERENT[4]], ids=lambda scenario: scenario.name)
-def test_a_tenth_is_found_in_rounds_that_end_when_enough_is_known(scenario: Scenario) -> None:
-    assert sum(headline(scenario) in certain(compared(scenario, seed)) for seed in range(25)) >= 15
+def test_what_is_only_shown_plays_no_part_in_a_trial() -> None:
+    """Trials leave the summaries out and look at the headline first: the verdict is that of the whole comparison."""
+    for scenario in (SCENARIOS[0], SCENARIOS[3], SCENARIOS[-1]):
+        trial = compared(scenario, 3)
+        whole = Comparison.of_runs(trial.rounds, level=trial.level)
+        for one, other in zip(trial.effects, whole.effects, strict=True):
+            assert replace(one, base_value=0, other_value=0) == replace(other, base_value=0, other_value=0)
+        for number in range(3, len(trial.rounds["a"])):
+            earlier = {label: runs[:number] for label, runs in trial.rounds.items()}
+            assert not looks.enough(Comparison.of_runs(earlier, level=looks.level(number)).effects)
 
 
 def test_one_round_cannot_tell_a_server_from_the_mood_of_its_round() -> None:
@@ -87,14 +75,14 @@ def test_one_round_cannot_tell_a_server_from_the_mood_of_its_round() -> None:
     for trial in range(30):
         rng = np.random.default_rng(trial)
         sides = {name: simulated_run(rng, name=name, requests=50, round_noise=0.05) for name in "ab"}
-        found = Comparison.of_runs(sides)
-        assert found.verdict.better is None
-        assert all(effect.outcome != "different" for effect in found.effects)
-        assert "is better" not in str(found.verdict)
-        if any(effect.outcome == "once" for effect in found.effects):
+        one = Comparison.of_runs(sides)
+        assert one.verdict.better is None
+        assert all(effect.outcome != "different" for effect in one.effects)
+        assert "is better" not in str(one.verdict)
+        if any(effect.outcome == "once" for effect in one.effects):
             seen += 1
-            assert found.verdict.headline.startswith("In this one run, ")
-            assert found.verdict.headline.endswith("run 3 rounds or more for a verdict.")
+            assert one.verdict.headline.startswith("In this one run, ")
+            assert one.verdict.headline.endswith("run 3 rounds or more for a verdict.")
     assert seen > 5
 
 
