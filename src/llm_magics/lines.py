@@ -52,6 +52,10 @@ def bench(prog: str) -> LineParser:
     )  # fmt: skip
     line.add_argument("--engine", help="with --sweep and no TARGET: what is started")
     line.add_argument("--label", help="what tables call the run")
+    line.add_argument(
+        "--mlflow", metavar="EXPERIMENT", nargs="?", const="",
+        help="log the run to MLflow too, behind everything else on the line where the experiment has no name",
+    )  # fmt: skip
     line.add_argument("--model", help="for a URL: which of its models; with --engine: what it serves")
     line.add_argument("--api-key", help="for a URL: its key")
     if prog.startswith("%"):

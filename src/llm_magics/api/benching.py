@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 @overload
 def bench(target: Any, *, label: str | None = ..., model: str | None = ..., api_key: str | None = ...,
-          lines: Mapping[str, int] | None = ..., **workload: Any) -> Run: ...  # fmt: skip
+          lines: Mapping[str, int] | None = ..., mlflow: str | bool | None = ...,
+          **workload: Any) -> Run: ...  # fmt: skip
 
 
 @overload
 def bench(target: Any = ..., *, sweep: Mapping[str, Any], engine: str | None = ..., label: str | None = ...,
           model: str | None = ..., api_key: str | None = ..., lines: Mapping[str, int] | None = ...,
-          **workload: Any) -> Sweep: ...  # fmt: skip
+          mlflow: str | bool | None = ..., **workload: Any) -> Sweep: ...  # fmt: skip
 
 
 def bench(
@@ -45,6 +46,7 @@ def bench(
     model: str | None = None,
     api_key: str | None = None,
     lines: Mapping[str, int] | None = None,
+    mlflow: str | bool | None = None,
     **workload: Any,
 ) -> Run | Sweep:
     """Load-test a target and return what was measured.
@@ -66,6 +68,8 @@ def bench(
         For a URL: which of its models, and its key (see `targets.resolve`).
     lines
         Line of the cell on which each option stands, for error messages.
+    mlflow
+        Log what was measured to MLflow too: the experiment's name, or True for the usual one.
     workload
         Options of `Workload`: input_tokens, output_tokens, rate or concurrency, requests or duration, slo, …
 
@@ -76,6 +80,15 @@ def bench(
     TargetError
         When the target does not answer.
     """
+    if mlflow is not None and mlflow is not False:
+        from llm_magics.api.tracking import tracked
+
+        def benched() -> Run | Sweep:
+            more: dict[str, Any] = {"sweep": sweep, "engine": engine, "label": label, "model": model}
+            found: Run | Sweep = bench(target, **more, api_key=api_key, lines=lines, **workload)
+            return found
+
+        return tracked(benched, mlflow)
     work = priced(build(Workload, workload, lines))
     if sweep is not None:
         from llm_magics.api.sweeping import swept

@@ -87,6 +87,7 @@ class LLMMagics(Magics):
         slo: {ttft: 500ms, tpot: 50ms}
         budget: 60s
 
+        %bench tiny --mlflow trials          log it to MLflow too
         %bench tiny --sweep max_num_seqs=8,16,32
         %bench --engine llamacpp --model tiny --sweep max_num_seqs=1,4 --sweep max_model_len=512,1024
 

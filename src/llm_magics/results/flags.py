@@ -24,6 +24,7 @@ LENGTH = 0.01  # share by which lengths may differ from those asked for
 FAULTS = 10.0  # pages a second that the engine waited for
 SWAPPED = 2**24  # bytes, of the engine or moved by the machine, below which swapping is an old page and no bother
 OTHERS = 0.10  # share of the machine's cores that others may use
+LOOKED = 2.0  # s of measuring below which the looks, half a second apart, say little of what lies between them
 STOLEN = 0.02  # share of the machine's cores that a hypervisor may keep
 CACHED = 0.20  # share of prompt tokens from a cache that random prompts should not exceed
 
@@ -94,12 +95,12 @@ def _paging(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _others(run: Run, summary: Mapping[str, Any], cores: int | None) -> Iterator[str]:
     total, engine = summary.get("machine_cpu_cores"), summary.get("server_cpu_cores")
-    if not cores:
+    if not cores or (summary.get("duration") or 0.0) < LOOKED:
         return
     # without the engine's own share nobody can say whose the rest is
     if total is not None and engine is not None:
         clients = [audit.core * audit.workers for audit in run.audits if audit.point == summary["point"]]
-        others = total - engine - max(clients, default=0.0)
+        others = total - engine - max(clients, default=0.0) - (summary.get("caller_cpu_cores") or 0.0)
         if others > OTHERS * cores:
             yield f"other processes used {others:.1f} of the {cores} cores"
     if (stolen := summary.get("machine_steal_cores") or 0.0) > STOLEN * cores:

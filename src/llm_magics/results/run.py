@@ -239,6 +239,18 @@ class Run(Shown):
 
         return write(self, Path(path), format)
 
+    def log_mlflow(self, experiment: str | None = None) -> str:
+        """Log the run to MLflow (params, metrics by point, files) and return the id it has there (see `mlflow_log`).
+
+        Raises
+        ------
+        SpecError
+            When MLflow is not installed, or refuses something.
+        """
+        from llm_magics.results.mlflow_log import log
+
+        return log(self, experiment)
+
     @classmethod
     def load(cls, path: str | Path) -> Run:
         """A run from a file: ours, or what another load tester wrote (see `exchange.read`).

@@ -43,11 +43,6 @@ QUANTITIES = (
     Quantity("server_preemptions", "Preemptions", "", ("preemptions",)),
     Quantity("server_cpu_cores", "CPU", "cores", ("cpu_seconds",)),
     Quantity("max_server_rss", "Memory, most", "bytes", ("rss",)),
-    Quantity("server_major_faults", "Pages waited for", "", ("major_faults",)),
-    Quantity("max_server_swap", "Swapped out, most", "bytes", ("swapped",)),
-    Quantity("machine_cpu_cores", "CPU, whole machine", "cores", ("machine_cpu_seconds",)),
-    Quantity("machine_steal_cores", "CPU, stolen", "cores", ("machine_steal_seconds",)),
-    Quantity("machine_swap", "Machine swapped", "bytes", ("machine_swap",)),
     Quantity("gpu_util", "GPU use", "share", ("gpu_util",)),
     Quantity("max_gpu_memory", "GPU memory, most", "bytes", ("gpu_memory",)),
     Quantity("gpu_power", "GPU power", "W", ("gpu_power",)),
@@ -59,7 +54,7 @@ QUANTITIES = (
 def figures(
     samples: Sequence[ServerSample], windows: Iterable[PointWindow], output_tokens: int | None
 ) -> dict[str, Any]:
-    """One point's figures of the server's side, by the keys of `QUANTITIES`, and `energy_source`.
+    """One point's figures of the server's side, by the keys of `QUANTITIES`, `energy_source`, and those of `_beside`.
 
     Parameters
     ----------
@@ -90,17 +85,25 @@ def figures(
         "server_preemptions": _grown(spans, "preemptions"),
         "server_cpu_cores": _ratio(_grown(spans, "cpu_seconds"), seconds),
         "max_server_rss": _most(_together(spans, "rss")),
-        "server_major_faults": _grown(spans, "major_faults"),
-        "max_server_swap": _most(_together(spans, "swapped")),
-        "machine_cpu_cores": _ratio(_grown(spans, "machine_cpu_seconds"), seconds),
-        "machine_steal_cores": _ratio(_grown(spans, "machine_steal_seconds"), seconds),
-        "machine_swap": _grown(spans, "machine_swap"),
         "gpu_util": _average(_together(spans, "gpu_util")),
         "max_gpu_memory": _most(_together(spans, "gpu_memory")),
         "gpu_power": _average(_together(spans, "gpu_power")),
         "energy_joules": energy,
         "energy_source": source,
         "output_tokens_per_joule": _ratio(output_tokens, energy),
+        **_beside(spans, seconds),
+    }
+
+
+def _beside(spans: Sequence[_Span], seconds: float) -> dict[str, float | None]:
+    """What tells of disturbance: in no table, for `flags.disturbed` speaks of it where it matters."""
+    return {
+        "server_major_faults": _grown(spans, "major_faults"),
+        "max_server_swap": _most(_together(spans, "swapped")),
+        "machine_cpu_cores": _ratio(_grown(spans, "machine_cpu_seconds"), seconds),
+        "machine_steal_cores": _ratio(_grown(spans, "machine_steal_seconds"), seconds),
+        "machine_swap": _grown(spans, "machine_swap"),
+        "caller_cpu_cores": _ratio(_grown(spans, "caller_cpu_seconds"), seconds),
     }
 
 

@@ -58,6 +58,17 @@ def test_the_engines_and_the_clients_own_load_is_nobody_elses() -> None:
     assert flags.disturbed(seen(machine_cpu_seconds=3.9, cpu_seconds=2.0, client=1.8)) == []
 
 
+def test_the_callers_own_load_is_nobody_elses() -> None:
+    assert flags.disturbed(seen(machine_cpu_seconds=3.0, caller_cpu_seconds=1.8)) == []
+
+
+def test_a_moment_says_nothing_of_others() -> None:
+    run = seen(machine_cpu_seconds=4.0)
+    for window in run.windows:
+        window.end = window.start + 1.0
+    assert flags.disturbed(run) == []
+
+
 def test_whose_the_load_is_is_not_guessed_without_the_engines_share() -> None:
     run = seen(machine_cpu_seconds=4.0)
     for sample in run.server_samples:

@@ -257,3 +257,47 @@ def test_the_same_load_is_not_said_to_differ() -> None:
 def test_several_points_are_not_guessed_at() -> None:
     sides = {"a": synthetic_run(concurrency=[1, 2], requests=10), "b": synthetic_run(concurrency=[4], requests=10)}
     assert Comparison.of_runs(sides).points == []
+
+
+def test_a_real_file_of_sglangs_bench_serving_is_read() -> None:
+    """Written by SGLang 0.5.23's Python client against the llama.cpp engine: 2 and 4 streams, with details."""
+    theirs = [json.loads(line) for line in (HERE / "sglang_bench_serving.jsonl").read_text().splitlines()]
+    run = Run.load(HERE / "sglang_bench_serving.jsonl")
+    assert [point["label"] for point in run.points] == ["2 streams", "4 streams"]
+    for ours, said in zip(run.points, theirs, strict=True):
+        assert ours["output_throughput"] == said["output_throughput"]
+        assert ours["total_token_throughput"] == said["total_throughput"]
+        assert ours["p99_e2el_ms"] == said["p99_e2e_latency_ms"]
+        assert ours["median_itl_ms"] == ours["p50_itl_ms"] == said["median_itl_ms"]
+        assert (ours["completed"], ours["failed"], ours["num_prompts"]) == (12, 0, 12)
+        assert ours["goodput"] is None
+    assert run.requests.empty
+    assert any("says not when each request was sent" in flag for flag in run.flags)
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ({"request_rate": 5.0, "max_concurrency": None}, "5 req/s"),
+        ({"request_rate": float("inf"), "max_concurrency": None}, "all at once"),
+        ({"request_rate": "trace", "max_concurrency": None}, "trace"),
+    ],
+)
+def test_every_load_of_sglangs_client_has_its_name(tmp_path: Path, said: dict[str, Any], label: str) -> None:
+    first = json.loads((HERE / "sglang_bench_serving.jsonl").read_text().splitlines()[0])
+    (tmp_path / "x.jsonl").write_text(json.dumps({**first, **said, "slo_attainment": 0.5, "errors": ["", "bad", ""]}))
+    point = Run.load(tmp_path / "x.jsonl").points[0]
+    assert (point["label"], point["goodput"]) == (label, 0.5)
+
+
+def test_a_real_report_of_guidellm_is_read() -> None:
+    """Written by GuideLLM 0.8.1 against the llama.cpp engine (2 streams, 12 requests); texts and settings taken out."""
+    metrics = json.loads((HERE / "guidellm_benchmarks.json").read_text())["benchmarks"][0]["metrics"]
+    theirs = {name: each["successful"]["mean"] for name, each in metrics.items() if name != "request_totals"}
+    run = Run.load(HERE / "guidellm_benchmarks.json")
+    point = run.points[0]
+    assert (run.name, point["label"], point["completed"]) == ("tiny", "2 streams", 12)
+    assert point["mean_tpot_ms"] == pytest.approx(theirs["inter_token_latency_ms"])
+    assert point["output_throughput"] == pytest.approx(theirs["output_tokens_per_second"])
+    # ours run from the moment that was wanted; without the lag they are GuideLLM's
+    assert point["mean_ttft_ms"] - point["mean_lag_ms"] == pytest.approx(theirs["time_to_first_token_ms"])

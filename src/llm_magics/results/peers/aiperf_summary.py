@@ -29,6 +29,7 @@ _SINGLE = {
     "total_token_throughput": "total_token_throughput",
     "benchmark_duration": "duration",
     "goodput": "request_goodput",
+    "good_request_fraction": "goodput",
 }
 _ARRIVALS = ("constant", "poisson", "gamma")
 
