@@ -119,7 +119,7 @@ def _subtitle(comparison: Comparison, colours: Mapping[str, str]) -> str:
     for label, run in comparison.runs.items():
         rounds = len(comparison.rounds[label])
         facts = (headline.what(run), f"{rounds} rounds" if rounds > 1 else "", "partial" if run.partial else "")
-        about = plain(", ".join(fact for fact in facts if fact), 60)
+        about = plain(", ".join(fact for fact in facts if fact), 60) if len(comparison.runs) <= 3 else ""
         parts.append(f'<span style="color:{colours[label]}">━</span> <b>{plain(label)}</b> {about}')
     if comparison.flags:
         count = len(comparison.flags)
