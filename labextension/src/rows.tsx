@@ -267,12 +267,7 @@ export function Row(props: IRowProps): JSX.Element {
       {asking ? (
         <div key="ask" className="llm-Actions" role="group" aria-label={trans.__('Stop %1?', engine.name)}>
           <span>{trans.__('Stop it for everybody?')}</span>
-          <Action
-            label={trans.__('Stop')}
-            title={trans.__('Yes, stop %1', engine.name)}
-            onClick={stop}
-            danger={true}
-          />
+          <Action label={trans.__('Stop')} title={trans.__('Yes, stop %1', engine.name)} onClick={stop} danger={true} />
           <Action
             label={trans.__('No')}
             title={trans.__('Do not stop %1', engine.name)}
