@@ -67,8 +67,8 @@ test-sidebar: $(VENV)/.test    ## the sidebar's own modules
 	$(BIN)/python tools/sidebar.py build --required
 	$(BIN)/python tools/sidebar.py test
 
-simulate: $(VENV)/.test        ## how often a verdict errs, 1,000 trials a row: hours; leaves benchmarks/results/verdicts.md
-	$(BIN)/python tools/simulate_verdicts.py 1000
+simulate: $(VENV)/.test        ## how often a verdict errs, 1,000 trials a row: 20 minutes; leaves benchmarks/results/verdicts.md
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tools/simulate_verdicts.py
 
 engines: $(VENV)/.test         ## vLLM and Transformers in environments of their own, kept between runs
 	$(BIN)/llm-magics install transformers --if-missing

@@ -9,6 +9,7 @@ from llm_magics.results.metrics import METRICS
 from llm_magics.results.statistics import least_requests
 from llm_magics.results.wording import (
     DEPENDENT,
+    NOISY,
     SURVIVORS,
     claim,
     named,
@@ -25,7 +26,7 @@ def at_point(point: str, effects: Sequence[Effect], besides: Collection[str] = (
     """What is to be said of one sweep point: what differs (the best side), what does not, what cannot be told."""
     said: list[str] = []
     same: list[Effect] = []
-    untold: list[str] = []
+    untold: dict[str, list[str]] = {}
     judged = {
         metric: [each for each in effects if each.metric == metric and each.outcome != "survivors"]
         for metric in dict.fromkeys(effect.metric for effect in effects)
@@ -38,13 +39,13 @@ def at_point(point: str, effects: Sequence[Effect], besides: Collection[str] = (
         if two and here[0].outcome == "noise" and would_have_seen(here[0]):
             same.append(here[0])
         elif two and here[0].outcome in ("noise", "dependent"):
-            untold.append(words(here[0]))
+            untold.setdefault(NOISY if here[0].outcome == "noise" else DEPENDENT, []).append(titled(here[0]))
         else:
             too = _too([each for each in judged if each in besides and _said_by(judged[each], {metric: group})])
             said.append(words(here[0]) + too if two else _among_many(here, too))
     if same:
         said.append(unseen(same))
-    said += untold
+    said += (f"{', '.join(titles)}: {why}" for why, titles in untold.items())
     if unjudged := [metric for metric, group in judged.items() if not group]:
         titles = ", ".join(METRICS[metric].title for metric in unjudged)
         said.append(f"{titles}: {SURVIVORS}")

@@ -69,6 +69,20 @@ def test_what_only_the_correction_forbids_is_not_called_noise() -> None:
     assert "(not certain among so many comparisons)" in str(found.verdict)
 
 
+def test_what_cannot_be_told_comes_last_and_is_said_once() -> None:
+    """Three rounds that differ by half: not even the double of a time would have been seen."""
+    sides = {
+        name: [
+            synthetic_run(name=name, seed=10 * i + k, workload_seed=i, tpot=0.01 * mood, concurrency=[4])
+            for i, mood in enumerate(moods)
+        ]
+        for k, (name, moods) in enumerate({"A": (1, 2, 0.7), "B": (0.8, 1.1, 2.2)}.items())
+    }
+    said = Comparison.of_runs(sides).verdict.sentences[0]
+    assert re.search(r"; output tokens/s, TPOT p50, E2E p50: too noisy to tell\.$", said)
+    assert said.startswith("At 4 streams: TTFT p50: within noise, no difference seen (would have seen ")
+
+
 def test_mean_and_tail_are_named_beside_a_median_that_says_the_same() -> None:
     """And never counted: they are spoken of only where they differ, so they would be ahead in all of themselves."""
     found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B", tpot=0.0088)})
