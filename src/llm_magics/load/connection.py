@@ -142,16 +142,24 @@ class Connection(asyncio.Protocol):
             size = data.find(b"\r\n", 1, 12)
             text = size + 2 + reply.hole
             end = len(data) - len(tail)
-            if (
-                text < end
-                and data.startswith(reply.head, size + 2)
-                and data[text] != _QUOTE
-                and data.find(b"\n", text, end) < 0
-                and int(data[:size], 16) + size + 4 == len(data)
-            ):
-                reply.stamps.append(now)
-                return
-        if reply.feed(data, now):
+            try:
+                if (
+                    text < end
+                    and data.startswith(reply.head, size + 2)
+                    and data[text] != _QUOTE
+                    and data.find(b"\n", text, end) < 0
+                    and int(data[:size], 16) + size + 4 == len(data)
+                ):
+                    reply.stamps.append(now)
+                    return
+            except ValueError:
+                pass  # a chunk extension stands beside the size: the long way knows them
+        try:
+            over = reply.feed(data, now)
+        except Exception as error:  # noqa: BLE001 - whatever a server sends ends its own answer and no other
+            reply.fail(f"The answer could not be read: {type(error).__name__}: {error}", now)
+            over = True
+        if over:
             self._over()
 
     def eof_received(self) -> bool | None:

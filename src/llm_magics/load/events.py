@@ -12,6 +12,12 @@ _TEXT_KEY = re.compile(rb'"(?:content|text|reasoning_content|reasoning)"\s*:\s*"
 _PROBE = "\x01hole"
 
 
+def choices(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a chunk or an answer; what stands in their place and is none is left out."""
+    found = document.get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+
+
 def content(choice: dict[str, Any]) -> str | None:
     """The text that a choice of a chunk carries; "" for a tool call; None for a role alone, which is no token."""
     if isinstance(choice.get("text"), str):
@@ -45,7 +51,4 @@ def learn(data: bytes) -> tuple[bytes, bytes] | None:
         changed = orjson.loads(head + b"\\u0001hole" + tail)
     except orjson.JSONDecodeError:
         return None
-    for choice in changed.get("choices") or ():
-        if isinstance(choice, dict) and content(choice) == _PROBE:
-            return head, tail
-    return None
+    return (head, tail) if any(content(choice) == _PROBE for choice in choices(changed)) else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from llm_magics.load.events import choices
 from llm_magics.load.reply import Reply
 
 _MOST = 16 * 1024 * 1024  # characters kept of one answer
@@ -31,16 +32,15 @@ class Kept(Reply):
         return "".join(self._pieces)
 
     def _document(self, document: dict[str, Any], data: bytes, now: int) -> None:
-        for choice in document.get("choices") or ():
-            if isinstance(choice, dict):
-                said = choice.get("delta")
-                self._keep(said.get("content") if isinstance(said, dict) else choice.get("text"))
+        for choice in choices(document):
+            said = choice.get("delta")
+            self._keep(said.get("content") if isinstance(said, dict) else choice.get("text"))
         super()._document(document, data, now)
 
     def _whole(self, now: int) -> None:
         super()._whole(now)
         if self.error is None:
-            choice = orjson.loads(b"".join(self._body))["choices"][0]
+            choice = choices(orjson.loads(b"".join(self._body)))[0]
             said = choice.get("message")
             self._keep(said.get("content") if isinstance(said, dict) else choice.get("text"))
 

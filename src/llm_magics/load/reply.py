@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from llm_magics.load.event_stream import EventStream
-from llm_magics.load.events import content, learn
+from llm_magics.load.events import choices, content, learn
 from llm_magics.load.server_words import explain
 
 
@@ -59,9 +59,7 @@ class Reply(EventStream):
 
     def _document(self, document: dict[str, Any], data: bytes, now: int) -> None:
         plain = self._usage(document.get("usage"))
-        for choice in document.get("choices") or ():
-            if not isinstance(choice, dict):
-                continue
+        for choice in choices(document):
             if choice.get("finish_reason"):
                 self.finish = str(choice["finish_reason"])
                 plain = False
@@ -107,17 +105,19 @@ class Reply(EventStream):
         except orjson.JSONDecodeError:
             self.error = f"The answer is neither a stream nor JSON: {self._said()}"
             return
-        if not isinstance(document, dict) or document.get("error") or not document.get("choices"):
+        if not isinstance(document, dict) or document.get("error") or not choices(document):
             self.error = explain(document)
             return
         self._usage(document.get("usage"))
-        choice = document["choices"][0]
+        choice = choices(document)[0]
         self.finish = choice.get("finish_reason")
         text = content({"delta": choice["message"]} if isinstance(choice.get("message"), dict) else choice)
         if text is not None:
             self.stamps.append(now)
             if self.on_text is not None:
                 self.on_text(text, now)
+        elif not self.finish:
+            self.error = "The answer holds no content."
 
     def _said(self) -> str:
         body = b"".join(self._body)

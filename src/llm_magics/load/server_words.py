@@ -15,6 +15,13 @@ def explain(document: Any) -> str:
             if document.get(key):
                 return explain(document[key])
     if isinstance(document, list) and document and isinstance(document[0], dict) and "msg" in document[0]:
-        return "; ".join(f"{'.'.join(map(str, item.get('loc', ())))} {item['msg']}".strip() for item in document[:3])
+        return "; ".join(_invalid(item) for item in document[:3] if isinstance(item, dict))
     text = document if isinstance(document, str) else json.dumps(document, default=str)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _invalid(item: dict[str, Any]) -> str:
+    """One of FastAPI's validation errors: where, and what."""
+    place = item.get("loc")
+    where = ".".join(map(str, place)) if isinstance(place, list) else ""
+    return f"{where} {item.get('msg', '')}".strip()

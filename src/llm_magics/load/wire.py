@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _clock = time.monotonic_ns
 _SIZE = 65_536  # bytes a read
+_READS = 16  # reads of one connection in a row
 _MOST = 1_024  # connections between two looks at the rest of the loop
 _PAUSE = 100_000  # ns to wait for more
 _ENOUGH = 8  # connections ready: nothing to wait for
@@ -95,7 +96,12 @@ class Wire:
                 data = read(descriptor, _SIZE)
                 if data:
                     connection.take(data, now)
+                    left = _READS
                     while (events != plain or len(data) == _SIZE) and find(descriptor) is connection:
+                        if not left:  # it sends faster than we read: the others, and time-outs, have their turn
+                            self._epoll.modify(descriptor, self._events | (events & select.EPOLLOUT))
+                            break
+                        left -= 1
                         data = read(descriptor, _SIZE)
                         if not data:
                             connection.connection_lost(None)

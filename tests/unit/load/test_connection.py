@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -80,6 +81,28 @@ def test_a_chunk_a_read_takes_the_short_way() -> None:
     wire.connection.data_received(event("", "stop") + b"0\r\n\r\n")
     assert wire.ends == [exchange]
     assert not wire.aborted
+
+
+@pytest.mark.parametrize("extension", [b";x=1", b";a", b" ", b';n="v"'])
+def test_a_chunk_extension_is_counted_where_the_short_way_is_armed(extension: bytes) -> None:
+    wire = Wire()
+    exchange = wire.ask()
+    wire.connection.data_received(HEAD + event("a") + event("a"))
+    assert exchange.reply.tail is not None
+    size, _, rest = event("b").partition(b"\r\n")
+    wire.connection.data_received(size + extension + b"\r\n" + rest)
+    wire.connection.data_received(event("c"))
+    assert len(exchange.reply.stamps) == 4
+
+
+def test_an_answer_that_cannot_be_read_ends_with_an_error_and_no_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire()
+    exchange = wire.ask()
+    monkeypatch.setattr(type(exchange.reply), "_decode", lambda *_: 1 / 0)
+    wire.connection.data_received(HEAD + event("a"))
+    assert wire.ends == [exchange]
+    assert "ZeroDivisionError" in str(exchange.reply.error)
+    assert wire.aborted
 
 
 def test_stamps_never_go_back() -> None:
@@ -257,6 +280,36 @@ def test_a_wire_reads_what_came_before_the_end_and_then_the_end() -> None:
         assert not connection.alive
 
     on_a_wire(scene)
+
+
+@linux
+def test_a_wire_leaves_one_that_sends_faster_than_it_reads_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, before = 0, []
+
+    async def scene(server: Server) -> None:
+        (first, one), (second, other) = server.pairs
+        flooded = first.sock.fileno() if first.sock is not None else -1
+        real = os.read
+
+        def read(descriptor: int, size: int) -> bytes:
+            nonlocal reads
+            if descriptor != flooded:
+                before.append(reads)
+                return real(descriptor, size)
+            reads += 1
+            if reads > 500:  # a wire that never leaves it would not come to the others' end
+                raise BlockingIOError
+            return (HEAD + b"fffffff\r\n" if reads == 1 else b"").ljust(size, b"a")
+
+        monkeypatch.setattr(wire.os, "read", read)
+        for connection in (first, second):
+            connection.send(Exchange(0, 1, b"POST", 8))
+        one.sendall(b"!")
+        other.sendall(HEAD + event("a", "stop") + b"0\r\n\r\n")
+        await until(lambda: len(server.ends) == 1 and reads > 500)  # and the flooded one is read on
+
+    on_a_wire(scene, streams=2)
+    assert before[0] < 100
 
 
 @linux

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_magics.load.kept import Kept
 from llm_magics.load.reply import Reply
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -44,7 +45,6 @@ def read(*pieces: bytes) -> Reply:
     for tick, piece in enumerate(pieces, 1):
         if reply.over:
             break
-        # As the connection does: the short way when it is armed and fits.
         reply.feed(piece, tick)
     return reply
 
@@ -172,10 +172,47 @@ def test_broken_event_is_an_error_not_a_crash() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [b"[]", b"3", b'"text"', b"null", b"{}", b'{"choices":[null]}', b'{"choices":[{}]}']
+    "document",
+    [
+        b"[]",
+        b"3",
+        b'"text"',
+        b"null",
+        b"{}",
+        b'{"choices":[null]}',
+        b'{"choices":[{}]}',
+        b'{"choices":5}',
+        b'{"choices":{"a":1}}',
+        b'{"choices":true,"usage":[1]}',
+        b'{"detail":[{"msg":1,"loc":2}],"error":[3]}',
+    ],
 )
 def test_odd_documents_do_not_crash(document: bytes) -> None:
     assert read(whole(ROLE, document, STOP, DONE)).over
+    for kind in (Reply, Kept):
+        for status in (b"200 OK", b"422 Unprocessable Entity"):
+            reply = kind()
+            reply.feed(answer(json.loads(document), status), 1)
+            assert reply.over
+            assert reply.error
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["choices", "delta", "message", "content", "text", "usage", "error", "detail",
+                                       "msg", "loc", "completion_tokens", "tool_calls"]), inner, max_size=4),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents=st.lists(JSON, min_size=1, max_size=3), kind=st.sampled_from([Reply, Kept]))
+def test_no_document_at_all_raises(documents: list[Any], kind: type[Reply]) -> None:
+    streamed, one = kind(), kind()
+    streamed.feed(whole(*documents), 1)
+    one.feed(answer(documents[0]), 1)
+    assert streamed.over
+    assert one.over
 
 
 def test_no_done_is_fine() -> None:
