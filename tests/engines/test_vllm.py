@@ -35,7 +35,7 @@ def test_it_serves_counts_and_ends() -> None:
 def test_a_cache_too_small_is_told_with_the_length_that_fits() -> None:
     with pytest.raises(LaunchError, match="256 tokens would fit") as told:
         llm_magics.serve(
-            "probe", engine="vllm", keep="cell", args=["--kv-cache-memory-bytes", "1000000"], timeout=300.0
+            "probe", engine="vllm", keep="cell", args=["--kv-cache-memory-bytes", "1000000"], timeout=300.0, force=True
         )
     assert "max_model_len: 256" in told.value.then
 
