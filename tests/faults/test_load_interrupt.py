@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from scripted_api import ScriptedApi, Talk, pause
 from waiting import until
 
 from llm_magics.errors import LoadError
+from llm_magics.load import workers as running
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
 from llm_magics.load.progress import Progress
@@ -235,3 +237,82 @@ def test_a_caller_that_does_not_read_progress_does_not_stop_the_load(api: Script
     assert len(gaps) == 24
     assert seen[0].label == "3 streams"
     assert seen[-1].total == 24
+
+
+def plan_of(work: Workload, url: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `measure` would hand to its workers."""
+    made: list[dict[str, Any]] = []
+
+    def keep(plan: dict[str, Any], count: int, record: int) -> None:
+        made.append(plan)
+        raise LoadError("the plan is enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llm_magics.load.measure.Workers", keep)
+        with pytest.raises(LoadError, match="the plan is enough"):
+            measure(Endpoint(url, "m"), work, path, header={})
+    return made[0]
+
+
+def test_a_worker_says_that_it_is_ready_until_it_is_heard(
+    api: ScriptedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Workload(concurrency=2, requests=4, input_tokens=20, output_tokens=4, warmup=0)
+    plan = plan_of(work, api.url, tmp_path / "spool", monkeypatch)
+    heard, said = os.pipe()
+    fcntl.fcntl(said, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(said, b"\n" * fcntl.fcntl(said, fcntl.F_GETPIPE_SZ))  # a kernel that reads nothing, for minutes
+    record = os.open(tmp_path / "spool", os.O_WRONLY | os.O_APPEND)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "llm_magics.load.worker"], stdin=subprocess.PIPE, stdout=said, pass_fds=(record,)
+    )
+    os.close(said)
+    try:
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps({**plan, "share": [0, 2], "spool": record}).encode() + b"\n")
+        worker.stdin.flush()
+        time.sleep(1.5)  # it has long been ready
+        with os.fdopen(heard, "rb") as lines:
+            assert any(b"ready" in next(lines) for _ in range(10_000))
+    finally:
+        worker.stdin.close() if worker.stdin is not None else None
+        worker.wait(20)
+        os.close(record)
+
+
+def test_a_worker_that_stands_still_does_not_hold_its_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_GRACE", 0.5)
+    monkeypatch.setattr(running, "_PATIENCE", 0.5)
+    with (tmp_path / "spool").open("wb") as record:
+        all_ = running.Workers({"steps": []}, 1, record.fileno())
+        os.kill(all_.all[0].process.pid, signal.SIGSTOP)
+        talking = threading.Thread(target=lambda: [all_.sample({"x" * 40_000: 1.0}) for _ in range(10)], daemon=True)
+        talking.start()  # the server's samples fill the pipe
+        time.sleep(0.3)
+        ending = threading.Thread(target=all_.end, daemon=True)
+        ending.start()
+        ending.join(20)
+        assert not ending.is_alive()
+        talking.join(20)
+        assert not talking.is_alive()
+        assert all_.all[0].process.returncode is not None
+
+
+def test_a_thought_of_a_step_that_was_given_up_is_not_sent_in_the_next(tmp_path: Path) -> None:
+    def first_stalls(talk: Talk) -> None:
+        if talk.number == 1:
+            talk.stall()
+        talk.start()
+        talk.words(talk.tokens)
+        talk.finish()
+
+    work = Workload(rate=[20.0, 2.0], arrival="constant", conversations=3, turns=2, think=1.5, input_tokens=20,
+                    output_tokens=4, warmup=0, drain=0.2)  # fmt: skip
+    cancel = threading.Event()
+    threading.Timer(30.0, cancel.set).start()
+    with ScriptedApi(first_stalls).running() as server:
+        status = measure(Endpoint(server.url, "m"), work, tmp_path / "spool", header={}, cancel=cancel)
+    assert status == "complete", "it never came to its end"
+    found = [row for row in rows(tmp_path / "spool") if row["kind"] == "request"]
+    assert [row["turn"] for row in found if row["point"] == 0] == [0, 0, 0]
+    assert sorted(row["turn"] for row in found if row["point"] == 1) == [0, 0, 0, 1, 1, 1]

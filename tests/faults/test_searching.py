@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from scripted_api import ScriptedApi, Talk, pause
 from waiting import until
 
 from llm_magics import paths
-from llm_magics.api import bench
+from llm_magics.api import bench, benching
 from llm_magics.api.benching import load_run
-from llm_magics.errors import LLMMagicsError
+from llm_magics.errors import LLMMagicsError, TargetError
 
 SERVICE = 0.05  # s that one request holds the only slot: at most 20 requests/s, whatever is sent
 _slot = threading.Lock()
@@ -95,6 +96,48 @@ def test_a_server_that_dies_ends_the_search_with_what_was_measured(api: Scripted
     assert run.search is not None
     assert run.search.probes[0].load <= 8
     assert any(probe.requests and probe.good == 0 for probe in run.search.probes) or run.partial
+
+
+@pytest.mark.parametrize("how", ["interrupt", "death"])
+def test_what_ends_the_first_requests_ends_the_search(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    talking = threading.Event()
+
+    def slow(talk: Talk) -> None:
+        talking.set()
+        talk.start()
+        talk.words(1)
+        pause(3.0)
+        talk.words(talk.tokens - 1)
+        talk.finish()
+
+    with ScriptedApi(slow).running() as server:
+
+        def end() -> None:
+            talking.wait(30)
+            pause(0.3)
+            if how == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                gone.set()
+                server.die()
+
+        gone = threading.Event()
+        real = benching.target_of
+        monkeypatch.setattr(
+            benching,
+            "target_of",
+            lambda *given: replace(real(*given), ended=lambda: "the disk was full" if gone.is_set() else None),
+        )
+        thread = threading.Thread(target=end)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises((KeyboardInterrupt, TargetError)) as raised:
+            bench(server.url, search="slo", slo={"e2e": "600ms"}, budget="40s", input_tokens=8, output_tokens=2)
+        thread.join()
+    assert time.monotonic() - began < 20
+    assert raised.type is (KeyboardInterrupt if how == "interrupt" else TargetError)
+    if how == "death":
+        assert "the disk was full" in str(raised.value)
 
 
 def test_a_server_that_refuses_everything_is_an_error(api: ScriptedApi) -> None:

@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.errors import LLMMagicsError, SpecError
+from llm_magics.errors import LLMMagicsError, SpecError, TargetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +119,14 @@ class Hunt:
     def _one_after_another(self) -> None:
         """A few requests alone: the server is warm then, and what one takes is known. They are no point of the run."""
         alone = {"concurrency": [1], "rate": None, "arrival": None, "requests": _ALONE}
-        run, _, _ = self._send(alone, "one at a time", self.work.budget / 4)
+        run, ended, _ = self._send(alone, "one at a time", self.work.budget / 4)
+        if ended == "interrupted":
+            raise KeyboardInterrupt
+        if ended == "failed":
+            raise TargetError(
+                f"{self.target.name} did not answer a few requests alone, with which a search begins.",
+                why=str(run.header.get("server_ended") or "; ".join(run.flags)),
+            )
         times = run.at(0).e2e
         known = [float(each) for each in times if each > 0]  # NaN is not
         self.alone = sum(known) / len(known) if known else None

@@ -335,16 +335,16 @@ class Driver:
             return
         self._resting += 1
         self.loop.call_later(
-            max(0, due - _clock()) / 1e9, partial(self._thought, exchange.index + 1, due, made, talk.turn)
+            max(0, due - _clock()) / 1e9, partial(self._thought, self._idle, exchange.index + 1, due, made, talk.turn)
         )
 
-    def _thought(self, index: int, due: int, made: Made, turn: int) -> None:
-        if self._idle is None or self._idle.done():
-            return  # the step was given up meanwhile
+    def _thought(self, phase: asyncio.Future[None] | None, index: int, due: int, made: Made, turn: int) -> None:
+        if phase is not self._idle or self._idle is None or self._idle.done():
+            return  # the step was given up meanwhile, and another may have begun
         if (
             _clock() < due and not self.stopped
         ):  # the loop's timers know milliseconds, and may be early by a part of one
-            self.loop.call_soon(self._thought, index, due, made, turn)
+            self.loop.call_soon(self._thought, phase, index, due, made, turn)
             return
         self._resting -= 1
         if not self.stopped:

@@ -186,7 +186,7 @@ class Session:
         if self.share[1] == 1:
             return time.monotonic_ns() + _LEAD
         self._start = self.loop.create_future()
-        self._tell({"ready": self.number})
+        self._tell({"ready": self.number})  # and at each beat again, for a line may be dropped
         return await self._start
 
     async def _connect(self, wanted: int) -> None:
@@ -242,6 +242,8 @@ class Session:
             self.driver.give_up_waiting()
             self._flush()
             self._publish()
+            if self._start is not None and not self._start.done():
+                self._tell({"ready": self.number})
             if os.getppid() != self._parent:  # a forked child of the kernel may hold stdin open
                 self.cancel()
 

@@ -22,6 +22,7 @@ from llm_magics.load.progress import together
 from llm_magics.load.sharing import share
 
 _GRACE = 10.0  # s for cancelled workers to write what they have
+_PATIENCE = 2.0  # s for a line that is being said to be taken
 _LOOK = 0.1  # s between two looks at `cancel`
 _LEAD = 5_000_000  # ns between the word to start and the start
 _COMPLETE, _CANCELLED, _NOT_RECORDED, _REFUSED = 0, 3, 4, 5
@@ -54,10 +55,19 @@ class _Worker:
                 self.process.stdin.flush()
 
     def hush(self) -> None:
-        """End of stdin: the worker stops its load, writes what it has and goes."""
-        with self._talking, suppress(OSError):
+        """End of stdin: the worker stops its load, writes what it has and goes.
+
+        One that has not read for so long that somebody hangs in `say` would not see it: it is killed.
+        """
+        if not self._talking.acquire(timeout=_PATIENCE):
+            self.process.kill()  # who hangs in `say` is let go by that
+            return
+        try:
             if self.process.stdin is not None:
-                self.process.stdin.close()
+                with suppress(OSError):
+                    self.process.stdin.close()
+        finally:
+            self._talking.release()
 
     def lines(self) -> list[dict[str, Any]] | None:
         """What it said since the last look; None when it has nothing more to say."""
@@ -88,7 +98,7 @@ class Workers:
             )
             for number in range(count)
         ]
-        self._waiting: dict[int, int] = {}  # step -> workers that are ready for it
+        self._waiting: dict[int, set[int]] = {}  # step -> workers that are ready for it, by process
 
     def follow(self, on_progress: Callable[[dict[str, Any]], None] | None, cancel: threading.Event | None) -> str:
         """Wait for the end, passing on progress; `complete`, `cancelled` or `failed` (refused by the server).
@@ -147,17 +157,20 @@ class Workers:
                         continue
                     for line in lines:
                         if "ready" in line:
-                            self._ready(line["ready"])
+                            self._ready(line["ready"], key.data.process.pid)
                         else:
                             key.data.progress, fresh = line, True
                 known = [worker.progress for worker in self.all if worker.progress is not None]
                 if fresh and on_progress is not None and len(known) == len(self.all):
                     on_progress(together(known))
 
-    def _ready(self, step: int) -> None:
-        """A worker stands at the start of a step; when all do, they are told the moment."""
-        self._waiting[step] = self._waiting.get(step, 0) + 1
-        if self._waiting[step] == len(self.all):
+    def _ready(self, step: int, process: int) -> None:
+        """A worker stands at the start of a step, and may say so again; when all do, they are told the moment, once."""
+        ready = self._waiting.setdefault(step, set())
+        if process in ready:
+            return
+        ready.add(process)
+        if len(ready) == len(self.all):
             at = time.monotonic_ns() + _LEAD
             for worker in self.all:
                 worker.say({"go": at})
