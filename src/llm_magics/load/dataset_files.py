@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -92,7 +93,7 @@ def read_frame(data: Any, column: str | None, *, chat: bool, turns: int = 1) -> 
 
 def _jsonl(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
     rows = Rows()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         where = f"Line {number} of {path}"
@@ -118,7 +119,7 @@ def _json_list(path: str, text: str, column: str | None, *, chat: bool, turns: i
 
 
 def _csv(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter="\t" if path.lower().endswith(".tsv") else ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.lower().endswith(".tsv") else ",")
     name = _column(path, [str(key) for key in reader.fieldnames or []], column)
     rows = Rows()
     try:

@@ -156,3 +156,13 @@ def test_frames_that_cannot_be_sent(data: Any) -> None:
 def test_missing_value_in_a_frame_names_its_row() -> None:
     with pytest.raises(SpecError, match="Row 1"):
         read_frame(pd.DataFrame({"prompt": ["a", None]}), None, chat=True)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c"])
+def test_only_a_newline_ends_a_line(tmp_path: Path, mark: str) -> None:
+    text = f"one{mark}two"
+    if mark > " ":  # JSON holds it as it is
+        document = json.dumps({"prompt": text}, ensure_ascii=False)
+        assert [row[0] for row in read_file(written(tmp_path, "a.jsonl", document), None, chat=True)] == [text]
+    table = written(tmp_path, "a.csv", f"prompt,n\n{text},1\n")
+    assert [row[0] for row in read_file(table, None, chat=True)] == [text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from llm_magics.load.kept import Kept
 from llm_magics.load.reply import Reply
+from llm_magics.results.columns import Columns
+from llm_magics.results.records import RequestRecord
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -414,3 +417,20 @@ def test_garbage_never_raises(data: bytes, head: bool) -> None:
     reply = read((HEAD if head else b"") + data)
     reply.closed(9)
     assert reply.over
+
+
+def test_the_first_chunks_own_tokens_are_known_where_usage_goes_on() -> None:
+    def counted(text: str, tokens: int) -> dict[str, Any]:
+        return {**delta(content=text), "usage": {"prompt_tokens": 5, "completion_tokens": tokens}}
+
+    role = {**ROLE, "usage": {"prompt_tokens": 5, "completion_tokens": 0}}
+    reply = read(HEAD + chunk(sse(role)), chunk(sse(counted("abcd", 4))), chunk(sse(counted("e", 5))),
+                 chunk(sse(counted("f", 6))), chunk(sse(STOP)), b"0\r\n\r\n")  # fmt: skip
+    assert (reply.first_tokens, reply.output_tokens, list(reply.stamps)) == (4, 6, [2, 3, 4])
+    record = RequestRecord(point=0, index=0, intended=0.0, status="ok", chunks=3, first_token=2.0, last_token=4.0,
+                           output_tokens=reply.output_tokens, first_tokens=reply.first_tokens)  # fmt: skip
+    assert record.tpot == 1.0  # two tokens in two ticks; 2 / (6 - 6 / 3) where the first chunk's were not known
+    assert Columns.of_records([record]).tpot.tolist() == [1.0]
+    unknown = replace(record, first_tokens=None)
+    assert unknown.tpot == 0.5
+    assert Columns.of_records([unknown]).tpot.tolist() == [0.5]
