@@ -151,16 +151,26 @@ def _refusal(balance: Balance) -> SpecError:
     from llm_magics.advice.fit import judged
 
     found, own = judged(balance), balance
+    ways = list(found.remedies[:3])
+    if own.demand.cache is not None and replace(own, demand=replace(own.demand, cache=None)).fits:
+        ways = [f"a KV cache of {_size(own.sequence(own.context))} or more", *ways[:1]]
     each = f" on each of {own.gpus} GPUs" if own.gpus > 1 else ""
     held = f"; {own.device.held}" if own.device.held else ""
-    cache = f"; the KV cache is given {own.demand.cache / GIB:.1f} GiB" if own.demand.cache is not None else ""
+    cache = f"; the KV cache is given {_size(own.demand.cache)}" if own.demand.cache is not None else ""
     return SpecError(
         found.verdict,
-        why=f"{own.budget / GIB:.1f} GiB may be used{each}; the weights are {own.weights / GIB:.1f} GiB, "
-        f"one sequence of {own.context:,} tokens {own.sequence(own.context) / GIB:.1f} GiB, the rest "
-        f"about {own.overhead / GIB:.1f} GiB{cache}{held}",
-        then=f"{'; or '.join(found.remedies[:3])}; or --force to start it all the same",
+        why=f"{_size(own.budget)} may be used{each}; the weights are {_size(own.weights)}, "
+        f"one sequence of {own.context:,} tokens {_size(own.sequence(own.context))}, the rest "
+        f"about {_size(own.overhead)}{cache}{held}",
+        then=f"{'; or '.join(ways)}; or --force to start it all the same",
     )
+
+
+def _size(number_of_bytes: float) -> str:
+    """In GiB like all of a balance, unless that would say nothing."""
+    from llm_magics.views import format as fmt
+
+    return f"{number_of_bytes / GIB:.1f} GiB" if abs(number_of_bytes) >= GIB / 10 else fmt.size(number_of_bytes)
 
 
 def _not_free(prepared: Prepared, known: ModelFacts, room: Room, share: float) -> SpecError:

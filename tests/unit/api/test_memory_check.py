@@ -223,3 +223,13 @@ def test_engine_of_somebody_else_that_does_not_say_is_left_alone(monkeypatch: py
     machine(monkeypatch, 24)
     monkeypatch.setattr(type(engines.get("vllm")), "memory", None)
     check(prepared(model=LARGE))
+
+
+def test_a_cache_given_too_small_is_to_be_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine has room: a smaller model would be no remedy for a cache that somebody set."""
+    machine(monkeypatch, ram=100)
+    with pytest.raises(SpecError) as told:
+        check(prepared("0.32.0+cpu", args=["--kv-cache-memory-bytes", "1000000"]))
+    assert told.value.then.startswith("a KV cache of ")
+    assert "GiB free" in told.value.what
+    assert "is given 977 KiB" in told.value.why
