@@ -77,7 +77,7 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
     from llm_magics.engines import models
 
     engine = engines.get(spec.engine)
-    engine.translated(spec)
+    engine.said(spec)  # first: what comes next may ask the installed engine, which imports all of it
     model = models.resolve(engine, spec)
     gpus = _gpus(spec, engine)
     prepared = Prepared(spec, engine, _executable(engine, spec), model, gpus)

@@ -205,8 +205,27 @@ class Engine:
         """
         from llm_magics.engines.flags_of import fitted
 
-        argv = self.program(place, spec)
-        config, variables = self.configuration(spec), dict[str, str]()
+        words, variables, config = self.said(spec)
+        argv = [*self.program(place, spec), *words]
+        self.check(place, spec)
+        files = {}
+        if config:
+            path = str(runtime_dir() / f"{spec.name}.engine.yaml")
+            files[path] = json.dumps(config, indent=1) + "\n"  # which is YAML too
+            argv += [self.config_flag, path]
+        env = {**self.devices(place, spec), **self.environment(place, spec), **variables, **spec.env}
+        argv = fitted(self, [*argv, *spec.args], place.executable)
+        return Command(argv, env, files, self.ready_page(spec, place.model), scratch=self.scratch(spec))
+
+    def said(self, spec: ServerSpec) -> tuple[list[str], dict[str, str], dict[str, Any]]:
+        """The spec's portable options as arguments, variables, and the configuration file; nothing is asked for it.
+
+        Raises
+        ------
+        SpecError
+            For an option or a value that this engine lacks.
+        """
+        argv, variables, config = list[str](), dict[str, str](), self.configuration(spec)
         for name, value in self.translated(spec).items():
             option = self.options[name]
             try:
@@ -217,15 +236,7 @@ class Engine:
                     option.put(config, value)
             except ValueError as error:
                 raise SpecError(f"{self.title} does not take this {name}: {error}.", then=f"change {name}") from None
-        self.check(place, spec)
-        files = {}
-        if config:
-            path = str(runtime_dir() / f"{spec.name}.engine.yaml")
-            files[path] = json.dumps(config, indent=1) + "\n"  # which is YAML too
-            argv += [self.config_flag, path]
-        env = {**self.devices(place, spec), **self.environment(place, spec), **variables, **spec.env}
-        argv = fitted(self, [*argv, *spec.args], place.executable)
-        return Command(argv, env, files, self.ready_page(spec, place.model), scratch=self.scratch(spec))
+        return argv, variables, config
 
     def help_command(self, executable: Executable) -> list[str] | None:
         """What makes the installed engine list all its options; None where nothing does."""
