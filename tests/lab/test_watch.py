@@ -92,6 +92,26 @@ async def test_nobody_looks_and_nothing_is_done(
     assert looks == []
 
 
+async def test_a_look_that_fails_is_not_the_last(
+    jp_ws_fetch: Any, running: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that ended would leave the panel still for as long as the server lives."""
+    monkeypatch.setattr("llm_magics.lab.watcher._AGAIN", 0.1)
+    looks: list[int] = []
+
+    def exported(*_: object) -> dict[str, Any]:
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("nobody thought of this")
+        return {"running": 7}
+
+    monkeypatch.setattr("llm_magics.runtime.load_now._exported", exported)
+    running()
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    await hear(socket, lambda message: message.get("load", {}).get("qwen", {}).get("running") == 7)
+    socket.close()
+
+
 async def test_a_directory_that_hangs_is_told_and_blocks_nothing(
     jp_ws_fetch: Any, ask: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,7 @@ def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 
     if engine.metrics is None:
         return {}
     # Here, because a supervisor reads pages too, by its own means: urllib brings ssl, a quarter of its memory.
-    import urllib.error
+    import http.client
     import urllib.request
 
     if engine.metrics.beside:
@@ -86,7 +86,7 @@ def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 
     try:
         with opener.open(request, timeout=timeout) as answer:
             text = answer.read(_LARGEST).decode("utf-8", "replace")
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):  # HTTPException: an answer that breaks off, or is none
         return {}
     return portable(parse(text), engine.metrics.names)
 

@@ -8,6 +8,7 @@ each kind, for a tab that comes later.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -22,11 +23,13 @@ from llm_magics.lab.shown import MOST, listed
 from llm_magics.runtime.record import Record
 
 Message = dict[str, Any]
+_log = logging.getLogger(__name__)
 _STATES = 0.4  # s between two looks at the records
 _LOADS = 1.0, 4.0  # s between two looks at what engines do: while they work, while they do not
 _GPUS = 2.0, 30.0  # s: where there are some, where there are none
 _WORK = 1.0  # s between two looks at the run store
 _HUNG = 5.0  # s without a look after which the directory counts as hung
+_AGAIN = 5.0  # s after a look that failed
 _AT_ONCE = 4  # engines that are asked for metrics at the same time
 
 
@@ -38,7 +41,11 @@ class Socket(Protocol):
 
 
 class Pulse(threading.Thread):
-    """Calls `look` again and again while it is wanted; `look` says how many seconds to wait for the next time."""
+    """Calls `look` again and again while it is wanted; `look` says how many seconds to wait for the next time.
+
+    A look that fails in a way that nobody thought of is written to the server's log, and the next one comes: a thread
+    that ended would leave the panel still, with no word of it.
+    """
 
     def __init__(self, name: str, look: Callable[[], float]) -> None:
         super().__init__(name=f"llm-magics {name}", daemon=True)
@@ -61,7 +68,11 @@ class Pulse(threading.Thread):
     def run(self) -> None:
         while self._wanted.wait():
             self._soon.clear()
-            pause = self._look()
+            try:
+                pause = self._look()
+            except Exception:  # noqa: BLE001 - it is logged
+                _log.exception("%s: one look failed", self.name)
+                pause = _AGAIN
             self.last = time.monotonic()
             self._soon.wait(pause)
 

@@ -71,6 +71,7 @@ class Published:
             self.record = replace(
                 self.record,
                 owners=latest.owners, keep=latest.keep, idle=latest.idle, keep_until=latest.keep_until,
+                asleep=latest.asleep,
             )  # fmt: skip
         return True
 

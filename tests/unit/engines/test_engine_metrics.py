@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,3 +108,24 @@ def test_no_answer_no_key_or_no_metrics_is_no_figure(url: str) -> None:
     assert metrics.read(url, engines.get("llamacpp"), "wrong") == {}
     assert metrics.read(url, engines.get("transformers"), "key") == {}
     assert metrics.read("http://127.0.0.1:1", engines.get("llamacpp"), timeout=0.5) == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nllamacpp:requ"],
+    ids=["no HTTP", "broken off"],
+)
+def test_an_answer_that_is_none_or_breaks_off_is_no_figure(said: bytes) -> None:
+    """An engine that is killed while it answers says this much."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert metrics.read(f"http://127.0.0.1:{listening.getsockname()[1]}", engines.get("llamacpp")) == {}
+        thread.join()
