@@ -71,7 +71,7 @@ export function stateWord(engine: IEngine, trans: TranslationBundle): string {
     case 'loading':
       return trans.__('loading');
     case 'ready':
-      return trans.__('ready');
+      return engine.asleep ? trans.__('asleep') : trans.__('ready');
     case 'stopping':
       return trans.__('stopping');
     case 'failed':
@@ -212,7 +212,12 @@ export function Row(props: IRowProps): JSX.Element {
       data-state={stopping ? 'stopping' : engine.state}
       aria-labelledby={id}
       onMouseDown={event => {
-        if (event.button === 0 && engine.state === 'ready' && !(event.target as Element).closest('button')) {
+        if (
+          event.button === 0 &&
+          engine.state === 'ready' &&
+          !engine.asleep &&
+          !(event.target as Element).closest('button')
+        ) {
           actions.drag(event, `%%bench ${engine.name}`, cells.bench(engine.name));
         }
       }}
@@ -277,7 +282,7 @@ export function Row(props: IRowProps): JSX.Element {
         </div>
       ) : (
         <div key="actions" className="llm-Actions">
-          {engine.state === 'ready' && (
+          {engine.state === 'ready' && !engine.asleep && (
             <>
               <Action
                 label={trans.__('Bench')}

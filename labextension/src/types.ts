@@ -17,6 +17,8 @@ export interface IEngine {
   ready_at: number | null;
   ended_at: number | null;
   gpus: number[];
+  /** Ready, but it gave its GPU memory back and answers nothing until it is woken. */
+  asleep: boolean;
   keep: string;
   idle: number | null;
   stops_at: number | null;

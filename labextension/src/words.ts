@@ -60,8 +60,3 @@ export function basename(path: string): string {
   const parts = path.split('/').filter(part => part);
   return parts.length ? parts[parts.length - 1] : path;
 }
-
-/** A task's notebook as a title says it: no folder, no ending. */
-export function plural(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
-}

@@ -21,6 +21,7 @@ const engine = (name: string, more: Partial<IEngine> = {}): IEngine => ({
   gpus: [],
   keep: 'kernel',
   idle: null,
+  asleep: false,
   stops_at: null,
   stops_why: '',
   expected: null,

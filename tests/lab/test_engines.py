@@ -100,6 +100,13 @@ async def test_a_stop_that_fails_says_why(
     assert (status, told["why"]) == (409, "No space left on device")
 
 
+async def test_an_engine_that_sleeps_is_told_from_one_that_answers(ask: Any, running: Callable[..., Record]) -> None:
+    running("awake")
+    running("dozing", asleep=True)
+    engines = (await ask("engines"))[1]["engines"]
+    assert {each["name"]: each["asleep"] for each in engines} == {"awake": False, "dozing": True}
+
+
 async def test_keeping_moves_the_promise_and_nothing_else(
     ask: Any, running: Callable[..., Record], registry: Registry
 ) -> None:
@@ -114,7 +121,7 @@ async def test_keeping_moves_the_promise_and_nothing_else(
 
 NO_BODIES = [
     "", "[]", "{", '{"keep_for": "3600"}', '{"keep_for": true}', '{"keep": "detached"}', '{"keep_for": 1, "x": 1}',
-    b"\xff", '{"keep_for": null}', "9" * 5000,
+    b"\xff", '{"keep_for": null}', "9" * 5000, '{"keep_for": 1' + "0" * 400 + "}",
 ]  # fmt: skip
 
 

@@ -53,9 +53,13 @@ class OneEngine(Handler):
         seconds = body.get("keep_for")
         if set(body) != {"keep_for"} or isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise self.failure(400, 'Only {"keep_for": SECONDS} can be changed.')
+        try:
+            seconds = float(seconds)
+        except OverflowError:
+            raise self.failure(400, "That is no number of seconds.") from None
         if await self.aside(("engine", name), lambda: _one(name)) is None:
             raise self.failure(404, f"There is no engine named {name}.")
-        self.finish(await self.aside(("keep", name, seconds), lambda: _keep(name, float(seconds))))
+        self.finish(await self.aside(("keep", name, seconds), lambda: _keep(name, seconds)))
 
 
 class EngineRecord(Handler):

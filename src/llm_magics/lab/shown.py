@@ -11,7 +11,7 @@ MOST = 300  # servers in one answer; more is nobody's screen
 _LONG = 4000  # letters of a text
 _KEYS = (
     "name", "id", "engine", "engine_version", "model", "served_model", "state", "stage", "url", "created", "ready_at",
-    "ended_at", "gpus", "keep", "idle", "stops_at", "stops_why", "expected", "exit", "command",
+    "ended_at", "gpus", "asleep", "keep", "idle", "stops_at", "stops_why", "expected", "exit", "command",
 )  # fmt: skip
 _URGENT = {"failed": 1, "lost": 1}
 

@@ -89,12 +89,10 @@ class TaskNotebook(_TaskHandler):
         root_dir = getattr(self.contents_manager, "root_dir", None)
         if not root_dir:
             raise self.failure(409, "This server's files are not on its disk.", then="copy it from examples/ yourself")
-        root = Path(root_dir).resolve()
-        target = (root / folder.strip("/")).resolve()
-        if not target.is_relative_to(root):
+        copied = await self.aside(("notebook", task, folder), lambda: _notebook(task, Path(root_dir), folder))
+        if copied is None:
             raise self.failure(400, "The folder must be below the server's root.")
-        copied = await self.aside(("notebook", task, str(target)), lambda: _notebook(task, target))
-        self.finish({"path": Path(copied).resolve().relative_to(root).as_posix()})
+        self.finish({"path": copied})
 
 
 def _runs(limit: int) -> list[dict[str, Any]]:
@@ -129,9 +127,14 @@ def _tick(task: str, done: bool) -> None:
     learn.tick(task, done)
 
 
-def _notebook(task: str, folder: Path) -> Path:
+def _notebook(task: str, root_dir: Path, folder: str) -> str | None:
+    """The copy's path below the root; None for a folder that is not below it, links followed."""
     from llm_magics import learn
 
-    if not folder.is_dir():
-        raise LLMMagicsError(f"{folder.name or folder} is no folder.", then="open a folder in the file browser")
-    return learn.notebook(task, folder)
+    root = root_dir.resolve()
+    target = (root / folder.strip("/")).resolve()
+    if not target.is_relative_to(root):
+        return None
+    if not target.is_dir():
+        raise LLMMagicsError(f"{target.name} is no folder.", then="open a folder in the file browser")
+    return learn.notebook(task, target).relative_to(root).as_posix()
