@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from llm_magics.errors import SpecError
@@ -38,9 +39,7 @@ def notebook(task: str, folder: str | Path = ".") -> Path:
         made = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.copyfile(source, made)
         try:
-            os.link(made, target)
-        except FileExistsError:
-            pass
+            _put(made, target)
         finally:
             made.unlink()
     except OSError as error:
@@ -50,3 +49,18 @@ def notebook(task: str, folder: str | Path = ".") -> Path:
             f"{found.notebook} cannot be written there.", why=str(error), then="name another folder"
         ) from error
     return target
+
+
+def _put(made: Path, target: Path) -> None:
+    """The content of one file under another name, unless something has that name."""
+    try:
+        os.link(made, target)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links: FAT, some network and container mounts
+        with suppress(FileExistsError), target.open("xb") as file:
+            try:
+                file.write(made.read_bytes())
+            except OSError:
+                target.unlink()
+                raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,18 @@ def test_a_copy_is_never_written_over(tmp_path: Path) -> None:
     first.write_text("my own notes")
     assert notebooks.notebook("2", tmp_path) == first
     assert first.read_text() == "my own notes"
+    assert [each.name for each in tmp_path.iterdir()] == [first.name]
+
+
+def test_a_disk_without_hard_links_gets_a_copy_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first = notebooks.notebook("benchmark", tmp_path)
+    assert first.read_bytes() == (notebooks.shipped() / first.name).read_bytes()
+    first.write_text("my own notes")
+    assert notebooks.notebook("2", tmp_path).read_text() == "my own notes"
     assert [each.name for each in tmp_path.iterdir()] == [first.name]
 
 
