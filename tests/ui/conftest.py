@@ -69,7 +69,7 @@ def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.seen = Seen()
-        page.on("pageerror", lambda error: page.seen.errors.append(str(error)))
+        page.on("pageerror", lambda error: page.seen.errors.append(f"{error}\n{error.stack or ''}"))
         context.route("**/*", lambda route: _guard(route, page.seen))
         contexts.append(context)
         pages.append(page)

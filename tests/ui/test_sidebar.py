@@ -266,6 +266,8 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path, new_page: Callable[..
         made(Registry(directory), state="loading", stage="after the restart")
         row(page, "made", "loading").get_by_text("after the restart").wait_for()
         assert page.locator(".llm-Trouble").inner_text() == ""
+        # Lab's own requests (its workspace, its status) fail meanwhile and say so to nobody; ours must not.
+        page.seen.errors = [error for error in page.seen.errors if "/lab/extensions/llm-magics/" in error]
     finally:
         found.stop()
 
