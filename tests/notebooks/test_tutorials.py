@@ -18,7 +18,7 @@ from llm_magics.learn.exercise import WrongAnswerError
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 # Not saved with outputs yet: `make notebooks` on a quiet machine saves them, and then they leave this set.
-UNSAVED = {"04-quantization", "06-engines-compared", "07-many-gpus", "10-speculative-decoding"}
+UNSAVED: set[str] = set()
 NUMBERED = [each for each in NOTEBOOKS if not each.name.startswith("00")]
 
 
