@@ -316,3 +316,42 @@ def test_a_thought_of_a_step_that_was_given_up_is_not_sent_in_the_next(tmp_path:
     found = [row for row in rows(tmp_path / "spool") if row["kind"] == "request"]
     assert [row["turn"] for row in found if row["point"] == 0] == [0, 0, 0]
     assert sorted(row["turn"] for row in found if row["point"] == 1) == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("place", "fails"),
+    [
+        ("llm_magics.load.driver.Driver", "_settle"),  # as an answer is read
+        ("llm_magics.load.driver.Driver", "_launch"),  # as a timer fires, then within the step itself
+        ("llm_magics.load.driver.Driver", "_spare"),  # as a connection stands
+        ("llm_magics.load.recorder.Recorder", "_request"),  # between two reads
+    ],
+)
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_bug_of_ours_ends_the_run_with_its_words(
+    place: str, fails: str, loop: str, api: ScriptedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = place.rpartition(".")[0]
+    code = f"""
+import sys
+import {module}
+if {loop!r} == "asyncio":
+    sys.modules["uvloop"] = None
+real, calls = {place}.{fails}, []
+def failing(*given):
+    calls.append(0)
+    if len(calls) == 3:
+        raise TypeError("a bug of ours")
+    return real(*given)
+{place}.{fails} = failing
+from llm_magics.load.worker import main
+sys.exit(main())
+"""
+    monkeypatch.setattr(running, "_COMMAND", [sys.executable, "-c", code])
+    rated = {"rate": 200.0} if fails == "_spare" else {"concurrency": 3}
+    work = Workload(**rated, requests=60, input_tokens=20, output_tokens=4, warmup=0, timeout=25)
+    with pytest.raises(LoadError, match="a bug of ours"):
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={})
+    found = reading.read(tmp_path / "spool")
+    assert found.status == "failed"
+    assert any("TypeError: a bug of ours" in note for note in found.notes)

@@ -111,7 +111,13 @@ class Pool:
 
         task = asyncio.get_running_loop().create_task(opener())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # a bug: a task keeps it to itself
+            context = {"message": "a connection was opened in vain", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def close(self) -> None:
         """Close what is idle and stop what is being opened."""

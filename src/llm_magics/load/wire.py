@@ -114,3 +114,5 @@ class Wire:
                 continue
             except OSError as error:
                 connection.connection_lost(error)
+            except Exception as error:  # noqa: BLE001 - a bug of ours: it is said, and the others are read all the same
+                self.loop.call_exception_handler({"message": "a connection was read in vain", "exception": error})

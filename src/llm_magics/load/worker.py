@@ -5,7 +5,7 @@ as one line on stdin (never in argv: it holds the API key), after it the server'
 stdin means stop: the user cancelled, or the kernel is dead. Four times a second a line of progress goes to stdout.
 Where several workers share a load, each tells that it is ready for a step and is told the moment at which all begin.
 Exit status: 0 complete, 3 cancelled, 4 could not record, 5 given up because the server refused all of the first
-requests.
+requests; another one is a bug of ours, which ends the load, is written down, and stands on stderr.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -65,6 +65,7 @@ class Session:
         self.cancelled = False
         self.refused: str | None = None
         self.broken: OSError | None = None
+        self.bug: Exception | None = None
         self._input = b""
         self._parent = os.getppid()
         self._seen = (0, 0, 0, time.monotonic())
@@ -72,12 +73,14 @@ class Session:
         self._filling: asyncio.Task[None] | None = None
         self.share: tuple[int, int] = tuple(plan.get("share", (0, 1)))
         self._start: asyncio.Future[int] | None = None
+        self._task = asyncio.current_task()
 
     async def run(self) -> int:
         """Measure every step; the exit status."""
         os.set_blocking(0, False)
         with suppress(OSError):
             os.set_blocking(1, False)
+        self.loop.set_exception_handler(self._raised)
         self.loop.add_reader(0, self._control)
         tls = ssl.create_default_context() if self.plan["tls"] else None
         self.driver.pool = Pool(self.plan["host"], self.plan["port"], tls, self.driver)
@@ -87,21 +90,31 @@ class Session:
                 if not self.cancelled:
                     self.number, self.step = number, step
                     await self._step(step)
+        except asyncio.CancelledError:
+            if self.bug is None:
+                raise
+        except Exception as error:  # noqa: BLE001 - it is raised again when what was measured is written
+            self.bug = self.bug or error
+            self.cancel()
         finally:
             self.heart.stop()
             self.loop.remove_reader(0)
             self.driver.pool.close()
         self._publish()
         if self.broken is None:
-            status = "failed" if self.refused else "cancelled" if self.cancelled else "complete"
+            bug = self.bug
+            said = self.refused if bug is None else f"a bug of the load generator: {type(bug).__name__}: {bug}"
+            status = "failed" if said else "cancelled" if self.cancelled else "complete"
             duration = self.recorder.seconds(time.monotonic_ns())
             try:
                 self.recorder.drain()
-                why = {"error": self.refused} if self.refused else {}
+                why = {"error": said} if said else {}
                 self.recorder.row({"kind": "end", "status": status, "duration": duration, **why})
                 self.recorder.close()
             except OSError as error:
                 self.broken = error
+        if self.bug is not None:
+            raise self.bug
         if self.broken is not None:
             sys.stderr.write(f"{self.broken}\n")
             return NOT_RECORDED
@@ -117,7 +130,7 @@ class Session:
         total = None if count is None else count + warmup
         self.stock = stock = Stock(self.recipe, self.number, total, self.share)
         stock.fill(0.05 if closed else 1.0)
-        if driver.pool is None or self.cancelled:
+        if driver.pool is None or self._stopping():
             return
         if warmup:
             await self._connect(min(warmup, at_once))
@@ -191,7 +204,7 @@ class Session:
 
     async def _connect(self, wanted: int) -> None:
         """Have so many connections open; cut short by `cancel`."""
-        if self.driver.pool is not None and not self.cancelled:
+        if self.driver.pool is not None and not self._stopping():
             self._filling = self.loop.create_task(self.driver.pool.fill(wanted))
             with suppress(asyncio.CancelledError):
                 await self._filling
@@ -213,6 +226,18 @@ class Session:
         """A run of which every request is refused is not worth its hours: it ends, with the server's words."""
         self.refused = why
         self.loop.call_soon(self.cancel)  # not from within the settling of the request that decided it
+
+    def _raised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback has raised. Nobody else hears of it: the request it was about would only time out."""
+        error = context.get("exception")
+        of_the_network = isinstance(error, OSError) and ("transport" in context or "protocol" in context)
+        if not isinstance(error, Exception) or of_the_network:  # a connection that breaks tells so itself
+            loop.default_exception_handler(context)
+        elif self.bug is None:
+            self.bug = error
+            loop.call_soon(self.cancel)  # what came in one batch with it is read before
+        elif self.cancelled and self._task is not None:  # even ending fails
+            self._task.cancel()
 
     def _control(self) -> None:
         """The parent has something to say, or is gone."""
@@ -305,11 +330,12 @@ def main() -> int:
         work._input = rest  # noqa: SLF001
         return await work.run()
 
-    try:
+    run: Callable[..., Any] = asyncio.run
+    with suppress(ImportError):
         import uvloop
-    except ImportError:
-        return asyncio.run(session())
-    return int(uvloop.run(session()))
+
+        run = uvloop.run
+    return int(run(session()))
 
 
 if __name__ == "__main__":

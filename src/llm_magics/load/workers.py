@@ -25,6 +25,7 @@ _GRACE = 10.0  # s for cancelled workers to write what they have
 _PATIENCE = 2.0  # s for a line that is being said to be taken
 _LOOK = 0.1  # s between two looks at `cancel`
 _LEAD = 5_000_000  # ns between the word to start and the start
+_COMMAND = [sys.executable, "-m", "llm_magics.load.worker"]
 _COMPLETE, _CANCELLED, _NOT_RECORDED, _REFUSED = 0, 3, 4, 5
 
 
@@ -33,7 +34,7 @@ class _Worker:
 
     def __init__(self, plan: dict[str, Any], record: int) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "llm_magics.load.worker"],
+            _COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -44,7 +45,8 @@ class _Worker:
         self.pending = b""
         self.errors: list[bytes] = []
         self._talking = threading.Lock()
-        threading.Thread(target=self._collect_errors, daemon=True).start()
+        self._listener = threading.Thread(target=self._collect_errors, daemon=True)
+        self._listener.start()
         self.say(plan)
 
     def say(self, document: dict[str, Any]) -> None:
@@ -74,6 +76,11 @@ class _Worker:
         data = os.read(self.process.stdout.fileno(), 65_536) if self.process.stdout is not None else b""
         *lines, self.pending = (self.pending + data).split(b"\n")
         return [json.loads(line) for line in lines] if data else None
+
+    def last_words(self) -> str:
+        """What it wrote to stderr, once it has ended; its last lines where they are many."""
+        self._listener.join(_PATIENCE)  # a child of it may hold stderr open: not for ever
+        return b"".join(self.errors).decode("utf-8", "replace").strip()
 
     def _collect_errors(self) -> None:
         if self.process.stderr is not None:
@@ -178,7 +185,7 @@ class Workers:
     def _verdict(self) -> str:
         codes = {worker.process.returncode: worker for worker in self.all}
         for code, worker in codes.items():
-            said = b"".join(worker.errors).decode("utf-8", "replace").strip()
+            said = worker.last_words()
             if code == _NOT_RECORDED:
                 raise LoadError(
                     "The measurements could not be written.", why=said, then="free some space; what was written is kept"

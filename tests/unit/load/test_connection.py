@@ -352,3 +352,28 @@ def test_a_reset_and_an_idle_loss_are_told() -> None:
         assert "reset" in str(exchange.reply.error).lower()
 
     on_a_wire(scene, streams=2)
+
+
+def test_an_owner_that_fails_costs_the_other_connections_of_the_batch_nothing() -> None:
+    async def scene(server: Server) -> None:
+        said: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context.get("exception")))
+        failing = ValueError("a bug of ours")
+        real = server.ended
+
+        def ended(connection: Connection, exchange: Exchange) -> None:
+            if exchange.index == 0:
+                raise failing
+            real(connection, exchange)
+
+        server.ended = ended  # type: ignore[method-assign]
+        exchanges = []
+        for number, (connection, theirs) in enumerate(server.pairs):
+            exchanges.append(Exchange(number, 1, b"POST", 8))
+            connection.send(exchanges[-1])
+            theirs.sendall(HEAD + event("a") + event("", "stop") + b"0\r\n\r\n")
+        await until(lambda: len(server.ends) == 3)  # all were there when the first was read
+        assert {exchange.index for exchange in server.ends} == {1, 2, 3}
+        assert said == [failing]
+
+    on_a_wire(scene, streams=4)
