@@ -101,7 +101,9 @@ def recommend_options(line: LineParser) -> None:
         line.add_argument(f"--{key.replace('_', '-')}", dest=key, choices=question.values, metavar="ANSWER",
                           help=f"{question.asks} {', '.join(question.values)}")  # fmt: skip
     line.add_argument("--model", default=None, help="the model it is for (default: tiny, which ships)")
-    line.add_argument("--measure", action="store_true", default=False, help="run the installed engines and rank by it")
+    line.add_argument(
+        "--measure", action="store_true", default=False, help="run the best three that are installed and rank by it"
+    )
 
 
 def recommend(options: Any) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Small, because it is run on whatever this machine is; the same bytes for every engine.
 _WORKLOAD = {"workload": "random", "input_tokens": 128, "output_tokens": 32, "concurrency": 4, "requests": 24}
 ROUNDS = 3  # a verdict takes three
+_MEASURED = 3  # engines at most, the best by the rules: each is started anew in every round
 # Questions that another engine would answer better were the model a GGUF file.
 _BETTER_AS_GGUF = ("cpu", "apple", "nvidia-old")
 
@@ -31,8 +32,8 @@ def recommend(model: str | None = None, *, measure: bool = False, **answers: str
     model
         The model it is for; the shipped one when left out.
     measure
-        Run the engines that are installed here on `model` (one after another, three rounds) and rank them by output
-        tokens/s.
+        Run the three engines that the rules rank highest, of those installed here, on `model` (one after another, three
+        rounds) and rank them by output tokens/s.
     answers
         `priority`, `hardware`, `traffic`, `format`, `structured_output`, `stage`, `need`; what is left out is found on
         this machine, in the model, or taken as usual.
@@ -60,7 +61,7 @@ def recommend(model: str | None = None, *, measure: bool = False, **answers: str
     known = candidates(answer, here)
     answer = replace(answer, ranked=tuple(replace(each, here=known[each.engine].words) for each in answer.ranked))
     if measure:
-        ready = [each for each in known.values() if each.installed]
+        ready = [known[choice.engine] for choice in answer.ranked if known[choice.engine].installed]
         answer = _measured(answer, model or "tiny", ready)
     order: Sequence[Candidate] = [known[choice.engine] for choice in answer.ranked]
     cell, notes = first_that_passes(order, model or "tiny", answer.answers, here)
@@ -87,6 +88,8 @@ def _measured(answer: Recommendation, model: str, ready: Sequence[Any]) -> Recom
     able: list[str] = []
     barred: list[str] = []
     for candidate in ready:
+        if len(able) == _MEASURED:
+            break
         options, why = passing(candidate, model, answer.answers, plain=True)
         if options is None:
             barred.append(f"{candidate.title}: {why}")

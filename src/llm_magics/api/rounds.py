@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from llm_magics.spec import Workload
 
 
+_FEWEST = 2  # sides of a comparison
+
+
 @dataclass
 class _Clock:
     """How long a turn takes, and so how much is left."""
@@ -34,6 +37,11 @@ class _Clock:
     began: float
     planned: float | None = None
     done: int = 0
+
+    def lose(self, least: int, most: int) -> None:
+        """So many turns will not be played."""
+        self.turns_least -= max(0, least)
+        self.turns_most -= most
 
     def words(self) -> str:
         """`about 3 min left`, from what turns took so far; before the first one from the workload, if that says."""
@@ -56,6 +64,9 @@ def in_rounds(
         Label -> what opens the side for a turn: gives a target that is ready, clears away after it what it started.
     rounds
         How many; None: from three to five, ended as soon as the main figures are known well enough (`results.looks`).
+
+    A side that breaks is left out, and said to be, as long as two others remain: what was measured of those stands. Of
+    two sides, one that breaks in its first round ends the comparison with its error, later with what there is.
     """
     from llm_magics.api.benching import measured
     from llm_magics.results import looks
@@ -65,22 +76,28 @@ def in_rounds(
     most, least = (rounds, rounds) if rounds else (looks.MOST, min(looks.SPENT))
     clock = _Clock(least * len(sides), most * len(sides), time.monotonic(), _planned(work))
     runs: dict[str, list[Run]] = {label: [] for label in sides}
+    left_out: dict[str, str] = {}
     salt = secrets.randbits(40)
 
     def compared(number: int, why: str = "") -> Comparison:
         level = looks.level(number) if rounds is None else None
         found = {label: each for label, each in runs.items() if each}
-        return Comparison.of_runs(found, stopped=why, **({} if level is None else {"level": level}))
+        return Comparison.of_runs(found, stopped=why, left_out=left_out, **({} if level is None else {"level": level}))
 
     with live():  # one display for all rounds
         for number in range(1, most + 1):
             once = work.model_copy(update={"seed": work.seed + number - 1})
-            for label in list(sides) if number % 2 else reversed(list(sides)):
+            for label in list(runs) if number % 2 else list(reversed(runs)):
                 title = ", ".join(each for each in (_round(number, least, most), clock.words()) if each)
                 try:
                     with sides[label]() as target:
                         run = measured(target, once, label=label, title=title, salt=salt + number)
                 except LLMMagicsError as error:
+                    if len(runs) > _FEWEST:
+                        left_out[label] = error.what.rstrip(".")
+                        del runs[label]
+                        clock.lose(least - number + 1, most - number + 1)
+                        continue
                     if not all(runs.values()):
                         raise
                     return compared(number, f"broken off in round {number} at {label}: {error.what.rstrip('.')}")

@@ -66,6 +66,8 @@ class Comparison(Shown):
         At which differences are judged: 0.95, or what a look at a comparison that may go on leaves (`looks.level`).
     stopped
         Why such a comparison ended when it did; "" where the rounds were given.
+    left_out
+        Sides that were asked for and could not be measured: label -> why.
     """
 
     def __init__(
@@ -76,17 +78,26 @@ class Comparison(Shown):
         answers: Mapping[str, Answer] | None = None,
         level: float = LEVEL,
         stopped: str = "",
+        left_out: Mapping[str, str] | None = None,
     ) -> None:
         self.rounds: dict[str, list[Run]] = paired(rounds or {})
         self.runs: dict[str, Run] = {label: pooled(runs, label) for label, runs in self.rounds.items()}
         self.prompt = prompt
         self.level = level
         self.stopped = stopped
+        self.left_out = dict(left_out or {})
         self.answers: dict[str, Answer] = dict(answers or {})
         self.points: list[str] = self._shared_points()
 
     @classmethod
-    def of_runs(cls, runs: Mapping[str, Run | Sequence[Run]], *, level: float = LEVEL, stopped: str = "") -> Comparison:
+    def of_runs(
+        cls,
+        runs: Mapping[str, Run | Sequence[Run]],
+        *,
+        level: float = LEVEL,
+        stopped: str = "",
+        left_out: Mapping[str, str] | None = None,
+    ) -> Comparison:
         """Compare finished runs: label -> a run, or the runs of interleaved rounds in their order.
 
         Raises
@@ -99,7 +110,7 @@ class Comparison(Shown):
         sides = {label: [each] if isinstance(each, Run) else list(each) for label, each in runs.items()}
         if not sides or not all(sides.values()):
             raise SpecError("A comparison needs a run on every side.")
-        return cls(sides, level=level, stopped=stopped)
+        return cls(sides, level=level, stopped=stopped, left_out=left_out)
 
     @classmethod
     def of_answers(cls, prompt: str, answers: Mapping[str, Answer]) -> Comparison:
@@ -173,7 +184,8 @@ class Comparison(Shown):
     @cached_property
     def flags(self) -> list[str]:
         """What makes the comparison unfair or weak; plain sentences, none when nothing does."""
-        return unfair(self.rounds, self.runs) if self.runs else []
+        missing = [f"{label} is left out: {why}" for label, why in self.left_out.items()]
+        return missing + (unfair(self.rounds, self.runs) if self.runs else [])
 
     @cached_property
     def verdict(self) -> Verdict:

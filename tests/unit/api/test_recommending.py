@@ -210,6 +210,14 @@ def test_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert "--engine transformers" in found.cell
     assert "Measured here: transformers is faster" in str(found)
+    stand(monkeypatch, installed=("llamacpp", "transformers", "vllm", "sglang", "deepspeed"))
+    best = [
+        choice.engine
+        for choice in recommend().ranked
+        if choice.engine in ("llamacpp", "vllm", "sglang", "transformers", "deepspeed")
+    ]
+    recommend(measure=True)
+    assert asked["engines"] == best[:3], "the best by the rules, and no more: each is started anew in every round"
 
 
 def test_measurement_of_what_cannot_run_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

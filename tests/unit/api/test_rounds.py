@@ -40,7 +40,9 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
     sys.modules.pop("simulation", None)
 
 
-def sides(opened: list[str] | None = None, noise: float = 0.0, broken_at: int = 99) -> dict[str, Any]:
+def sides(
+    opened: list[str] | None = None, noise: float = 0.0, broken_at: int = 99, names: str = "ab"
+) -> dict[str, Any]:
     turn = [0]
 
     def side(name: str) -> Any:
@@ -55,7 +57,7 @@ def sides(opened: list[str] | None = None, noise: float = 0.0, broken_at: int = 
 
         return opens
 
-    return {name: side(name) for name in "ab"}
+    return {name: side(name) for name in names}
 
 
 def test_rounds_turn_round_and_share_their_seeds(played: list[tuple[str, int, str]]) -> None:
@@ -90,6 +92,16 @@ def test_a_side_that_breaks_later_costs_no_round(played: list[tuple[str, int, st
     assert "broken off in round 2 at a: a did not start" in str(found.verdict)
     with pytest.raises(LaunchError):
         rounds.in_rounds(sides(broken_at=2), WORK, 3)
+
+
+@pytest.mark.parametrize("broken_at", [2, 5])
+def test_of_three_sides_one_that_breaks_is_left_out(played: list[tuple[str, int, str]], broken_at: int) -> None:
+    """Six engines take twenty minutes: the one that fails must not cost the other five."""
+    found = rounds.in_rounds(sides(broken_at=broken_at, names="abc"), WORK, 3)
+    assert {label: len(runs) for label, runs in found.rounds.items()} == {"a": 3, "c": 3}
+    assert found.left_out == {"b": "b did not start"}
+    assert any("b is left out: b did not start" in flag for flag in found.flags)
+    assert "b is left out" in str(found.verdict)
 
 
 def test_a_workload_of_fixed_length_says_how_long_it_takes(played: list[tuple[str, int, str]]) -> None:
