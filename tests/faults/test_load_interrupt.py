@@ -355,3 +355,69 @@ sys.exit(main())
     found = reading.read(tmp_path / "spool")
     assert found.status == "failed"
     assert any("TypeError: a bug of ours" in note for note in found.notes)
+
+
+STAND_IN = """
+import json, os, sys
+line = b""
+while not line.endswith(b"\\n"):
+    line += os.read(0, 1)
+plan = json.loads(line)
+if plan["share"][0] == 0:
+    sys.exit(0)
+for said in sys.stdin:
+    os.write(plan["spool"], said.encode())
+"""
+
+
+def test_the_servers_samples_go_on_when_the_first_worker_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_COMMAND", [sys.executable, "-c", STAND_IN])
+    with (tmp_path / "spool").open("wb") as record:
+        both = running.Workers({"steps": []}, 2, record.fileno())
+        both.all[0].process.wait(20)
+        both.sample({"running": 3.0})
+        both.end()
+    assert [row["values"] for row in rows(tmp_path / "spool")] == [{"running": 3.0}]
+
+
+TWICE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from llm_magics.load import workers
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.measure import measure
+from llm_magics.spec.workload import Workload
+signal.signal(signal.SIGINT, signal.default_int_handler)
+url, spool = sys.argv[1], Path(sys.argv[2])
+made, real = [], workers._Worker
+workers._Worker = lambda *given: made.append(real(*given)) or made[-1]
+
+def insist():
+    while b'"request"' not in spool.read_bytes():
+        time.sleep(0.05)
+    os.kill(made[0].process.pid, signal.SIGSTOP)  # it cannot end by itself: its disk hangs
+    os.kill(os.getpid(), signal.SIGINT)
+    while made[0].process.stdin is not None and not made[0].process.stdin.closed:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=lambda: (time.sleep(0.5), insist()), daemon=True).start()
+work = Workload(concurrency=3, requests=100_000, input_tokens=20, output_tokens=4, warmup=0, workers=int(sys.argv[3]))
+print(measure(Endpoint(url, "m"), work, spool, header={}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_a_second_interrupt_ends_at_once_and_the_run_is_cancelled(many: int, api: ScriptedApi, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, api.url, str(tmp_path / "spool"), str(many)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "cancelled", done.stderr
+    run = reading.read(tmp_path / "spool")
+    assert run.status == "cancelled"
+    assert not any("without a word" in note for note in run.notes)
+    assert len(run.requests) >= 1

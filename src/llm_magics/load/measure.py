@@ -104,11 +104,13 @@ def measure(
         show = None if on_progress is None else lambda line: on_progress(follower.read(line))
         status = workers.follow(show, cancel)
         clean = True
+        if workers.cut_short:
+            _end(record, origin, status)
         return status
     except BaseException as error:
         if workers is not None:
             workers.end()
-        _close(record, origin, str(error))
+        _close(record, origin, "cancelled" if isinstance(error, KeyboardInterrupt) else "failed", str(error))
         raise
     finally:
         if sampler is not None:
@@ -176,12 +178,17 @@ def _open_spool(
     return record
 
 
-def _close(record: int, origin: int, error: str) -> None:
-    """Release the spool of a run that broke: its end row says so, and nobody waits for it."""
+def _end(record: int, origin: int, status: str, error: str = "") -> None:
+    """The end row, for workers that could not write it: nobody waits for it then."""
     with suppress(OSError):
-        size = os.fstat(record).st_size
-        last = os.pread(record, 1, max(0, size - 1))
-        end = {"kind": "end", "status": "failed", "duration": (time.monotonic_ns() - origin) / 1e9, "error": error}
+        last = os.pread(record, 1, max(0, os.fstat(record).st_size - 1))
+        why = {"error": error} if error else {}
+        end = {"kind": "end", "status": status, "duration": (time.monotonic_ns() - origin) / 1e9, **why}
         line = json.dumps(end, separators=(",", ":")).encode() + b"\n"
         os.write(record, line if last == b"\n" else b"\n" + line)
+
+
+def _close(record: int, origin: int, status: str, error: str) -> None:
+    """Release the spool of a run that broke; its end row says so."""
+    _end(record, origin, status, error)
     os.close(record)

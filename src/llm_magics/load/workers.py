@@ -42,6 +42,7 @@ class _Worker:
             start_new_session=True,  # an interrupt from the terminal reaches the caller alone, who decides
         )
         self.progress: dict[str, Any] | None = None
+        self.killed = False  # by us
         self.pending = b""
         self.errors: list[bytes] = []
         self._talking = threading.Lock()
@@ -62,7 +63,7 @@ class _Worker:
         One that has not read for so long that somebody hangs in `say` would not see it: it is killed.
         """
         if not self._talking.acquire(timeout=_PATIENCE):
-            self.process.kill()  # who hangs in `say` is let go by that
+            self.kill()  # who hangs in `say` is let go by that
             return
         try:
             if self.process.stdin is not None:
@@ -70,6 +71,11 @@ class _Worker:
                     self.process.stdin.close()
         finally:
             self._talking.release()
+
+    def kill(self) -> None:
+        """End it by force; what it had not written is lost."""
+        self.killed = self.killed or self.process.poll() is None
+        self.process.kill()
 
     def lines(self) -> list[dict[str, Any]] | None:
         """What it said since the last look; None when it has nothing more to say."""
@@ -105,6 +111,7 @@ class Workers:
             )
             for number in range(count)
         ]
+        self.cancelled = False
         self._waiting: dict[int, set[int]] = {}  # step -> workers that are ready for it, by process
 
     def follow(self, on_progress: Callable[[dict[str, Any]], None] | None, cancel: threading.Event | None) -> str:
@@ -118,29 +125,38 @@ class Workers:
             A worker ended unexpectedly, or could not write.
         """
         try:
-            try:
-                self._watch(on_progress, cancel)
-            except KeyboardInterrupt:
-                self.end()
+            self._watch(on_progress, cancel)
+        except KeyboardInterrupt:
+            self.cancelled = True
         finally:
             self.end()
         return self._verdict()
 
+    @property
+    def cut_short(self) -> bool:
+        """Whether a worker had to be killed, and so may have left its last line and its end unwritten."""
+        return any(worker.killed for worker in self.all)
+
     def sample(self, values: dict[str, float]) -> None:
-        """The server's own metrics at this moment, to be recorded."""
-        self.all[0].say({"at": time.monotonic_ns(), "values": values})
+        """The server's own metrics at this moment, to be recorded by the first of those whose share goes on."""
+        going = next((worker for worker in self.all if worker.process.poll() is None), None)
+        if going is not None:
+            going.say({"at": time.monotonic_ns(), "values": values})
 
     def end(self) -> None:
         """Let all of them stop and write what they have. A second interrupt kills them."""
-        for worker in self.all:
-            worker.hush()
         until = time.monotonic() + _GRACE
         for worker in self.all:
             try:
+                worker.hush()
+            except KeyboardInterrupt:
+                until, self.cancelled = 0.0, True
+        for worker in self.all:
+            try:
                 worker.process.wait(max(0.0, until - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
-                until = 0.0
-                worker.process.kill()
+            except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+                until, self.cancelled = 0.0, self.cancelled or isinstance(error, KeyboardInterrupt)
+                worker.kill()
                 worker.process.wait()
             if worker.process.stdout is not None:
                 worker.process.stdout.close()
@@ -153,6 +169,7 @@ class Workers:
                     selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
             while selector.get_map():
                 if cancel is not None and cancel.is_set():
+                    self.cancelled = True
                     return
                 fresh = False
                 for key, _ in selector.select(_LOOK):
@@ -183,7 +200,7 @@ class Workers:
                 worker.say({"go": at})
 
     def _verdict(self) -> str:
-        codes = {worker.process.returncode: worker for worker in self.all}
+        codes = {self._code(worker): worker for worker in self.all}
         for code, worker in codes.items():
             said = worker.last_words()
             if code == _NOT_RECORDED:
@@ -197,3 +214,7 @@ class Workers:
                     then="run it again; what was measured until then is kept",
                 )
         return "failed" if _REFUSED in codes else "cancelled" if _CANCELLED in codes else "complete"
+
+    def _code(self, worker: _Worker) -> int:
+        """How it ended; one that was cancelled and had to be killed for it (a second interrupt) was cancelled."""
+        return _CANCELLED if worker.killed and self.cancelled else worker.process.returncode
