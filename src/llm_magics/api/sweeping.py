@@ -8,13 +8,15 @@ when the sweep is over; both are said.
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.api import again
 from llm_magics.errors import LLMMagicsError, SpecError, TargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from llm_magics.api.serving import Prepared
     from llm_magics.results.run import Run
@@ -76,14 +78,9 @@ def swept(
     base = _options(record) if record else {"engine": engine, "model": model or "tiny"}
     chosen = settings(sweep, base, secrets.token_hex(2), lines)
     found = _Found()
-    with live():  # one display for all
-        stopped = _made_room(record, found)
-        try:
-            prepared = _prepared(chosen, found)
-            _each(prepared, work, label or (record.name if record else str(engine)), found)
-        finally:
-            if stopped is not None:
-                _again(stopped, found)
+    with live(), _room(record, found):  # one display for all
+        prepared = _prepared(chosen, found)
+        _each(prepared, work, label or (record.name if record else str(engine)), found)
     return Sweep(found.runs, {each.label: each.values for each in chosen}, failed=found.failed, notes=found.notes)
 
 
@@ -109,46 +106,36 @@ def _record(target: Any) -> Record:
 
 
 def _options(record: Record) -> dict[str, Any]:
-    """The options of a server, as its record has them.
-
-    Raises
-    ------
-    SpecError
-        When some are secrets, which no record holds.
-    """
-    options = {key: value for key, value in record.spec.items() if key not in _OWN}
-    if "***" in (options.get("env") or {}).values() or any("***" in word for word in options.get("args") or ()):
-        raise SpecError(
-            f"{record.name} was started with secrets in env or args, which are not kept.",
-            then="put them into this notebook's environment, or sweep --engine and --model",
-        )
-    return {**options, "gpus": list(record.gpus)} if record.gpus else options
+    """The options of a server that its settings have too (errors as in `again.options`)."""
+    then = "put them into this notebook's environment, or sweep --engine and --model"
+    return {key: value for key, value in again.options(record, then).items() if key not in _OWN}
 
 
-def _made_room(record: Record | None, found: _Found) -> Record | None:
-    """Stop the server whose GPUs the settings need; the record it had, or None where it goes on."""
-    if record is None or not record.alive:
-        return None
+@contextmanager
+def _room(record: Record | None, found: _Found) -> Iterator[None]:
+    """The server whose GPUs the settings need is away meanwhile; another one goes on."""
+    from llm_magics.api.serving import prepare
     from llm_magics.runtime import gpus
     from llm_magics.runtime.gpu_meter import held_by
-    from llm_magics.runtime.stop import stop
 
+    if record is None or not record.alive:
+        yield
+        return
     if not held_by(record.name, record.gpus, gpus.gpus()):
         found.notes.append(f"{record.name} itself went on running: without a GPU it only takes memory while it is idle")
-        return None
-    stop(record.name)
-    return record
+        yield
+        return
+    same = prepare(again.as_it_was(record, "sweep --engine and --model"), force=True)
+    said = f"{record.name} held the GPUs: it was stopped for the sweep and started again"
 
+    def failed(_: Prepared, error: BaseException) -> None:  # what was measured is worth more than the server
+        nonlocal said
+        why = getattr(error, "what", None) or f"{type(error).__name__} {error}".strip()
+        said = f"{record.name} was stopped for the sweep and did not start again: {why}"
 
-def _again(record: Record, found: _Found) -> None:
-    from llm_magics.api.serving import serve
-
-    try:
-        kept = {"keep": record.keep} | ({"idle": record.idle} if record.idle is not None else {})
-        serve(record.name, **{**record.spec, **kept})
-        found.notes.append(f"{record.name} held the GPUs: it was stopped for the sweep and started again")
-    except LLMMagicsError as error:
-        found.notes.append(f"{record.name} was stopped for the sweep and did not start again: {error.what}")
+    with again.away([same], failed):
+        yield
+    found.notes.append(said)
 
 
 def _prepared(chosen: list[Setting], found: _Found) -> list[tuple[str, Prepared]]:
@@ -196,16 +183,9 @@ def _each(prepared: list[tuple[str, Prepared]], work: Workload, label: str, foun
 def _measured(prepared: Prepared, work: Workload, label: str, title: str, salt: int) -> Run:
     from llm_magics.api.benching import measured
     from llm_magics.api.searching import searched
-    from llm_magics.api.serving import launched
-    from llm_magics.api.targets import resolve
-    from llm_magics.runtime.stop import dismiss
+    from llm_magics.api.turns import started
 
-    server = launched(prepared)
-    try:
-        target = resolve(server)
+    with started(prepared) as target:
         if work.search is not None:
             return searched(target, work, label=label)
         return measured(target, work, label=label, title=title, salt=salt)
-    finally:
-        server.stop()
-        dismiss(server.name)

@@ -8,18 +8,18 @@ ends, however it ends, every server that was running runs again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llm_magics.errors import LLMMagicsError, SpecError
-from llm_magics.spec import ServerSpec
-from llm_magics.spec.reading import build
+from llm_magics.api.again import as_it_was, away
+from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
     from llm_magics.api.serving import Prepared
     from llm_magics.api.targets import Target
     from llm_magics.runtime.record import Record
+    from llm_magics.spec import ServerSpec
 
 
 @contextmanager
@@ -39,12 +39,12 @@ def started(prepared: Prepared, *, greet: bool = False) -> Iterator[Target]:
     from llm_magics.runtime.stop import dismiss
 
     server = launched(prepared)
-    try:
+    with ExitStack() as after:  # each of these is done, whatever the one before it raises
+        after.callback(dismiss, server.name)
+        after.callback(server.stop)  # once more: an interrupt while it stops does not leave it there
+        after.callback(server.stop)
         target = resolve(server)
         yield _greeted(target) if greet else target
-    finally:
-        server.stop()
-        dismiss(server.name)
 
 
 def _greeted(target: Target) -> Target:
@@ -80,15 +80,10 @@ def alternating(
         Before anything is stopped: for a URL, or a server that cannot be started again from its record.
     """
     from llm_magics.api.serving import prepare
-    from llm_magics.runtime.stop import stop
 
     again = {target.name: prepare(_spec(target), force=True) for target in targets}
-    try:
-        for name in again:
-            stop(name)
+    with away(list(again.values())):
         yield {name: _turn(prepared) for name, prepared in again.items()}
-    finally:
-        _all_run(list(again.values()))
 
 
 def _turn(prepared: Prepared) -> Callable[[], AbstractContextManager[Target]]:
@@ -106,20 +101,6 @@ def _turn(prepared: Prepared) -> Callable[[], AbstractContextManager[Target]]:
     return turn
 
 
-def _all_run(every: Sequence[Prepared]) -> None:
-    """Start what was stopped; one that fails does not keep the others down."""
-    from llm_magics.api.serving import launched
-
-    failed: LLMMagicsError | None = None
-    for prepared in every:
-        try:
-            launched(prepared)
-        except LLMMagicsError as error:
-            failed = failed or error
-    if failed is not None:
-        raise failed
-
-
 def _spec(target: Target) -> ServerSpec:
     from llm_magics.runtime.registry import Registry
 
@@ -129,13 +110,4 @@ def _spec(target: Target) -> ServerSpec:
             f"{target.name} cannot be stopped and started again: it is no server of this machine.",
             then="leave --restart out",
         )
-    options = dict(record.spec)
-    if "***" in (options.get("env") or {}).values() or any("***" in word for word in options.get("args") or ()):
-        raise SpecError(
-            f"{target.name} was started with secrets in env or args, which are not kept: it cannot be started again.",
-            then="put them into this notebook's environment and start it without, or add --no-restart",
-        )
-    if record.gpus:
-        options["gpus"] = list(record.gpus)
-    kept = {"keep": record.keep} | ({"idle": record.idle} if record.idle is not None else {})
-    return build(ServerSpec, {"name": record.name, **options, **kept})
+    return as_it_was(record, "put them into this notebook's environment and start it without, or add --no-restart")

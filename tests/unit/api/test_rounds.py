@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_magics.api import benching, rounds, turns
+from llm_magics.api import again, benching, rounds, turns
 from llm_magics.errors import LaunchError, SpecError
 from llm_magics.spec import Workload
 
@@ -122,6 +122,22 @@ def test_an_endpoint_cannot_be_stopped_for_a_turn() -> None:
     target: Any = SimpleNamespace(name="host:1", provenance={"target": "http://host:1"})
     with pytest.raises(SpecError, match="no server of this machine"), turns.alternating([target]):
         pass
+
+
+def test_a_server_that_does_not_come_back_keeps_no_other_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def launched(prepared: Any) -> None:
+        tried.append(prepared.spec.name)
+        if prepared.spec.name == "a":
+            raise OSError("no space left")
+
+    monkeypatch.setattr("llm_magics.runtime.stop.stop", lambda name: None)
+    monkeypatch.setattr("llm_magics.api.serving.launched", launched)
+    every: Any = [SimpleNamespace(spec=SimpleNamespace(name=name)) for name in "ab"]
+    with pytest.raises(OSError, match="no space left"), again.away(every):
+        pass
+    assert tried == ["a", "b"]
 
 
 def test_engines_that_start_for_every_turn_are_measured_three_times(monkeypatch: pytest.MonkeyPatch) -> None:

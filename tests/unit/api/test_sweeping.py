@@ -6,11 +6,12 @@ import os
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from llm_magics.api import bench, sweeping
+from llm_magics.api import again, bench, sweeping, turns
 from llm_magics.errors import LaunchError, SpecError, TargetError
 from llm_magics.results.run import Run
 from llm_magics.results.sweep import Sweep
@@ -114,25 +115,81 @@ def running(**more: Any) -> Record:
     return Record("mine", "llamacpp", "tiny", "ready", time.time(), "h", "k", spec, process.to_json(), **more)
 
 
-def test_a_server_without_gpus_goes_on_and_one_with_them_is_started_again(
-    measured: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    monkeypatch.setattr("llm_magics.runtime.stop.stop", lambda name, **_: done.append(f"stop {name}"))
-    monkeypatch.setattr("llm_magics.api.serving.serve", lambda name, **spec: done.append(f"serve {name} {spec}"))
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was stopped, and the specs that were launched, of a server which holds the machine's one GPU."""
+    found: list[Any] = []
+    monkeypatch.setattr("llm_magics.runtime.stop.stop", lambda name, **_: found.append(f"stop {name}"))
+    monkeypatch.setattr("llm_magics.api.serving.launched", lambda prepared: found.append(prepared.spec))
     monkeypatch.setattr(sweeping, "_record", lambda target: running(keep="detached"))
+    card = Gpu(0, "u", "H100", "580", 80 * GIB, GIB, processes=[GpuProcess(1, GIB, "llama", "mine")])
+    monkeypatch.setattr(gpus, "gpus", lambda registry=None: [card])
+    return found
+
+
+def test_a_server_without_gpus_goes_on_and_one_with_them_is_started_again(
+    measured: list[str], done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = bench("mine", sweep={"max_num_seqs": [1, 2]})
+    stopped, spec = done
+    assert stopped == "stop mine"
+    assert (spec.name, spec.keep, spec.max_model_len) == ("mine", "detached", 256)
+    assert "stopped for the sweep and started again" in found.notes[0]
+    assert measured[-1] == "mine max_num_seqs=2"
+    done.clear()
+    monkeypatch.setattr(gpus, "gpus", lambda registry=None: [])
     found = bench("mine", sweep={"max_num_seqs": [1, 2]})
     assert done == []
     assert "went on running" in found.notes[0]
-    card = Gpu(0, "u", "H100", "580", 80 * GIB, GIB, processes=[GpuProcess(1, GIB, "llama", "mine")])
-    monkeypatch.setattr(gpus, "gpus", lambda registry=None: [card])
+
+
+def test_it_comes_back_on_the_gpus_that_it_had() -> None:
+    assert again.as_it_was(running(gpus=[1], idle=60.0), "").gpus == [1]
+
+
+def test_an_interrupt_while_it_stops_starts_it_again(
+    measured: list[str], done: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str, **_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("llm_magics.runtime.stop.stop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench("mine", sweep={"max_num_seqs": [1, 2]})
+    assert [spec.name for spec in done] == ["mine"]
+    assert measured == []
+
+
+@pytest.mark.parametrize("error", [LaunchError("it ended"), OSError("no space"), KeyboardInterrupt()])
+def test_a_server_that_does_not_come_back_costs_the_sweep_nothing(
+    measured: list[str], done: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(prepared: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("llm_magics.api.serving.launched", fails)
     found = bench("mine", sweep={"max_num_seqs": [1, 2]})
-    assert done[0] == "stop mine"
-    assert done[1].startswith("serve mine")
-    assert "'keep': 'detached'" in done[1]
-    assert "'max_model_len': 256" in done[1]
-    assert "stopped for the sweep and started again" in found.notes[0]
-    assert measured[-1] == "mine max_num_seqs=2"
+    assert len(found.runs) == 2
+    assert "did not start again" in found.notes[0]
+    assert str(getattr(error, "what", error)) in found.notes[0]
+
+
+def test_an_interrupt_while_a_setting_stops_does_not_leave_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    did: list[str] = []
+
+    def stops() -> None:
+        did.append("stop")
+        if len(did) == 1:
+            raise KeyboardInterrupt
+
+    server = SimpleNamespace(name="s", stop=stops)
+    monkeypatch.setattr("llm_magics.api.serving.launched", lambda prepared: server)
+    monkeypatch.setattr("llm_magics.api.targets.resolve", lambda server: server)
+    monkeypatch.setattr("llm_magics.runtime.stop.dismiss", lambda name: did.append(f"dismiss {name}"))
+    prepared: Any = None
+    with pytest.raises(KeyboardInterrupt), turns.started(prepared):
+        pass
+    assert did == ["stop", "stop", "dismiss s"]
 
 
 def test_secrets_that_no_record_keeps_are_not_guessed(measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
