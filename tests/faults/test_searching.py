@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_api import ScriptedApi, Talk, pause
@@ -17,7 +18,7 @@ from waiting import until
 from llm_magics import paths
 from llm_magics.api import bench, benching
 from llm_magics.api.benching import load_run
-from llm_magics.errors import LLMMagicsError, TargetError
+from llm_magics.errors import TargetError
 
 SERVICE = 0.05  # s that one request holds the only slot: at most 20 requests/s, whatever is sent
 _slot = threading.Lock()
@@ -140,12 +141,37 @@ def test_what_ends_the_first_requests_ends_the_search(how: str, monkeypatch: pyt
         assert "the disk was full" in str(raised.value)
 
 
-def test_a_server_that_refuses_everything_is_an_error(api: ScriptedApi) -> None:
-    api.refuse = lambda body: ("422 Unprocessable Entity", '{"error": {"message": "no"}}')
-    try:
-        run = bench(api.url, search="slo", slo={"e2e": "1s"}, rate=4, budget="10s", input_tokens=8, output_tokens=2)
-    except LLMMagicsError as error:
-        assert "search" in str(error) or "no" in str(error)  # noqa: PT017 - either way is right
-    else:
-        assert run.search is not None
-        assert run.search.answer is None
+@pytest.mark.parametrize("streams_only", [False, True])
+def test_a_server_that_refuses_everything_is_an_error_with_its_words(api: ScriptedApi, streams_only: bool) -> None:
+    streams = []
+
+    def refuse(body: dict[str, Any]) -> tuple[str, str] | None:
+        if body.get("stream"):
+            streams.append(body)
+        elif streams_only:
+            return None
+        return "422 Unprocessable Entity", '{"error": {"message": "no adapter of that name"}}'
+
+    api.refuse = refuse
+    with pytest.raises(TargetError) as raised:
+        bench(api.url, search="slo", slo={"e2e": "1s"}, rate=4, budget="60s", input_tokens=8, output_tokens=2)
+    assert "HTTP 422" in str(raised.value)
+    assert "no adapter of that name" in str(raised.value)
+    assert len(streams) == (2 + 4 if streams_only else 0), "after its warm-up and the first few no load is sent"
+
+
+def test_a_server_that_refuses_from_some_load_on_ends_the_search_with_what_holds(api: ScriptedApi) -> None:
+    calm = [True]
+    api.refuse = lambda body: None if calm[0] else ("422 Unprocessable Entity", '{"error": {"message": "no more"}}')
+
+    def weary() -> None:
+        until(lambda: len(api.prompts) >= 8, 30)  # four alone, and some of the first probe
+        calm[0] = False
+
+    thread = threading.Thread(target=weary)
+    thread.start()
+    run = bench(api.url, search="slo", slo={"e2e": "1s"}, rate=4, budget="12s", input_tokens=8, output_tokens=2)
+    thread.join()
+    assert run.search is not None
+    assert not any(probe.holds for probe in run.search.probes if probe.load > 4)
+    assert any("HTTP 422: no more" in flag for flag in run.flags)

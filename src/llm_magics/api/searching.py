@@ -122,14 +122,13 @@ class Hunt:
         run, ended, _ = self._send(alone, "one at a time", self.work.budget / 4)
         if ended == "interrupted":
             raise KeyboardInterrupt
-        if ended == "failed":
+        known = [float(each) for each in run.at(0).e2e if each > 0]  # NaN is not
+        if ended == "failed" or not known:
             raise TargetError(
                 f"{self.target.name} did not answer a few requests alone, with which a search begins.",
                 why=str(run.header.get("server_ended") or "; ".join(run.flags)),
             )
-        times = run.at(0).e2e
-        known = [float(each) for each in times if each > 0]  # NaN is not
-        self.alone = sum(known) / len(known) if known else None
+        self.alone = sum(known) / len(known)
 
     def _probes(self, searcher: Searcher) -> None:
         from llm_magics.results.overload import Overload

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from llm_magics.errors import SpecError
+from llm_magics.load.brought import json_lines, table, text_of
 from llm_magics.load.dialogues import ROLES, is_share, maybe_messages, message, spoken
 from llm_magics.spec.reading import nearest
 
@@ -52,19 +51,18 @@ def read_file(path: str, column: str | None, *, chat: bool, turns: int = 1) -> R
     SpecError
         A line that is not valid, a missing column, no rows; says which line.
     """
-    file = Path(path).expanduser()
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path} is not UTF-8 text.", why=str(error), then="save it as UTF-8") from None
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read.", why=error.strerror or str(error)) from None
-    if file.suffix.lower() in (".csv", ".tsv"):
-        rows = _csv(path, text, column, chat=chat, turns=turns)
-    elif text.lstrip().startswith("[") and file.suffix.lower() != ".jsonl":
-        rows = _json_list(path, text, column, chat=chat, turns=turns)
+    text, ending = text_of(path), Path(path).suffix.lower()
+    documents: Iterable[tuple[str, Any]]
+    if ending in (".csv", ".tsv"):
+        columns, documents = table(path, text)
+        column = _column(path, columns, column)
+    elif text.lstrip().startswith("[") and ending != ".jsonl":
+        documents = _json_list(path, text)
     else:
-        rows = _jsonl(path, text, column, chat=chat, turns=turns)
+        documents = json_lines(path, text)
+    rows = Rows()
+    for where, document in documents:
+        rows.add(_row(document, column, where, chat=chat, turns=turns))
     if not rows:
         why = f"none of its {rows.skipped} conversations has a human turn" if rows.skipped else ""
         raise SpecError(f"{path} holds no prompts.", why=why)
@@ -91,43 +89,12 @@ def read_frame(data: Any, column: str | None, *, chat: bool, turns: int = 1) -> 
     return rows
 
 
-def _jsonl(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
-    rows = Rows()
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"Line {number} of {path}"
-        try:
-            document = json.loads(line)
-        except ValueError as error:
-            raise SpecError(
-                f"{where} is not JSON.", why=f"{error}: {line[:80]}", then="JSONL has one JSON object a line"
-            ) from None
-        rows.add(_row(document, column, where, chat=chat, turns=turns))
-    return rows
-
-
-def _json_list(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
+def _json_list(path: str, text: str) -> Iterator[tuple[str, Any]]:
     try:
         documents = json.loads(text)
     except ValueError as error:
         raise SpecError(f"{path} is not JSON.", why=str(error)) from None
-    rows = Rows()
-    for number, document in enumerate(documents):
-        rows.add(_row(document, column, f"Item {number} of {path}", chat=chat, turns=turns))
-    return rows
-
-
-def _csv(path: str, text: str, column: str | None, *, chat: bool, turns: int) -> Rows:
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if path.lower().endswith(".tsv") else ",")
-    name = _column(path, [str(key) for key in reader.fieldnames or []], column)
-    rows = Rows()
-    try:
-        for record in reader:
-            rows.add(_row(record, name, f"Line {reader.line_num} of {path}", chat=chat, turns=turns))
-    except csv.Error as error:
-        raise SpecError(f"Line {reader.line_num} of {path} is not CSV.", why=str(error)) from None
-    return rows
+    return ((f"Item {number} of {path}", document) for number, document in enumerate(documents))
 
 
 def _column(where: str, columns: Sequence[str], column: str | None) -> str:

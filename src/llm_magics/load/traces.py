@@ -8,17 +8,15 @@ count from the first request of the window, are divided by `speed`, and nothing 
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from llm_magics.errors import SpecError
+from llm_magics.load.brought import json_lines, table, text_of
 from llm_magics.spec.arrivals import Window
 from llm_magics.spec.reading import nearest
 from llm_magics.spec.workload import Workload
@@ -112,15 +110,10 @@ def read_trace(
 
 
 def _records(path: str) -> tuple[str, Iterator[tuple[float, tuple[int, int, list[int]]]]]:
-    file = Path(path).expanduser()
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} cannot be read.", why=str(error)) from None
-    if next((line for line in lines if line.strip()), "").lstrip().startswith("{"):
-        return "mooncake", _jsonl(path, lines)
-    reader = csv.DictReader(lines)
-    columns = [str(name).strip() for name in reader.fieldnames or []]
+    text = text_of(path)
+    if text.lstrip().startswith("{"):
+        return "mooncake", (_request(where, document) for where, document in json_lines(path, text))
+    columns, records = table(path, text)
     kind = next((kind for kind, (names, _) in _FORMATS.items() if names[1] in columns and names[2] in columns), None)
     if kind is None or _FORMATS[kind][0][0] not in columns:
         wanted = "Request tokens" if kind is None else _FORMATS[kind][0][0]
@@ -129,22 +122,13 @@ def _records(path: str) -> tuple[str, Iterator[tuple[float, tuple[int, int, list
             why=f"columns: {', '.join(columns) or 'none'}",
             then="; ".join(f"{name}: {', '.join(names)}" for name, (names, _) in _FORMATS.items()),
         )
-    reader.fieldnames = columns
-    return kind, (_row(f"Line {reader.line_num} of {path}", kind, record) for record in reader)
+    return kind, (_row(where, kind, record) for where, record in records)
 
 
-def _jsonl(path: str, lines: list[str]) -> Iterator[tuple[float, tuple[int, int, list[int]]]]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"Line {number} of {path}"
-        try:
-            document = json.loads(line)
-        except ValueError as error:
-            raise SpecError(f"{where} is not JSON.", why=f"{error}: {line[:80]}") from None
-        if not isinstance(document, dict):
-            raise SpecError(f"{where} is no request of a trace.", why=line[:80])
-        yield _row(where, "mooncake", document)
+def _request(where: str, document: Any) -> tuple[float, tuple[int, int, list[int]]]:
+    if not isinstance(document, dict):
+        raise SpecError(f"{where} is no request of a trace.", why=str(document)[:80])
+    return _row(where, "mooncake", document)
 
 
 def _row(where: str, kind: str, record: Mapping[str, Any]) -> tuple[float, tuple[int, int, list[int]]]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.results.secrets import without_secrets
+
 if TYPE_CHECKING:
     from llm_magics.results.run import Run
 
@@ -37,12 +39,12 @@ def issue_report(run: Run, question: str = "") -> str:
     question
         What is to be asked or said, in the reporter's words.
     """
-    header = run.header
+    header = without_secrets(run.header)
     engine = f"{header.get('engine') or 'unknown'} {header.get('engine_version') or ''}".strip()
     parts = [
         f"### {question or 'What was seen'}\n\n{_table(run)}",
         *([f"Notes of the load generator:\n{_listed([public(flag) for flag in run.flags])}"] if run.flags else []),
-        f"### How to see it again\n\n```\n{_server(header)}\n```\n\n```\n{_bench(run)}\n```",
+        f"### How to see it again\n\n```\n{_server(header)}\n```\n\n```\n{_bench(header.get('workload') or {})}\n```",
         f"The engine's own command:\n\n```\n{public(str(header.get('command') or 'not known'))}\n```",
         "### Where\n\n" + _listed([
             f"engine: {engine}", f"model: {public(str(header.get('model') or 'unknown'))}",
@@ -77,18 +79,21 @@ def _server(header: Mapping[str, Any]) -> str:
     for key, value in spec.items():
         if key in _UNSAID or value in (None, {}, []):
             continue
-        said = dict.fromkeys(value, "…") if key == "env" else value
-        lines.append(f"{key}: {public(json.dumps(said) if isinstance(said, (dict, list)) else str(said))}")
+        lines.append(f"{key}: {_said(value)}")
     return "\n".join(lines)
 
 
-def _bench(run: Run) -> str:
-    kept = {key: value for key, value in run.workload.items() if value not in (None, {}, []) and key not in _SILENT}
-    lines = [f"{key}: {public(json.dumps(value) if isinstance(value, (dict, list)) else str(value))}" for key, value in kept.items()]  # fmt: skip  # noqa: E501
+def _bench(workload: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in workload.items() if value not in (None, {}, []) and key not in _SILENT}
+    lines = [f"{key}: {_said(value)}" for key, value in kept.items()]
     return "\n".join(["%%bench server", *lines])
 
 
-_SILENT = ("extra_body", "data", "path")  # may hold what is the reporter's own
+def _said(value: Any) -> str:
+    return public(json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))
+
+
+_SILENT = ("data", "path")  # may hold what is the reporter's own
 
 
 def _table(run: Run) -> str:

@@ -13,11 +13,13 @@ import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import SpecError
+from llm_magics.results.secrets import without_secrets
 
 if TYPE_CHECKING:
     from llm_magics.results.run import Run
@@ -76,6 +78,8 @@ def log(run: Run, experiment: str | None = None) -> str:
     """
     name = ready(experiment)
     client, entities, errors = _client()
+    run = copy(run)  # the files too: a tracker is read by more people than a notebook
+    run.header = without_secrets(run.header)
     try:
         found = client.get_experiment_by_name(name)
         place = found.experiment_id if found is not None else client.create_experiment(name)
@@ -139,7 +143,6 @@ def _parts(values: Iterable[Any], most: int) -> Iterator[list[Any]]:
 def _params(run: Run) -> Iterator[tuple[str, str]]:
     """The workload, the server's settings and where it was measured; what was left out is left out here too."""
     spec = dict(run.header.get("spec") or {})
-    spec.pop("env", None)  # may hold what is nobody else's business
     seen: dict[str, Any] = {key: run.header.get(key) for key in _PROVENANCE}
     seen |= _flat("workload", run.workload) | _flat("spec", spec)
     for key, value in seen.items():
@@ -171,7 +174,7 @@ def _end(run: Run, point: int | None = None) -> int:
 
 
 def _artifacts(run: Run, folder: Path) -> None:
-    """`run.json` (all of it), `requests.csv` where there are any, `report.html` where results can be drawn."""
+    """`run.json` (but for secrets), `requests.csv` where there are any, `report.html` where results can be drawn."""
     run.save(folder / "run.json")
     if run.given is None:
         run.save(folder / "requests.csv")

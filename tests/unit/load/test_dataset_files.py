@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,13 @@ def test_csv_by_column(tmp_path: Path) -> None:
     assert read_file(path, "id", chat=True)[0][0] == "1"
 
 
+def test_a_long_prompt_in_a_csv_is_read(tmp_path: Path) -> None:
+    usual = csv.field_size_limit()
+    text = "word " * 40_000
+    assert read_file(written(tmp_path, "a.csv", f"prompt\n{text}\n"), None, chat=True) == [[text, None]]
+    assert csv.field_size_limit() == usual, "it is the whole process's"
+
+
 def test_frames(tmp_path: Path) -> None:
     frame = pd.DataFrame({"prompt": ["a", "b"], "max_tokens": [3, 4]})
     assert read_frame(frame, None, chat=True) == [["a", 3], ["b", 4]]
@@ -125,6 +133,8 @@ def test_frames(tmp_path: Path) -> None:
         ("a.jsonl", '{"messages": []}\n', None, "no message of a user"),
         ("a.jsonl", '{"conversations": [{"from": "human"}]}\n', None, "not a turn"),
         ("a.json", "[", None, "not JSON"),
+        ("a.jsonl", '{"prompt": "a"}\n' + "[" * 100_000, None, "Line 2"),
+        ("a.tsv", "prompt,n\nhi,1\n", None, "columns: prompt,n"),
         ("a.csv", "questions\nhi\n", "question", "did you mean 'questions'"),
         ("a.csv", "a,b\n1,2\n", None, "columns: a, b"),
     ],

@@ -85,7 +85,9 @@ def test_speed_window_and_limits(tmp_path: Path) -> None:
         (BURST.replace(",18,", ",0,").replace(",230,", ",0,"), "no request in the window"),
         ('{"timestamp": 0, "input_length": 3}\n', "Line 1"),
         ('{"timestamp": 0, "input_length": 3, "output_length": 2, "hash_ids": ["a"]}\n', "not a list of numbers"),
-        ('{"timestamp": 0\n', "is not JSON"),
+        ('{"timestamp": 0\n', "Line 1 of"),
+        ('{"timestamp": 0, "input_length": 3, "output_length": 2}\n[1]\n', "Line 2 of"),
+        ("[" * 100_000, "no column"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:

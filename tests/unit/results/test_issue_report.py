@@ -19,12 +19,14 @@ def test_a_report_holds_what_is_needed_and_nothing_private(monkeypatch: pytest.M
         "spec": {"engine": "vllm", "model": "/home/ann/models/Qwen2.5-7B", "max_num_seqs": 8, "python": "/home/ann/p",
                  "env": {"SECRET_FLAG": "hush-hush"}},
     }  # fmt: skip
+    run.header["workload"] = {**run.workload, "extra_body": {"session_id": "ssh-quiet", "top_k": 3}}
     run.notes.append("not stored: The measurement is in /home/ann/.local/share/x.jsonl.")
     report = run.issue_report("Why is TTFT so high at 8 streams?")
     for kept in ("Why is TTFT so high", "vllm 0.33.0", "Qwen2.5-7B", "max_num_seqs: 8", "%%bench server", "NVIDIA H100",
-                 "--max-num-seqs 8", "TTFT p50 ms", "SECRET_FLAG", "x.jsonl"):  # fmt: skip
+                 "--max-num-seqs 8", "TTFT p50 ms", "SECRET_FLAG", "x.jsonl",
+                 "session_id"):  # fmt: skip
         assert kept in report, kept
-    for private in ("ann", "/home", "10.1.2.3", "abc123", "very-private", "hush-hush", "acme"):
+    for private in ("ann", "/home", "10.1.2.3", "abc123", "very-private", "hush-hush", "acme", "ssh-quiet"):
         assert private not in report, private
     assert len(run.points) == sum(line.startswith("| ") for line in report.splitlines()) - 2
 

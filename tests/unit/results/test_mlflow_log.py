@@ -142,6 +142,20 @@ def test_the_run_itself_goes_along(told: SimpleNamespace, monkeypatch: pytest.Mo
     assert set(told.files) == {"run.json", "requests.csv"}
 
 
+def test_what_a_user_sets_in_secret_is_in_no_file_either(told: SimpleNamespace) -> None:
+    import llm_magics.views  # noqa: F401 - registers how a Run is drawn
+
+    run = measured()
+    run.header["workload"] = {**run.workload, "extra_body": {"session": "hush-hush"}}
+    run.log_mlflow()
+    assert "report.html" in told.files
+    assert told.params["spec.env.TOKEN"] == told.params["workload.extra_body.session"] == "…"
+    for name, content in told.files.items():
+        assert b"hush-hush" not in content, name
+        assert b"secret" not in content, name
+    assert run.workload["extra_body"] == {"session": "hush-hush"}
+
+
 def test_a_partial_run_is_no_finished_one(told: SimpleNamespace) -> None:
     synthetic_run(concurrency=[1], requests=5, status="cancelled").log_mlflow()
     assert told.ended[0] == "FAILED"
