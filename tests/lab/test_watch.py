@@ -112,6 +112,26 @@ async def test_a_look_that_fails_is_not_the_last(
     socket.close()
 
 
+async def test_an_engine_that_hangs_when_asked_hides_no_others_load(
+    jp_ws_fetch: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe stands in for a key on a network disk that is away."""
+    monkeypatch.setattr("llm_magics.lab.watcher._HUNG", 0.3)
+    monkeypatch.setattr("llm_magics.lab.watcher._LOADS", (0.1, 0.1))
+    running("hung")
+    running("well")
+    pipe = registry.key_path("hung")
+    os.mkfifo(pipe)
+    socket = await jp_ws_fetch("llm-magics", "watch")
+    for _ in range(2):
+        await hear(socket, lambda message: set(message.get("load", {})) == {"well"})
+    assert [thread.name for thread in threading.enumerate()].count("llm-magics metrics hung") == 1
+    os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+    pipe.unlink()
+    await hear(socket, lambda message: set(message.get("load", {})) == {"hung", "well"})
+    socket.close()
+
+
 async def test_a_directory_that_hangs_is_told_and_blocks_nothing(
     jp_ws_fetch: Any, ask: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

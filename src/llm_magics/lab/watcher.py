@@ -13,12 +13,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
+from llm_magics.lab.several import Several
 from llm_magics.lab.shown import MOST, listed
 from llm_magics.runtime.record import Record
 
@@ -156,7 +157,7 @@ class Watcher:
         from llm_magics.runtime.load_now import load_now
         from llm_magics.runtime.registry import Registry
 
-        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="llm-magics metrics")
+        several: Several[dict[str, Any]] = Several("metrics", _AT_ONCE, _HUNG)
         before: dict[str, tuple[Any, ...]] = {}
 
         def look() -> float:
@@ -167,13 +168,7 @@ class Watcher:
                 self._say("load", {"load": {}})
                 return _LOADS[0]
             registry = Registry()
-            loads = dict(
-                zip(
-                    (record.name for record in running),
-                    pool.map(lambda record: load_now(record, registry), running),
-                    strict=True,
-                )
-            )
+            loads = several((record.name, partial(load_now, record, registry)) for record in running)
             now = {name: _counted(load) for name, load in loads.items()}
             moving = now != before or any(load.get("running") or load.get("waiting") for load in loads.values())
             before = now

@@ -34,7 +34,7 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
     Raises
     ------
     LLMMagicsError
-        When there is no such server, or a process of it cannot be ended.
+        When there is no such server, a process of it cannot be ended, or the disk does not take the last record.
     """
     registry = registry or Registry()
     record = registry.get(name)
@@ -125,6 +125,12 @@ def _closed(registry: Registry, stopped: Record) -> Record:
         return registry.update(stopped.name, close)
     except KeyError:
         return replace(stopped, state="stopped")  # dismissed in between
+    except OSError as error:
+        raise LLMMagicsError(
+            f"{stopped.name} is stopped, but that could not be written down.",
+            why=f"{error.strerror or error}: {registry.directory}",
+            then="until the disk takes it, the list calls it lost",
+        ) from error
 
 
 def _unknown(name: str, registry: Registry) -> LLMMagicsError:
