@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from scripted_api import TEMPLATE, ScriptedApi, Talk, pause, well
 
 from llm_magics.errors import LoadError, TargetError
+from llm_magics.load import workers
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.measure import measure
 from llm_magics.spec.workload import Workload
@@ -144,6 +146,34 @@ def test_one_that_never_ends_times_out(tmp_path: Path) -> None:
         found = run(api, tmp_path / "spool", timeout="500ms", requests=2)
     assert len(errors(found)) == 2
     assert all(row["chunks"] > 1 for row in requests(found))
+
+
+def test_one_that_never_ends_and_floods_is_given_up_for_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flooding(talk: Talk) -> None:
+        if talk.number:
+            well(talk)
+            return
+        talk.start()
+        while not talk.api.over.is_set():
+            talk.words(10)
+            pause(0.001)
+
+    code = """
+import sys
+from llm_magics.load import driver, worker
+assert driver.MOST_CHUNKS >= 1_000_000, "more than any context"
+driver.MOST_CHUNKS = 500
+sys.exit(worker.main())
+"""
+    monkeypatch.setattr(workers, "_COMMAND", [sys.executable, "-c", code])
+    with ScriptedApi(flooding).running() as api:
+        found = run(api, tmp_path / "spool", timeout="60s", requests=3, concurrency=1)
+    assert errors(found) == ["The answer did not end within 500 chunks."]
+    assert [row["status"] for row in requests(found)] == ["error", "ok", "ok"]
+    assert requests(found)[0]["chunks"] > 500
+    assert found[-1]["duration"] < 30
 
 
 def test_a_time_out_shorter_than_the_answers_is_judged_by_their_own_times(tmp_path: Path) -> None:
@@ -568,6 +598,32 @@ except LoadError as error:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], capture_output=True, text=True, check=True)
     assert "100000 connections" in done.stdout
     assert "200 files" in done.stdout
+
+
+def test_the_soft_limit_of_open_files_is_raised_where_it_may_be(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from pathlib import Path
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.measure import measure
+from llm_magics.spec.workload import Workload
+work = Workload(concurrency=100, requests=100, input_tokens=20, output_tokens=2, warmup=0)
+print(measure(Endpoint(sys.argv[2], "m"), work, Path(sys.argv[1]), header={}))
+"""
+    everybody = threading.Barrier(100, timeout=30)
+
+    def together(talk: Talk) -> None:
+        everybody.wait()
+        well(talk)
+
+    with ScriptedApi(together).running() as api:
+        command = [sys.executable, "-c", code, str(tmp_path / "s"), api.url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "complete"
+    found = rows(tmp_path / "s")
+    assert errors(found) == []
+    assert len(requests(found)) == 100
 
 
 def test_spool_that_cannot_be_written(tmp_path: Path) -> None:

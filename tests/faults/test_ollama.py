@@ -12,7 +12,7 @@ import pytest
 from llm_magics import serve
 from llm_magics.api.targets import resolve
 from llm_magics.errors import LaunchError, SpecError
-from llm_magics.load.endpoint import probe
+from llm_magics.load.probing import probe
 from llm_magics.runtime.processes import marked
 from llm_magics.runtime.registry import Registry
 

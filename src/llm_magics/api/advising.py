@@ -53,7 +53,7 @@ def _known(server: Server, key: str) -> Server:
 def _kserve_model(url: str) -> str | None:
     """The first model of a server of the KServe family; None where the URL is of another kind."""
     from llm_magics.errors import TargetError
-    from llm_magics.load.endpoint import ask
+    from llm_magics.load.asking import ask
 
     base = url.rstrip("/").removesuffix("/v2")
     try:

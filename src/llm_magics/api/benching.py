@@ -248,7 +248,7 @@ def store(run: Run, spools: Sequence[Path]) -> None:
 def target_of(target: Any, model: str | None, api_key: str | None) -> Target:
     """A target that answers (errors as in `bench`)."""
     from llm_magics.api.targets import resolve
-    from llm_magics.load.endpoint import probe
+    from llm_magics.load.probing import probe
 
     found = resolve(target, model=model, api_key=api_key)
     probe(found.endpoint)

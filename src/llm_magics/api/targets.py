@@ -153,7 +153,8 @@ def _steps(engine: Engine, spec: Mapping[str, Any]) -> int | None:
 
 
 def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
-    from llm_magics.load.endpoint import Endpoint, models
+    from llm_magics.load.endpoint import Endpoint
+    from llm_magics.load.probing import models
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:

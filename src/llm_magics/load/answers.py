@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, headers, proxy_note
+from llm_magics.load.address import proxy_note
+from llm_magics.load.asking import headers
+from llm_magics.load.endpoint import Endpoint
 from llm_magics.results.answers import Answer
 
 CANCELLED = "cancelled"  # the error of an answer that was cut off

@@ -17,7 +17,8 @@ import random
 from array import array
 from collections.abc import Callable
 
-from llm_magics.spec.arrivals import Point, Ramp
+from llm_magics.spec.arrivals import Ramp
+from llm_magics.spec.points import Point
 from llm_magics.spec.workload import Workload
 
 _RAMP = 1.0  # s over which a closed loop's streams start

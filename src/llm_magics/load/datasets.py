@@ -13,8 +13,10 @@ import json
 from typing import Any
 
 from llm_magics.errors import SpecError, TargetError
+from llm_magics.load.address import proxy_note
 from llm_magics.load.dataset_files import Rows, read_file, read_frame
-from llm_magics.load.endpoint import Endpoint, models, proxy_note
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.probing import models
 from llm_magics.load.traces import Trace
 from llm_magics.load.words import Words, find_words
 from llm_magics.spec.reading import nearest

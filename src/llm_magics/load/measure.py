@@ -20,8 +20,9 @@ from typing import Any
 from llm_magics.errors import LoadError
 from llm_magics.load import descriptors
 from llm_magics.load.arrivals import digest
+from llm_magics.load.asking import headers
 from llm_magics.load.datasets import recipe
-from llm_magics.load.endpoint import Endpoint, headers
+from llm_magics.load.endpoint import Endpoint
 from llm_magics.load.progress import Follower, Progress
 from llm_magics.load.sharing import most_workers, workers_for
 from llm_magics.load.steps import at_once, expected, schedules, steps_of

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, question
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.probing import question
 from llm_magics.load.verse import vocabulary
 from llm_magics.load.writers import Verse
 

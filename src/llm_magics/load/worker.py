@@ -16,21 +16,24 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from llm_magics.load import descriptors
-from llm_magics.load.driver import Driver, ramp
+from llm_magics.load.driver import Driver
 from llm_magics.load.heartbeat import Heartbeat, percentile
 from llm_magics.load.kept import Kept
+from llm_magics.load.parent import Parent
+from llm_magics.load.phase import Phase
 from llm_magics.load.pool import Pool
 from llm_magics.load.priority import urgent
 from llm_magics.load.prompts import Recipe, Stock
 from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
+from llm_magics.load.refusals import Refusals
 from llm_magics.load.validity import validity
 
 COMPLETE, CANCELLED, NOT_RECORDED, REFUSED = 0, 3, 4, 5
@@ -44,7 +47,7 @@ _LEAD = 2_000_000  # ns between the end of preparing and the first request
 class Session:
     """One plan, from the first connection to the end row."""
 
-    def __init__(self, plan: dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any], heard: bytes = b"", priority: str = "normal") -> None:
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.recorder = Recorder(plan["spool"], plan["origin"])
@@ -55,21 +58,19 @@ class Session:
             self.recorder.valid = validity(schema)
         self.driver = Driver(
             self.loop, self.recorder, plan["timeout"], Kept if keeps else PROTOCOLS[plan["protocol"]].reply,
-            patience=patience, on_hopeless=self._give_up, drain=plan.get("drain"),
+            refusals=Refusals(patience, self._give_up), drain=plan.get("drain"),
         )  # fmt: skip
         self.recipe = Recipe(plan["recipe"], plan["head"].encode("latin-1"), len(plan["steps"]))
         self.stock: Stock | None = None
         self.step: dict[str, Any] = {}
         self.number = 0
-        self.priority = "normal"
+        self.priority = priority
+        self.parent = Parent(heard, self._told, self.cancel)
         self.cancelled = False
         self.refused: str | None = None
         self.broken: OSError | None = None
         self.bug: Exception | None = None
-        self._input = b""
-        self._parent = os.getppid()
         self._seen = (0, 0, 0, time.monotonic())
-        self._progress = True
         self._filling: asyncio.Task[None] | None = None
         self.share: tuple[int, int] = tuple(plan.get("share", (0, 1)))
         self._start: asyncio.Future[int] | None = None
@@ -77,11 +78,8 @@ class Session:
 
     async def run(self) -> int:
         """Measure every step; the exit status."""
-        os.set_blocking(0, False)
-        with suppress(OSError):
-            os.set_blocking(1, False)
         self.loop.set_exception_handler(self._raised)
-        self.loop.add_reader(0, self._control)
+        self.parent.listen()
         tls = ssl.create_default_context() if self.plan["tls"] else None
         self.driver.pool = Pool(self.plan["host"], self.plan["port"], tls, self.driver)
         self.heart = Heartbeat(self.loop, self._beat)
@@ -98,7 +96,7 @@ class Session:
             self.cancel()
         finally:
             self.heart.stop()
-            self.loop.remove_reader(0)
+            self.parent.close()
             self.driver.pool.close()
         self._publish()
         if self.broken is None:
@@ -141,10 +139,7 @@ class Session:
         if warmup and not self._stopping():
             start = time.monotonic_ns() + _LEAD
             streams = min(warmup, step.get("streams", _WARMUP_STREAMS))
-            await driver.phase(
-                stock, point=step["point"], repeat=step["repeat"], starts=ramp(start, streams, step["stagger"]),
-                closed=True, count=warmup, until=None, warmup=True,
-            )  # fmt: skip
+            await driver.play(Phase.before(step, start, streams), stock)
             self.recorder.drain()
         await self._connect(at_once)
         if self._stopping():
@@ -156,17 +151,8 @@ class Session:
         recorder.chunks = recorder.content_reads = 0
         del driver.send_lag[:], self.heart.lateness[:]
         busy = time.process_time()
-        if closed:
-            starts = [start + round(time_ * 1e9) for time_ in step["starts"]]
-        else:
-            starts = [start + round(time_ * 1e9) for time_ in step["times"]]
-        until = start + round(step["duration"] * 1e9) if closed and step["duration"] is not None else None
-        await driver.phase(
-            stock, point=step["point"], repeat=step["repeat"], starts=starts, closed=closed,
-            count=count, until=until, warmup=False,
-            stops=[start + round(time_ * 1e9) for time_ in step.get("stops", ())],
-            parts=[(start + round(part["start"] * 1e9), part["point"]) for part in step.get("parts", ())],
-        )  # fmt: skip
+        phase = Phase.of(step, start)
+        await driver.play(phase, stock)
         end = time.monotonic_ns()
         core = (time.process_time() - busy) / max((end - start) / 1e9, 1e-9)
         recorder.drain()
@@ -175,31 +161,20 @@ class Session:
             "loop_lag_p99": percentile(self.heart.lateness, 0.99),
             "send_lag_p99": percentile(driver.send_lag, 0.99),
             "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
-            "held": driver.held, "workers": 1, "priority": self.priority,
+            "held": driver.held.mean, "workers": 1, "priority": self.priority,
         }  # fmt: skip
-        for point, since, to in self._windows(step, start, end):
-            where = {"point": point, "repeat": step["repeat"]}
+        for point, since, to in phase.windows(end):
+            where = {"point": point, "repeat": phase.repeat}
             recorder.row({"kind": "window", **where, "start": recorder.seconds(since), "end": recorder.seconds(to)})
             recorder.row({"kind": "audit", **where, **audit})
         self._flush()
-
-    def _windows(self, step: dict[str, Any], start: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Each point that was reached, when it began, and when it and its last request had ended (ns)."""
-        parts = step.get("parts")
-        if not parts:
-            yield step["point"], start, end
-            return
-        begins = [start + round(part["start"] * 1e9) for part in parts]
-        for part, since, until in zip(parts, begins, [*begins[1:], end], strict=True):
-            if since < end:
-                yield part["point"], since, min(end, max(until, self.driver.part_ends.get(part["point"], 0)))
 
     async def _together(self) -> int:
         """The moment (ns) at which the step begins, on all workers alike."""
         if self.share[1] == 1:
             return time.monotonic_ns() + _LEAD
         self._start = self.loop.create_future()
-        self._tell({"ready": self.number})  # and at each beat again, for a line may be dropped
+        self.parent.tell({"ready": self.number})  # and at each beat again, for a line may be dropped
         return await self._start
 
     async def _connect(self, wanted: int) -> None:
@@ -239,24 +214,12 @@ class Session:
         elif self.cancelled and self._task is not None:  # even ending fails
             self._task.cancel()
 
-    def _control(self) -> None:
-        """The parent has something to say, or is gone."""
-        try:
-            data = os.read(0, 65_536)
-        except BlockingIOError:
-            return
-        if not data:
-            self.loop.remove_reader(0)
-            self.cancel()
-            return
-        *lines, self._input = (self._input + data).split(b"\n")
-        for line in lines:
-            sample = orjson.loads(line)
-            if "go" in sample:
-                if self._start is not None and not self._start.done():
-                    self._start.set_result(sample["go"])
-                continue
-            self.recorder.row({"kind": "server", "t": self.recorder.seconds(sample["at"]), "values": sample["values"]})
+    def _told(self, line: dict[str, Any]) -> None:
+        """The parent has said something: that all begin at a moment, or what it has seen of the server."""
+        if "go" not in line:
+            self.recorder.row({"kind": "server", "t": self.recorder.seconds(line["at"]), "values": line["values"]})
+        elif self._start is not None and not self._start.done():
+            self._start.set_result(line["go"])
 
     def _beat(self, count: int) -> None:
         self.recorder.drain(0.0005)
@@ -268,8 +231,8 @@ class Session:
             self._flush()
             self._publish()
             if self._start is not None and not self._start.done():
-                self._tell({"ready": self.number})
-            if os.getppid() != self._parent:  # a forked child of the kernel may hold stdin open
+                self.parent.tell({"ready": self.number})
+            if self.parent.gone:
                 self.cancel()
 
     def _flush(self) -> None:
@@ -280,8 +243,8 @@ class Session:
             self.cancel()
 
     def _publish(self) -> None:
-        """One line of progress; dropped when the parent does not read: the load never waits for a display."""
-        if not self._progress or not self.step:
+        """One line of progress."""
+        if not self.step:
             return
         driver, recorder = self.driver, self.recorder
         chunks = recorder.counted_all + driver.chunks_in_flight
@@ -300,16 +263,7 @@ class Session:
             "draining": driver.draining,
         }
         self._seen = (driver.ttft_sum, driver.ttft_count, chunks, now)
-        self._tell(line)
-
-    def _tell(self, line: dict[str, Any]) -> None:
-        """A line for the parent; dropped when it does not read (a pipe holds hundreds of them)."""
-        try:
-            os.write(1, orjson.dumps(line) + b"\n")
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._progress = False
+        self.parent.tell(line)
 
 
 def main() -> int:
@@ -325,10 +279,7 @@ def main() -> int:
     priority = urgent()
 
     async def session() -> int:
-        work = Session(orjson.loads(plan))
-        work.priority = priority
-        work._input = rest  # noqa: SLF001
-        return await work.run()
+        return await Session(orjson.loads(plan), rest, priority).run()
 
     run: Callable[..., Any] = asyncio.run
     with suppress(ImportError):

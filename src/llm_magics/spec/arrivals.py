@@ -9,20 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator
 
 from llm_magics.spec.quantities import seconds
 from llm_magics.spec.reading import nearest
 
-if TYPE_CHECKING:
-    from llm_magics.spec.workload import Workload
-
 Arrival = Literal["synchronous", "concurrent", "throughput", "constant", "poisson", "gamma", "trace"]
 Shape = Literal["linear", "exponential"]
 
-RATED = ("constant", "poisson", "gamma")
 _SHAPES = ("linear", "exponential")
 
 
@@ -64,49 +60,6 @@ class Window:
 
     start: float = 0.0
     end: float = math.inf
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of a run: a rate (requests/s, may be infinite) or a concurrency (streams), or a ramp of either.
-
-    Attributes
-    ----------
-    rate, concurrency
-        The load; of a ramp its mean rate, or its highest concurrency.
-    ramp
-        How it moves, where it does.
-    duration
-        Seconds, where the point has its own: stages and ramps.
-    stage
-        Number of the stage, from 1; None outside stages.
-    speed
-        Of a trace: how many times faster than it was recorded.
-    """
-
-    arrival: Arrival
-    rate: float | None = None
-    concurrency: int | None = None
-    ramp: Ramp | None = None
-    duration: float | None = None
-    stage: int | None = None
-    speed: float = 1.0
-
-    @property
-    def label(self) -> str:
-        """How a person names the point: `4 req/s`, `16 streams`, `1 → 8 req/s`, `stage 2: 8 req/s`, `trace x2`."""
-        return f"stage {self.stage}: {self._load}" if self.stage is not None else self._load
-
-    @property
-    def _load(self) -> str:
-        if self.arrival == "trace":
-            return "trace" if self.speed == 1 else f"trace x{self.speed:g}"
-        if self.concurrency is not None:
-            many = f"{self.ramp}" if self.ramp else f"{self.concurrency}"
-            return f"{many} stream{'s' if self.ramp or self.concurrency != 1 else ''}"
-        if self.rate is None or math.isinf(self.rate):
-            return "all at once"
-        return f"{self.ramp or f'{self.rate:g}'} req/s"
 
 
 def _number(value: Any) -> float:
@@ -215,114 +168,3 @@ Concurrency = Annotated[Any, PlainValidator(_concurrency)]
 Stages = Annotated[Any, PlainValidator(_stages)]
 TraceWindow = Annotated[Any, PlainValidator(_window)]
 Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def points_of(work: Workload) -> list[Point]:
-    """The points of a workload, in the order written; without any load: 1, 4 and 16 streams, or the trace's times."""
-    if work.stages is not None:
-        return [_staged(work, number, stage) for number, stage in enumerate(work.stages, 1)]
-    if work.rate is not None:
-        return [_rated(work, rate) for rate in work.rate]
-    if work.arrival == "throughput":
-        return [Point("throughput")]
-    if work.arrival == "synchronous":
-        return [Point("synchronous", concurrency=1)]
-    if work.concurrency is None and work.workload == "trace":
-        return [Point("trace", speed=work.speed)]
-    return [_held(work, streams) for streams in work.concurrency or [1, 4, 16]]
-
-
-def _staged(work: Workload, number: int, stage: Stage) -> Point:
-    if stage.rate is not None:
-        ramp = stage.rate if isinstance(stage.rate, Ramp) else None
-        rate = ramp.mean if ramp else float(stage.rate)  # type: ignore[arg-type]
-        return Point(work.arrival or "poisson", rate=rate, ramp=ramp, duration=stage.duration, stage=number)
-    ramp = stage.concurrency if isinstance(stage.concurrency, Ramp) else None
-    most = int(max(ramp.start, ramp.end)) if ramp else int(stage.concurrency)  # type: ignore[arg-type]
-    return Point("concurrent", concurrency=most, ramp=ramp, duration=stage.duration, stage=number)
-
-
-def _rated(work: Workload, rate: float | Ramp) -> Point:
-    if isinstance(rate, Ramp):
-        return Point(work.arrival or "poisson", rate=rate.mean, ramp=rate, duration=rate.duration or work.duration)
-    if math.isinf(rate):
-        return Point("throughput")
-    return Point(work.arrival or "poisson", rate=rate)
-
-
-def _held(work: Workload, streams: int | Ramp) -> Point:
-    if not isinstance(streams, Ramp):
-        return Point("concurrent", concurrency=streams)
-    most = int(max(streams.start, streams.end))
-    return Point("concurrent", concurrency=most, ramp=streams, duration=streams.duration or work.duration)
-
-
-def check_arrivals(work: Workload) -> None:
-    """Refuse loads that contradict each other.
-
-    Raises
-    ------
-    ValueError
-        Names the options.
-    """
-    _check_exclusive(work)
-    _check_named(work)
-    _check_ramps(work)
-    if work.given("burstiness") and (work.arrival != "gamma" or all_at_once(work)):
-        raise ValueError(
-            "burstiness belongs to gamma arrivals: give it with a rate in requests/s, "
-            "and arrival: gamma or no arrival at all"
-        )
-    if work.arrival is not None and work.rate is not None and all_at_once(work):
-        raise ValueError(f"rate: inf sends all at once; arrival: {work.arrival} says nothing about it")
-    if work.duration is not None and any(point.arrival == "throughput" for point in points_of(work)):
-        raise ValueError("all at once needs requests, not duration: how many to send at the same moment")
-
-
-def all_at_once(work: Workload) -> bool:
-    """Whether every rate is infinite."""
-    return work.rate is not None and all(isinstance(rate, float) and math.isinf(rate) for rate in work.rate)
-
-
-def _check_exclusive(work: Workload) -> None:
-    if work.rate is not None and work.concurrency is not None:
-        raise ValueError("rate and concurrency exclude each other: open loop or closed loop, one sweep at a time")
-    if work.stages is not None:
-        for option in ("rate", "concurrency", "requests", "duration", "conversations"):
-            if getattr(work, option) is not None:
-                raise ValueError(f"{option} stands beside stages; each stage says its own load and duration")
-    timed = work.workload == "trace" and work.rate is None and work.concurrency is None and work.stages is None
-    for option in ("speed", "window"):
-        if work.given(option) and not timed:
-            raise ValueError(f"{option} belongs to a trace that is sent at its own times: workload: trace, no rate")
-    if timed and work.arrival not in (None, "trace"):
-        raise ValueError(f"arrival: {work.arrival} does not go with a trace's own times")
-    if work.arrival == "trace" and not timed:
-        raise ValueError("arrival: trace needs workload: trace, and neither rate nor concurrency")
-
-
-def _check_named(work: Workload) -> None:
-    """An arrival that was named has the load it needs."""
-    rated = work.rate is not None or (work.stages is not None and work.stages[0].rate is not None)
-    held = work.concurrency is not None or (work.stages is not None and not rated)
-    if work.arrival in RATED and not rated:
-        raise ValueError(
-            f"arrival: {work.arrival} does not go with concurrency" if held else f"arrival: {work.arrival} needs a rate"
-        )
-    if work.arrival == "concurrent" and not held:
-        raise ValueError(
-            "arrival: concurrent does not go with rate" if rated else "arrival: concurrent needs concurrency"
-        )
-    if work.arrival in ("synchronous", "throughput") and (rated or held):
-        raise ValueError(f"arrival: {work.arrival} takes neither rate nor concurrency")
-
-
-def _check_ramps(work: Workload) -> None:
-    for option in ("rate", "concurrency"):
-        for load in getattr(work, option) or ():
-            if not isinstance(load, Ramp):
-                continue
-            if work.requests is not None or work.conversations is not None:
-                raise ValueError(f"{option}: a ramp ends by its duration, not by a number of requests")
-            if (load.duration is None) == (work.duration is None):
-                raise ValueError(f"{option}: a ramp needs a duration, once: {{from: 1, to: 16, duration: 60s}}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_magics.spec.arrivals import Ramp, all_at_once
+from llm_magics.spec.arrivals import Ramp
+from llm_magics.spec.contradictions import all_at_once
 
 if TYPE_CHECKING:
     from llm_magics.spec.workload import Workload

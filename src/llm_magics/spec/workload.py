@@ -14,14 +14,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from llm_magics.spec.arrivals import (
     Arrival,
     Concurrency,
-    Point,
     Rate,
     Speed,
     Stages,
     TraceWindow,
-    check_arrivals,
-    points_of,
 )
+from llm_magics.spec.contradictions import check_arrivals
+from llm_magics.spec.points import Point, points_of
 from llm_magics.spec.prompts import ImageSize, Kind, Models, Schema, Think, check_prompts
 from llm_magics.spec.quantities import Count, Flag, Price, Seconds, Text, Whole
 from llm_magics.spec.searches import check_search

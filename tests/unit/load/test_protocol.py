@@ -7,9 +7,12 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_magics.load.datasets import recipe
-from llm_magics.load.endpoint import Endpoint, question
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.probing import question
 from llm_magics.load.prompts import Recipe
 from llm_magics.load.protocol import KSERVE, OPENAI, PROTOCOLS, Generated
 from llm_magics.spec.workload import Workload
@@ -54,6 +57,28 @@ def test_every_cut_of_the_network_reads_the_same() -> None:
     for cut in range(1, len(whole)):
         reply = read(whole[:cut], whole[cut:])
         assert (len(reply.stamps), reply.output_tokens, reply.finish, reply.over) == (2, 2, "stop", True)
+
+
+EVENTS = st.lists(st.tuples(st.text(max_size=8), st.integers(0, 4) | st.none()), min_size=1, max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(said=EVENTS, cuts=st.data())
+def test_any_cut_of_a_valid_stream_gives_the_same_record(
+    said: list[tuple[str, int | None]], cuts: st.DataObject
+) -> None:
+    def facts(reply: Generated) -> tuple[object, ...]:
+        return (
+            len(reply.stamps), reply.output_tokens, reply.prompt_tokens, reply.finish, reply.error, reply.over,
+            reply.reusable,
+        )  # fmt: skip
+
+    data = HEAD + b"".join(event(text, tokens) for text, tokens in said) + event("z", 1, "stop") + b"0\r\n\r\n"
+    places = sorted(cuts.draw(st.lists(st.integers(0, len(data)), max_size=12)))
+    pieces = [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+    expected = 1 + sum(bool(text) for text, _ in said), 1 + sum(tokens or 0 for _, tokens in said), 7, "stop"
+    assert facts(read(data)) == (*expected, None, True, True)
+    assert facts(read(*(piece for piece in pieces if piece))) == (*expected, None, True, True)
 
 
 def test_an_error_in_the_stream_and_an_error_page_are_in_the_servers_words() -> None:

@@ -1,4 +1,4 @@
-"""Addresses and questions: whatever stands at the other end, the error says what to do."""
+"""Questions before a run: whatever stands at the other end, the error says what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from contextlib import contextmanager
 import pytest
 
 from llm_magics.errors import TargetError
-from llm_magics.load.endpoint import Endpoint, address, headers, models, probe, proxy_note
+from llm_magics.load.address import address
+from llm_magics.load.asking import headers
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.probing import models, probe
 
 
 @contextmanager
@@ -46,31 +49,6 @@ def answer(body: object, status: str = "200 OK", more: str = "") -> bytes:
 
 
 LIST = answer({"data": [{"id": "m"}, {"id": "n"}]})
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port", "path", "authority"),
-    [
-        ("http://h:80", "h", 80, "", "h"),
-        ("http://h:8000/v1", "h", 8000, "", "h:8000"),
-        ("http://h:8000/v1/", "h", 8000, "", "h:8000"),
-        ("https://h/api/v1", "h", 443, "/api", "h"),
-        ("http://[::1]:8000", "::1", 8000, "", "[::1]:8000"),
-        (" http://h/api/ ", "h", 80, "/api", "h"),
-    ],
-)
-def test_addresses(url: str, host: str, port: int, path: str, authority: str) -> None:
-    found = address(url)
-    assert (found.host, found.port, found.path, found.authority) == (host, port, path, authority)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "h:8000", "ftp://h", "http://", "http://h:99999", "http://u:p@h", "http://h/?a=b", "http://h/a b\r\nX: y"],
-)
-def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(TargetError):
-        address(url)
 
 
 def test_key_with_a_line_break_is_refused() -> None:
@@ -137,31 +115,12 @@ def test_nothing_there() -> None:
         probe(Endpoint(url, "m"))
 
 
-@pytest.mark.parametrize(
-    ("url", "variables", "named"),
-    [
-        ("http://h:8000", {"HTTP_PROXY": "http://me:secret@p:1"}, "HTTP_PROXY"),
-        ("http://h:8000", {"http_proxy": "http://me:secret@p:1"}, "http_proxy"),
-        ("https://h", {"ALL_PROXY": "http://me:secret@p:1"}, "ALL_PROXY"),
-        ("https://h", {"HTTP_PROXY": "http://p:1"}, ""),
-        ("http://h:8000", {"HTTP_PROXY": "http://p:1", "NO_PROXY": "h"}, ""),
-        ("http://127.0.0.1:8000", {"HTTP_PROXY": "http://p:1"}, ""),
-        ("http://[::1]:8000", {"HTTP_PROXY": "http://p:1"}, ""),
-        ("http://localhost:8000", {"HTTP_PROXY": "http://p:1"}, ""),
-        ("http://h:8000", {}, ""),
-    ],
-)
-def test_a_proxy_that_is_not_used_is_named(
-    monkeypatch: pytest.MonkeyPatch, url: str, variables: dict[str, str], named: str
-) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    said = proxy_note(address(url))
-    assert said.startswith(f"{named} is set, but proxies are not used") if named else not said
-    assert "secret" not in said
+def test_a_host_that_no_name_server_knows() -> None:
+    with pytest.raises(TargetError) as caught:
+        probe(Endpoint("http://nowhere.invalid:8000", "m"))
+    assert "Nothing answers at http://nowhere.invalid:8000" in str(caught.value)
+    assert "name" in caught.value.why.lower(), "the resolver's own words"
+    assert "check host and port" in str(caught.value)
 
 
 def test_the_error_of_a_target_that_is_not_there_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
