@@ -157,6 +157,20 @@ def _only(fields: frozenset[str], status: str, said: str) -> Callable[[dict[str,
     return refuse
 
 
+def _tgis_grammar(body: dict[str, Any]) -> tuple[str, str] | None:
+    """router/src/lib.rs, `GrammarType`: type and value, and nothing of OpenAI's; validation.rs: properties."""
+    wanted = body.get("response_format")
+    if wanted is None:
+        return None
+    if wanted.get("type") not in ("json", "json_object", "json_schema", "regex") or "value" not in wanted:
+        return "422 Unprocessable Entity", "Failed to deserialize the JSON body: response_format: missing field `value`"
+    schema = wanted["value"].get("schema") if wanted["type"] == "json_schema" else wanted["value"]
+    if wanted["type"] != "regex" and "properties" not in schema:
+        said = {"error": "Grammar must have a 'properties' field", "error_type": "validation"}
+        return "422 Unprocessable Entity", json.dumps(said)
+    return None
+
+
 @dataclass
 class Drained:
     """TensorRT-LLM's JSON `/metrics`: what was read is gone."""
@@ -175,6 +189,8 @@ def api(key: str, name: str = "m") -> ScriptedApi:
     found = ScriptedApi(script=globals()[key], models=[name])
     if key == "tensorrt_llm":
         found.refuse = _only(TRTLLM_FIELDS, "400 Bad Request", "Extra inputs are not permitted")
+    elif key == "tgi":
+        found.refuse = _tgis_grammar
     elif key == "transformers":
         found.refuse = _only(TRANSFORMERS_FIELDS, "422 Unprocessable Entity", "Unexpected fields in the request")
         found.pages["/v1/models"] = lambda: ("500 Internal Server Error", "Internal Server Error")

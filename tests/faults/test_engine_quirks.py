@@ -36,6 +36,7 @@ def endpoint(key: str, url: str) -> Endpoint:
         model="m",
         body=engine.body(),
         fixed_length=engine.fixed_length,
+        json_answer=engine.json_answer,
         sample=(lambda: metrics.read(url, engine)) if engine.metrics else None,
     )
 
@@ -75,6 +76,29 @@ def test_compare_puts_all_dialects_side_by_side() -> None:
     table = compare(runs).table
     assert len(table) >= 1
     assert {run.summary["total_output_tokens"] for run in runs} == {TOKENS * REQUESTS}
+
+
+SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+OPENAI = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA, "strict": True}}
+
+
+@pytest.mark.parametrize(
+    ("key", "asked"),
+    [
+        ("tgi", {"type": "json", "value": SCHEMA}),
+        ("tensorrt_llm", {"type": "json", "schema": SCHEMA}),
+        ("vllm", OPENAI),
+        ("llamacpp", OPENAI),
+    ],
+)
+def test_a_schema_is_asked_for_in_every_dialect(key: str, asked: dict[str, Any]) -> None:
+    """TGI refuses OpenAI's words, TensorRT-LLM 1.2 takes them and constrains nothing."""
+    with engine_quirks.api(key).running() as server:
+        target = Target(key, endpoint(key, server.url), {"target": key, "engine": key, "model": "m"})
+        work = Workload(input_tokens=16, output_tokens=TOKENS, requests=2, concurrency=1, warmup=0, json_schema=SCHEMA)
+        run = measured(target, work)
+    assert set(run.requests["status"]) == {"ok"}, set(run.requests["error"])
+    assert server.bodies[-1]["response_format"] == asked
 
 
 @pytest.mark.parametrize("key", [*HELD, *FREE])
@@ -125,3 +149,6 @@ def test_what_an_engine_refuses_is_refused_by_its_quirk() -> None:
             wrong = Endpoint(url=server.url, model="m", body={"continuous_usage": True})
             answer = answers({"a": wrong}, "hi", max_tokens=2)["a"]
         assert str(answer.error).startswith(f"HTTP {status}"), answer.error
+    with engine_quirks.api("tgi").running() as server:
+        wrong = Endpoint(url=server.url, model="m", body={"response_format": OPENAI})
+        assert str(answers({"a": wrong}, "hi", max_tokens=2)["a"].error).startswith("HTTP 422")

@@ -9,6 +9,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class ModelFacts:
     def weights(self, dtype: str | None = None, quantization: str | None = None) -> tuple[int, str]:
         """Bytes of the weights once loaded, and how that is known.
 
-        `dtype` and `quantization` are what the engine was asked to load them as.
+        `dtype` and `quantization` are what the engine was asked to load them as. For one that only a checkpoint has
+        (`awq`), and not this one, the size that such a checkpoint would have (`unknown` says so).
 
         Raises
         ------
@@ -61,6 +63,8 @@ class ModelFacts:
         own = self.architecture
         wanted = own.dtype if dtype in (None, "auto") else str(dtype)
         unquantized = not own.quantization
+        if (other := self._another_checkpoint(quantization)) and own.parameters is not None:
+            return weights.computed(own.parameters, wanted, other, None)
         changed = unquantized and (
             weights.BYTES.get(wanted) != weights.BYTES.get(own.dtype) or quantization in weights.AT_LOAD
         )
@@ -90,11 +94,22 @@ class ModelFacts:
                 found.append(
                     f"the checkpoint is quantized by {method} already; {quantization} changes nothing counted here"
                 )
+        elif self._another_checkpoint(quantization) and own.parameters is not None:
+            found.append(
+                f"whether there is a checkpoint of {self.name} in {quantization}: this one is not quantized, and no "
+                f"engine does it at load; what one with 4 bits in groups of 128 would take is estimated"
+            )
         elif quantization not in weights.AT_LOAD:
             found.append(
                 f"how many bits {quantization} leaves is not known; the weights are counted as they are published"
             )
         return tuple(found)
+
+    def _another_checkpoint(self, quantization: str | None) -> Mapping[str, Any] | None:
+        """The `quantization_config` of the checkpoint that a quantization asks for, where this one has none."""
+        if not quantization or self.architecture.quantization or self.format == "gguf":
+            return None
+        return weights.CHECKPOINTS.get(quantization)
 
 
 def facts(model: str, *, revision: str | None = None, online: bool = True) -> ModelFacts:

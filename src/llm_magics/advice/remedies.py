@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from llm_magics.advice import gpus_known
+from llm_magics.advice import gpus_known, weights
 from llm_magics.advice.balance import GIB, USUAL_SHARE, Balance, Device
 
 SIZES = (2, 4, 8, 16, 32, 64)  # GPUs that are tried
@@ -122,7 +122,7 @@ def _smaller_weights(balance: Balance, wanted: int) -> list[str]:
         found.append(_shortened(eight_bit, wanted, "quantization: fp8", " (quantized while it loads)"))
     if balance.device.capability is not None and balance.device.capability < AWQ_FROM:
         return [*filter(None, found), *_as_gguf(balance, wanted)]
-    quantized = replace(own, quantization={"quant_method": "awq", "bits": 4, "group_size": 128})
+    quantized = replace(own, quantization=weights.CHECKPOINTS["awq"])
     four_bit = replace(balance, facts=replace(balance.facts, architecture=quantized, measured=None))
     size, before = four_bit.weights * balance.gpus / GIB, balance.weights * balance.gpus / GIB
     about = f" ({size:.1f} GiB instead of {before:.1f})"

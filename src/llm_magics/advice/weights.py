@@ -17,6 +17,12 @@ BYTES = {"float32": 4.0, "float": 4.0, "float16": 2.0, "half": 2.0, "bfloat16": 
 AT_LOAD = {"fp8": 8.0, "bitsandbytes": 4.5, "bnb-4bit": 4.5, "bnb-8bit": 8.0, "experts_int8": 8.0, "mxfp4": 4.25,
                  "nvfp4_per_token": 4.5, "mxfp8": 8.25, "int8_per_channel_weight_only": 8.0}  # fmt: skip
 
+# Quantizations that an engine reads and does not make, as their checkpoints usually are: 4 bits in groups of 128.
+CHECKPOINTS: Mapping[str, Mapping[str, Any]] = {
+    name: {"quant_method": method, "bits": 4, "group_size": 128}
+    for name, method in {"awq": "awq", "awq_marlin": "awq", "gptq": "gptq", "gptq_marlin": "gptq"}.items()
+}
+
 
 def of_folder(folder: Path) -> tuple[int, str] | None:
     """Bytes of the weights in a model's folder and where that is said; None when there are none.

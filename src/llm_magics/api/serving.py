@@ -240,6 +240,8 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
 def _executable(engine: Engine, spec: ServerSpec) -> Executable:
     """Where the engine is, here or in an image, with the options of its version where there is reason to ask."""
     from llm_magics.engines import containers, environments, flags_of
+    from llm_magics.views.progress import live
+    from llm_magics.views.waiting import WaitingCard
 
     if spec.on != "local":
         if named := "python" if spec.python else "bin" if spec.bin else "":
@@ -250,17 +252,17 @@ def _executable(engine: Engine, spec: ServerSpec) -> Executable:
     executable = environments.locate(engine, python=spec.python, bin=spec.bin)
     if executable is None:
         container = "; or add on: docker" if engine.image else ""
-        install = (
-            f"`%llm install {engine.key}` makes an environment for it; or name one that has it: --python PATH"
-            if engine.install.modules
-            else "name its program"
-        )
+        install = "name its program"
+        if engine.install.modules:
+            install = f"`%llm install {engine.key}` makes an environment for it; or name one that has it: --python PATH"
         raise SpecError(
             f"{engine.title} is not installed where this notebook can find it.",
             why=engine.install.hint,
             then=f"{install}{', --bin PATH' if engine.install.binary else ''}{container}",
         )
-    return flags_of.informed(engine, executable, spec)
+    what = f"asking {engine.title} {executable.version} for its options (its own --help; once for an installation)"
+    with live() as show:
+        return flags_of.informed(engine, executable, spec, lambda seconds: show(WaitingCard(what, seconds)))
 
 
 def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm_magics.engines import container_messages
+from llm_magics.engines.common_failures import COMMON_FAILURES
 from llm_magics.engines.facts import (
-    COMMON_FAILURES,
     Diagnosis,
     Entry,
     Failure,
@@ -130,6 +130,7 @@ class Engine:
     renamed: Mapping[str, Sequence[str]] = {}  # option -> its names in other versions
     replaced: Mapping[str, Mapping[str, Sequence[str]]] = {}  # option that is gone -> value -> the words for it now
     gone: Mapping[str, str] = {}  # option that is gone -> what to do instead
+    lacking: Mapping[str, tuple[str, str]] = {}  # portable option it has not -> why, and what does the same
     config_flag: str = ""  # says where the configuration file is, for engines with options of the kind `Entry`
     key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
 
@@ -290,9 +291,8 @@ class Engine:
     def _lacks(self, option: str) -> SpecError:
         from llm_magics import engines
 
-        having = [engine.title for key in engines.names() if option in (engine := engines.get(key)).options]
-        return SpecError(
-            f"{self.title} has no option for {option}.",
-            why=f"engines that have it: {', '.join(having)}" if having else "no engine here has it",
-            then=f"leave {option} out, or pass an option of {self.title}'s own through args: [...]",
-        )
+        having = ", ".join(each.title for each in map(engines.get, engines.names()) if option in each.options)
+        others = f"engines that have it: {having}" if having else "no engine here has it"
+        why, then = self.lacking.get(option, ("", f"pass an option of {self.title}'s own through args: [...]"))
+        said, why = f"{self.title} has no option for {option}.", "; ".join(filter(None, [why, others]))
+        return SpecError(said, why=why, then=f"leave {option} out, or {then}")

@@ -70,6 +70,12 @@ class DeepSpeed(Engine):
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
     }
+    lacking: Mapping[str, tuple[str, str]] = {
+        "lora_modules": (
+            "init_inference takes one set of weights and has no adapters",
+            "merge the adapter into the model (PEFT's merge_and_unload) and serve that folder",
+        )
+    }
     metrics = Metrics(
         "/metrics",
         {

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from llm_magics.spec.server import ServerSpec
 
 _TIMEOUT = 180.0  # s; the help of an engine imports all of it, from a slow disk perhaps
+_LOOK = 0.25  # s between two words to who waits
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 _LISTED = re.compile(
     r"^[ \t│|*\[(]*(?=-)(.*?)(?:[ \t]{2,}(?![ \t-])|$)", re.MULTILINE
@@ -34,15 +36,22 @@ _UNITS = {"k": 1000, "K": 1024, "Ki": 1024}  # vLLM writes 8K, SGLang 8Ki for 81
 _COUNTS = ("max_model_len", "max_num_seqs", "max_num_batched_tokens")  # options whose flags take a number of tokens
 
 
-def informed(engine: Engine, executable: Executable, spec: ServerSpec) -> Executable:
-    """The engine with the options it takes (`flags`), where there is reason to ask it; else as it was."""
+def informed(
+    engine: Engine, executable: Executable, spec: ServerSpec, on_wait: Callable[[float], None] | None = None
+) -> Executable:
+    """The engine with the options it takes (`flags`), where there is reason to ask it; else as it was.
+
+    `on_wait` is told every quarter of a second for how long, s, the engine has been asked.
+    """
     known_version = any(f"{executable.version}.".startswith(f"{tested}.") for tested in engine.tested)
     if known_version and not any(word.startswith("--") for word in spec.args):
         return executable
-    return replace(executable, flags=known(engine, executable))
+    return replace(executable, flags=known(engine, executable, on_wait))
 
 
-def known(engine: Engine, executable: Executable) -> frozenset[str] | None:
+def known(
+    engine: Engine, executable: Executable, on_wait: Callable[[float], None] | None = None
+) -> frozenset[str] | None:
     """Every `--option` in the installed engine's own help; None where it cannot be asked or says too little."""
     command = engine.help_command(executable)
     if command is None:
@@ -52,7 +61,7 @@ def known(engine: Engine, executable: Executable) -> frozenset[str] | None:
         stamp: list[Any] = [executable.version, command, *_changes(place)]
     except OSError:
         return None
-    answer = memory.kept(f"flags {engine.key} {place}", stamp, lambda: _ask(command))
+    answer = memory.kept(f"flags {engine.key} {place}", stamp, lambda: _ask(command, on_wait))
     return frozenset(answer["flags"]) if answer else None
 
 
@@ -138,17 +147,34 @@ def _changes(place: Path) -> list[float]:
     return [place.stat().st_mtime, *(folder.stat().st_mtime for folder in folders)]
 
 
-def _ask(command: list[str]) -> dict[str, Any] | None:
+def _ask(command: list[str], on_wait: Callable[[float], None] | None) -> dict[str, Any] | None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     # Wide, so that no table cuts a name; no GPU and no hub, because only words are wanted.
     env |= {"COLUMNS": "400", "TERM": "dumb", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT,
+        asked = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
             env=env, cwd="/", stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
+    except OSError:
         return None
-    flags = sorted({option for listed in _LISTED.findall(done.stdout) for option in _OPTION.findall(listed)})
+    with asked:
+        try:
+            said = _said(asked, on_wait)
+        finally:
+            asked.kill()  # does nothing to one that has ended
+    flags = sorted({option for listed in _LISTED.findall(said) for option in _OPTION.findall(listed)})
     # A program that fails says little: a help without a port is none.
-    return {"flags": flags} if done.returncode == 0 and "--port" in flags else None
+    return {"flags": flags} if asked.returncode == 0 and "--port" in flags else None
+
+
+def _said(asked: subprocess.Popen[str], on_wait: Callable[[float], None] | None) -> str:
+    """What it wrote until it ended; "" when its time was over."""
+    begun = time.monotonic()
+    while (waited := time.monotonic() - begun) < _TIMEOUT:
+        try:
+            return asked.communicate(timeout=_LOOK)[0]
+        except subprocess.TimeoutExpired:
+            if on_wait:
+                on_wait(waited)
+    return ""

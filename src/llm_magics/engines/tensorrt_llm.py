@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.engines import peft_adapters
 from llm_magics.engines.base import (
     Engine,
     Entry,
@@ -29,6 +30,8 @@ from llm_magics.errors import SpecError
 if TYPE_CHECKING:
     from llm_magics.spec.server import ServerSpec
 
+USUAL_RANK = 64  # `LoraConfig.max_lora_rank`
+
 
 def _speculation(value: Mapping[str, Any]) -> dict[str, Any]:
     """vLLM's words in those of `speculative_config`."""
@@ -43,6 +46,23 @@ def _speculation(value: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(rest) - set(names)):
         raise ValueError(f"{unknown[0]} is not one of {', '.join(names)}")
     return {"decoding_type": kinds[method], **{names[key]: each for key, each in rest.items()}}
+
+
+def _lora(modules: Mapping[str, str]) -> dict[str, Any]:
+    """Room for all adapters, and one folder, in which it reads the modules that they change; requests name the folders.
+
+    It fetches none from a hub. Source: lora_helper.py, `LoraConfig`; lora_manager.py, `load_torch_hf_lora`, which takes
+    a single `lora_dir`; serve/openai_protocol.py, `lora_request`.
+    """
+    folders = {name: str(Path(path).expanduser().absolute()) for name, path in modules.items()}
+    found = {name: peft_adapters.read(folder) for name, folder in folders.items()}
+    known = {name: adapter for name, adapter in found.items() if adapter is not None}
+    if len({adapter.modules for adapter in known.values()}) > 1:
+        told = "; ".join(f"{name}: {', '.join(sorted(adapter.modules))}" for name, adapter in known.items())
+        raise ValueError(f"TensorRT-LLM adapts the same modules for all adapters of a server ({told})")
+    rank = max((adapter.rank for adapter in known.values()), default=0)
+    config = {"lora_dir": [next(iter(folders.values()))], "max_loras": len(modules), "max_cpu_loras": len(modules)}
+    return {**config, "max_lora_rank": rank} if rank > USUAL_RANK else config
 
 
 class TensorRTLLM(Engine):
@@ -88,6 +108,7 @@ class TensorRTLLM(Engine):
         "enable_prefix_caching": Entry("kv_cache_config.enable_block_reuse"),
         "enable_chunked_prefill": Switch("--enable_chunked_prefill", ""),
         "speculative": Entry("speculative_config", make=_speculation),
+        "lora_modules": Entry("lora_config", make=_lora),
         "load_format": Entry("load_format", choices=("auto", "dummy")),
         "trust_remote_code": Switch("--trust_remote_code", ""),
     }
@@ -156,8 +177,11 @@ class TensorRTLLM(Engine):
         return [*start, place.model, "--host", place.host, "--port", str(place.port)]
 
     def configuration(self, spec: ServerSpec) -> dict[str, Any]:
-        """The page of metrics that may be read by more than one."""
-        return {"return_perf_metrics": True}
+        """The page of metrics that may be read by more than one, and a backend for answers that keep a schema.
+
+        Without it a `response_format` constrains nothing. Not beside speculation, with whose kinds not all of it goes.
+        """
+        return {"return_perf_metrics": True, **({} if spec.speculative else {"guided_decoding_backend": "xgrammar"})}
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: its maximum is the default and has no word."""
@@ -174,6 +198,10 @@ class TensorRTLLM(Engine):
     def fixed_length(self, tokens: int) -> dict[str, Any]:
         """Exactly `tokens`; no other field of another engine's, which would be refused with 400."""
         return {"max_tokens": tokens, "min_tokens": tokens, "ignore_eos": True}
+
+    def json_answer(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Its own words: 1.2 takes the whole of OpenAI's `json_schema`, name and all, for the schema."""
+        return {"response_format": {"type": "json", "schema": schema}}
 
 
 engine = TensorRTLLM()

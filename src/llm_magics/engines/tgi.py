@@ -175,6 +175,13 @@ class Tgi(Engine):
             raise SpecError(f"{self.title} takes dtype or quantization, not both.", then="leave dtype out")
         super().check(place, spec)
 
+    def json_answer(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """TGI's own dialect (router/src/lib.rs, `GrammarType`): the schema stands under `value`.
+
+        OpenAI's `json_schema` has no `value` and is refused (422); `json` is the word that older versions know too.
+        """
+        return {"response_format": {"type": "json", "value": schema}}
+
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """What it was given as model; it has no option for another name."""
         return model

@@ -52,6 +52,12 @@ class Transformers(Engine):
         "seed": Flag("--default-seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
     }
+    lacking: Mapping[str, tuple[str, str]] = {
+        "lora_modules": (
+            "`transformers serve` loads one model and chooses no adapter",
+            "merge the adapter into the model (PEFT's merge_and_unload) and serve that folder",
+        )
+    }
     usage = "always"
     stages = (
         Stage(r"Fetching \d+ files|Downloading", "downloading"),

@@ -203,6 +203,27 @@ def test_bits_of_quantized_checkpoints(config: dict, bits: float | None) -> None
     assert found is None if bits is None else found == pytest.approx(bits, abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["awq", "gptq_marlin"])
+def test_a_quantization_that_only_a_checkpoint_has_is_estimated_and_said_to_be(name: str, tmp_path: Path) -> None:
+    """Asked of an unquantized model: what its sibling would take, not what this one does; a quantized one is itself."""
+    index = {"metadata": {"total_size": 16_000_000_000}, "weight_map": {}}
+    plain = facts(folder(tmp_path, LLAMA, **{"model.safetensors.index.json": index}))
+    assert plain.weights()[0] == 16_000_000_000
+    estimated, said = plain.weights(quantization=name)
+    assert plain.architecture.parameters is not None
+    own = {**LLAMA, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}}
+    (tmp_path / "quantized").mkdir()
+    assert estimated == facts(folder(tmp_path / "quantized", own)).weights()[0]
+    assert estimated < plain.architecture.parameters.total * 2 / 2
+    assert "4.16 bits" in said
+    (unknown,) = plain.unknown(name)
+    assert f"a checkpoint of {plain.name} in {name}" in unknown
+    assert "estimated" in unknown
+    there = facts(folder(tmp_path, own, **{"model.safetensors.index.json": index}))
+    assert there.weights(quantization="awq")[0] == 16_000_000_000
+    assert not there.unknown("awq")
+
+
 def test_gguf_file_is_measured_and_read() -> None:
     from llm_magics import models
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,47 @@ def test_the_engine_is_asked_when_there_is_reason_and_once(program: Path) -> Non
     assert len((program.parent / "asked").read_text()) == 2
     with pytest.raises(SpecError, match=r"Fake 1\.2\.7 has no option --bogus"):
         flags_of.fitted(fake, ["--bogus"], asked)
+
+
+def test_who_waits_for_a_help_is_told_and_only_then(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version of vLLM imports for half a minute before it says anything."""
+    monkeypatch.setattr(flags_of, "_LOOK", 0.01)
+    fake, found, waited = Fake(), Executable("2", binary=str(program)), list[float]()
+    slow = f"#!{sys.executable}\nimport time\ntime.sleep(0.3)\nprint('--port')\n"
+    program.write_text(slow, encoding="utf-8")
+    assert flags_of.informed(fake, found, ServerSpec(name="s"), waited.append).flags == {"--port"}
+    assert len(waited) > 1
+    assert waited == sorted(waited)
+    waited.clear()
+    assert flags_of.informed(fake, found, ServerSpec(name="s"), waited.append).flags == {"--port"}
+    assert not waited, "the answer was kept"
+
+
+def test_a_help_that_never_ends_is_ended(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags_of, "_TIMEOUT", 0.3)
+    pid = program.parent / "pid"
+    script = f"#!{sys.executable}\nimport os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    program.write_text(script, encoding="utf-8")
+    assert flags_of.known(Fake(), Executable("2", binary=str(program))) is None
+    if pid.exists():  # it may have been ended before it came so far
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+
+
+def test_who_stops_waiting_leaves_no_process(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags_of, "_LOOK", 0.01)
+    pid = program.parent / "pid"
+    script = f"#!{sys.executable}\nimport os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n"
+    program.write_text(script, encoding="utf-8")
+
+    def interrupted(_seconds: float) -> None:
+        if pid.exists() and pid.read_text():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        flags_of.known(Fake(), Executable("2", binary=str(program)), interrupted)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_a_help_that_fails_says_nothing_about_options(program: Path) -> None:

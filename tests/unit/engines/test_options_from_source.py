@@ -43,7 +43,15 @@ TRTLLM = {
     "--extra_llm_api_options": str, "--enable_chunked_prefill": None,
 }  # fmt: skip
 # The same repository, tensorrt_llm/llmapi/llm_args.py of 1.2: keys of TorchLlmArgs, KvCacheConfig and the decodings.
-TRTLLM_KEYS = {"dtype", "load_format", "return_perf_metrics", "kv_cache_config", "speculative_config"}
+TRTLLM_KEYS = {
+    "dtype", "load_format", "return_perf_metrics", "kv_cache_config", "speculative_config", "lora_config",
+    "guided_decoding_backend",
+}  # fmt: skip
+# The same repository, tensorrt_llm/lora_helper.py: class LoraConfig.
+TRTLLM_LORA = {
+    "lora_dir", "lora_ckpt_source", "max_lora_rank", "lora_target_modules", "trtllm_modules_to_hf_modules",
+    "max_loras", "max_cpu_loras", "swap_gate_up_proj",
+}  # fmt: skip
 TRTLLM_CACHE = {"enable_block_reuse", "dtype", "free_gpu_memory_fraction", "max_tokens", "tokens_per_block"}
 TRTLLM_DECODING = {
     "decoding_type", "max_draft_len", "max_matching_ngram_size", "speculative_model", "num_nextn_predict_layers"
@@ -131,6 +139,9 @@ def test_trtllm_has_every_option_we_can_say() -> None:
     assert config["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.5, "enable_block_reuse": False}
     assert set(config["kv_cache_config"]) <= TRTLLM_CACHE
     assert config["speculative_config"] == {"decoding_type": "NGram", "max_draft_len": 4}
+    assert config["lora_config"] == {"lora_dir": ["/x"], "max_loras": 1, "max_cpu_loras": 1}
+    assert set(config["lora_config"]) <= TRTLLM_LORA
+    assert "guided_decoding_backend" not in config, "not beside speculation"
     # In 1.2 the file wins over the line, in newer versions the line over the file: nothing may stand in both.
     assert not {"--kv_cache_free_gpu_memory_fraction", "--free_gpu_memory_fraction"} & set(made.argv)
 
@@ -147,6 +158,39 @@ def test_trtllms_speculation(said: dict[str, Any], config: dict[str, Any]) -> No
     (text,) = command("tensorrt_llm", speculative=said).files.values()
     assert json.loads(text)["speculative_config"] == config
     assert set(config) <= TRTLLM_DECODING
+
+
+def adapter(folder: Path, **facts: Any) -> str:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", **facts}), encoding="utf-8")
+    return str(folder)
+
+
+def test_trtllm_is_told_of_its_adapters(tmp_path: Path) -> None:
+    """A rank above its usual 64 is said; several must change the same modules, for it reads them of one folder."""
+    modules = ["q_proj", "v_proj"]
+    small = adapter(tmp_path / "small", r=8, target_modules=modules)
+    large = adapter(tmp_path / "large", r=16, rank_pattern={"q_proj": 128}, target_modules=modules[::-1])
+    (text,) = command("tensorrt_llm", lora_modules={"a": small, "b": large}).files.values()
+    config = json.loads(text)
+    assert config["lora_config"] == {"lora_dir": [small], "max_loras": 2, "max_cpu_loras": 2, "max_lora_rank": 128}
+    assert set(config["lora_config"]) <= TRTLLM_LORA
+    assert config["guided_decoding_backend"] == "xgrammar"
+    assert set(config) <= TRTLLM_KEYS
+    other = adapter(tmp_path / "other", r=8, target_modules=["q_proj"])
+    with pytest.raises(SpecError, match=r"the same modules.*a: q_proj, v_proj; b: q_proj"):
+        command("tensorrt_llm", lora_modules={"a": small, "b": other})
+    with pytest.raises(SpecError, match=r"no adapter of PEFT's"):
+        command("tensorrt_llm", lora_modules={"a": str(tmp_path)})
+
+
+@pytest.mark.parametrize("key", ["transformers", "deepspeed"])
+def test_engines_without_adapters_say_why_and_what_does_the_same(key: str) -> None:
+    with pytest.raises(SpecError, match="no option for lora_modules") as told:
+        engines.get(key).said(ServerSpec(name="s", engine=key, lora_modules={"a": "/x"}))
+    assert "one" in told.value.why
+    assert "engines that have it: " in told.value.why
+    assert "merge_and_unload" in told.value.then
 
 
 def test_trtllms_words_for_what_it_does_not_take() -> None:

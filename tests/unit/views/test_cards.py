@@ -7,6 +7,7 @@ from made import ATTACK, answer, record
 
 from llm_magics.errors import LLMMagicsError
 from llm_magics.views.cards import AnswerCards, ErrorCard, ServerCard
+from llm_magics.views.waiting import WaitingCard
 
 
 def html(card: object) -> str:
@@ -94,3 +95,10 @@ def test_a_failed_answer_stands_beside_the_good_one() -> None:
 def test_control_characters_do_not_reach_a_terminal() -> None:
     assert "\x1b" not in str(AnswerCards("p", [answer(text="\x1b[2Jhi")]))
     assert "\x1b" not in str(ServerCard(record(model="\x1b]0;x\x07m")))
+
+
+def test_what_says_nothing_itself_is_said_to_be_waited_for() -> None:
+    card = WaitingCard(f"asking {ATTACK}", 12.3)
+    assert str(card).endswith("… 12 s")
+    assert "<img" not in html(card)
+    assert not card.stays
