@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import conformance
 import pytest
@@ -12,10 +14,18 @@ import llm_magics
 from llm_magics import models
 from llm_magics.errors import LaunchError, SpecError
 
+BINARY = shutil.which("llama-server")
+# Where a llama-server is on PATH, all that the wheel's must do is asked of it as well.
+both = pytest.mark.parametrize(
+    "by", [pytest.param({}, id="wheel"), *([pytest.param({"bin": BINARY}, id="binary")] if BINARY else [])]
+)
+
 
 @pytest.mark.engine("llamacpp")
-def test_it_serves_counts_and_ends() -> None:
-    server = llm_magics.serve("probe", keep="cell")
+@both
+def test_it_serves_counts_and_ends(by: dict[str, Any]) -> None:
+    server = llm_magics.serve("probe", keep="cell", **by)
+    assert Path(server.command.split()[0]).name == ("llama-server" if by else "python")
     assert server.model == "tiny"
     conformance.speaks(server)
     conformance.keeps_lengths(server)
@@ -26,10 +36,11 @@ def test_it_serves_counts_and_ends() -> None:
 
 
 @pytest.mark.engine("llamacpp")
-def test_its_options_are_felt() -> None:
+@both
+def test_its_options_are_felt(by: dict[str, Any]) -> None:
     server = llm_magics.serve(
         "probe", keep="cell", max_model_len=256, max_num_seqs=2, enable_prefix_caching=False,
-        kv_cache_dtype="q8_0", served_model_name="mine",
+        kv_cache_dtype="q8_0", served_model_name="mine", **by,
     )  # fmt: skip
     try:
         with conformance.open_(server, "/slots") as response:
@@ -46,8 +57,9 @@ def test_its_options_are_felt() -> None:
 
 
 @pytest.mark.engine("llamacpp")
-def test_prefixes_are_cached_unless_told_otherwise() -> None:
-    server = llm_magics.serve("probe", keep="cell")
+@both
+def test_prefixes_are_cached_unless_told_otherwise(by: dict[str, Any]) -> None:
+    server = llm_magics.serve("probe", keep="cell", **by)
     try:
         conformance.stream(server, max_tokens=2)
         again = conformance.stream(server, max_tokens=2)
@@ -65,11 +77,12 @@ def test_a_wrong_flag_ends_in_the_engines_own_words() -> None:
 
 
 @pytest.mark.engine("llamacpp")
-def test_a_file_that_is_cut_off_behind_its_header_is_recognized(tmp_path: Path) -> None:
+@both
+def test_a_file_that_is_cut_off_behind_its_header_is_recognized(by: dict[str, Any], tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(models.path("tiny", "gguf").read_bytes()[:1_000_000])
     with pytest.raises(LaunchError, match="cut off or corrupt") as told:
-        llm_magics.serve("probe", keep="cell", model=str(cut))
+        llm_magics.serve("probe", keep="cell", model=str(cut), **by)
     assert "not within the file bounds" in told.value.why
 
 
@@ -150,11 +163,12 @@ def lora(path: Path, *, size: float, width: int = 0) -> Path:
 
 
 @pytest.mark.engine("llamacpp")
-def test_a_lora_adapter_is_felt_and_answers_under_its_name(tmp_path: Path) -> None:
+@both
+def test_a_lora_adapter_is_felt_and_answers_under_its_name(by: dict[str, Any], tmp_path: Path) -> None:
     said = {}
     for name, size in (("plain", None), ("nothing", 0.0), ("strong", 0.5)):
         modules = {} if size is None else {"lora_modules": {name: str(lora(tmp_path / f"{name}.gguf", size=size))}}
-        server = llm_magics.serve("probe", keep="cell", **modules)
+        server = llm_magics.serve("probe", keep="cell", **modules, **by)
         try:
             assert server.model == server.client.models.list().data[0].id == ("tiny" if size is None else name)
             said[name] = conformance.stream(server, max_tokens=24).text
@@ -165,9 +179,11 @@ def test_a_lora_adapter_is_felt_and_answers_under_its_name(tmp_path: Path) -> No
 
 
 @pytest.mark.engine("llamacpp")
-def test_an_adapter_for_another_model_says_so(tmp_path: Path) -> None:
+@both
+def test_an_adapter_for_another_model_says_so(by: dict[str, Any], tmp_path: Path) -> None:
+    wide = str(lora(tmp_path / "wide.gguf", size=0.1, width=8))
     with pytest.raises(LaunchError, match="LoRA adapter could not be loaded"):
-        llm_magics.serve("probe", keep="cell", lora_modules={"x": str(lora(tmp_path / "wide.gguf", size=0.1, width=8))})
+        llm_magics.serve("probe", keep="cell", lora_modules={"x": wide}, **by)
 
 
 def test_what_llamacpp_cannot_do_with_adapters_is_told_before_it_starts(tmp_path: Path) -> None:
@@ -176,3 +192,21 @@ def test_what_llamacpp_cannot_do_with_adapters_is_told_before_it_starts(tmp_path
         llm_magics.serve("probe", lora_modules={name: str(tmp_path / "a.gguf") for name in ("a", "b")})
     with pytest.raises(SpecError, match="is no file"):
         llm_magics.serve("probe", lora_modules={"a": "org/adapter"})
+
+
+if BINARY:
+
+    def test_a_binary_speculates_and_says_which_option_it_lacks() -> None:
+        """What only the binary has: drafts, which change no answer; and a help that is asked."""
+        draft = {"method": "draft_model", "model": str(models.path("tiny", "gguf")), "num_speculative_tokens": 4}
+        said = {}
+        for name, speculative in (("plain", None), ("ngram", {"method": "ngram"}), ("draft", draft)):
+            chosen = {"speculative": speculative} if speculative else {}
+            server = llm_magics.serve("probe", keep="cell", bin=BINARY, **chosen)
+            try:
+                said[name] = conformance.stream(server, max_tokens=40).text
+            finally:
+                server.stop()
+        assert said["plain"] == said["ngram"] == said["draft"]
+        with pytest.raises(SpecError, match="has no option --bogus"):
+            llm_magics.serve("probe", keep="cell", bin=BINARY, args=["--bogus"])
