@@ -1,6 +1,7 @@
 """`llm-magics VERB` in a terminal: the same verbs as `%llm`, and serve, bench and compare without a notebook.
 
-Exit status: 0, 1 (failed, the reason on stderr), 2 (wrong usage). `--json` prints one JSON document on stdout.
+Exit status: 0, 1 (failed, the reason on stderr), 2 (wrong usage). `--json` prints one JSON document on stdout, and
+`list --json --watch` one a line.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import math
 import os
 import re
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import verbs
 from llm_magics.errors import LLMMagicsError, SpecError
+from llm_magics.reader import while_read
 from llm_magics.spec.line import HelpShown
 
 if TYPE_CHECKING:
@@ -86,14 +87,23 @@ def _in_terminal(text: str) -> str:
 
 def _say(answer: verbs.Answer, *, as_json: bool, verbatim: bool = False) -> None:
     if as_json and answer.data is not None:
-        print(json.dumps(_finite(answer.data), default=str, allow_nan=False))
+        print(_json(answer.data))
+        return
+    if as_json and answer.messages:
+        with while_read():
+            answer.messages(lambda message: print(_json(message), flush=True))
         return
     if answer.stream:
         if as_json:
             raise SpecError("This goes on line by line; there is no JSON of it.", then="leave --json out")
-        answer.stream(partial(print, flush=True))
+        with while_read():
+            answer.stream(lambda line: print(line if verbatim else _in_terminal(line), flush=True))
     if answer.shown is not None:
         print(answer.shown if verbatim else _in_terminal(str(answer.shown)))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_finite(value), default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def learn_options(line: LineParser) -> None:
-    """`learn [TASK] [--tick | --untick]`."""
+    """`learn [TASK] [--to FOLDER | --tick | --untick]`."""
     line.add_argument("task", nargs="?", default=None, help="a task: explain it and copy its notebook here")
     which = line.add_mutually_exclusive_group()
+    which.add_argument("--to", default=None, metavar="FOLDER", help="copy the notebook there instead")
     which.add_argument("--tick", action="store_true", default=False, help="mark a task that nothing can see")
     which.add_argument("--untick", action="store_true", default=False, help="take the mark away")
 
@@ -29,7 +30,7 @@ def learn(options: Any) -> tuple[Any, Any]:
     from llm_magics.views.learning import PathView, TaskView
 
     if options.task is None:
-        if options.tick or options.untick:
+        if options.tick or options.untick or options.to:
             raise SpecError("Which task?", then="%llm learn TASK --tick")
         weeks = learning.overview()
         return PathView(weeks), weeks
@@ -39,7 +40,7 @@ def learn(options: Any) -> tuple[Any, Any]:
     state = next(each for week in learning.overview() for each in week["tasks"] if each["id"] == task.id)
     copied = None
     if task.notebook and not (options.tick or options.untick):
-        copied = str(learning.notebook(task.id))
+        copied = str(learning.notebook(task.id, options.to or "."))
     return TaskView(state, copied), {**state, "copied_to": copied}
 
 

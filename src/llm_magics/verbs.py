@@ -11,12 +11,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llm_magics import choosing, learning
+from llm_magics import choosing, learning, watching
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
 
 Say = Callable[[str], None]
+Send = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Answer:
         The same as JSON.
     stream
         Instead: called with a function that puts a line on the screen, for what takes a while or goes on.
+    messages
+        The same for `--json`: called with a function that writes one JSON document on a line of its own.
     failed
         It did not do what was asked, though there is something to show: exit status 1 in a terminal.
     """
@@ -38,6 +41,7 @@ class Answer:
     shown: Any = None
     data: Any = None
     stream: Callable[[Say], None] | None = None
+    messages: Callable[[Send], None] | None = None
     failed: bool = False
 
 
@@ -83,12 +87,22 @@ def _no_options(_: LineParser) -> None:
 
 def _list_options(line: LineParser) -> None:
     line.add_argument("--all", action="store_true", default=False, help="those that were stopped too")
+    line.add_argument(
+        "--watch",
+        action="store_true",
+        default=False,
+        help="go on, and say what changes; with --json: a JSON document a line, as the sidebars of editors read it",
+    )
 
 
 def _list(options: Any) -> Answer:
     from llm_magics.runtime.registry import Registry
     from llm_magics.views import tables
 
+    if options.watch:
+        if options.all:
+            raise SpecError("--watch shows what runs, --all what was stopped.", then="leave one of them out")
+        return Answer(stream=watching.in_words, messages=watching.as_messages)
     known = [record for record in Registry().list() if options.all or record.state != "stopped"]
     records = sorted(known, key=lambda record: (not record.alive, record.created))
     return Answer(tables.servers(records), [record.to_json() for record in records])

@@ -172,7 +172,7 @@ async def test_records_that_are_none_hide_nothing(ask: Any, running: Callable[..
 async def test_ten_thousand_records_are_bounded_and_the_running_ones_are_among_them(
     ask: Any, running: Callable[..., Record], registry: Registry
 ) -> None:
-    from llm_magics.lab.shown import MOST
+    from llm_magics.runtime.shown import MOST
 
     text = json.dumps(running("one", state="failed").to_json())
     for number in range(10_000):

@@ -96,7 +96,7 @@ async def test_a_look_that_fails_is_not_the_last(
     jp_ws_fetch: Any, running: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thread that ended would leave the panel still for as long as the server lives."""
-    monkeypatch.setattr("llm_magics.lab.watcher._AGAIN", 0.1)
+    monkeypatch.setattr("llm_magics.runtime.looking._AGAIN", 0.1)
     looks: list[int] = []
 
     def exported(*_: object) -> dict[str, Any]:
@@ -116,8 +116,8 @@ async def test_an_engine_that_hangs_when_asked_hides_no_others_load(
     jp_ws_fetch: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pipe stands in for a key on a network disk that is away."""
-    monkeypatch.setattr("llm_magics.lab.watcher._HUNG", 0.3)
-    monkeypatch.setattr("llm_magics.lab.watcher._LOADS", (0.1, 0.1))
+    monkeypatch.setattr("llm_magics.runtime.looking._HUNG", 0.3)
+    monkeypatch.setattr("llm_magics.runtime.looking._LOADS", (0.1, 0.1))
     running("hung")
     running("well")
     pipe = registry.key_path("hung")
@@ -137,7 +137,7 @@ async def test_a_directory_that_hangs_is_told_and_blocks_nothing(
 ) -> None:
     """A pipe stands in for a file on a network disk that is away: reading it does not come back."""
     monkeypatch.setattr("llm_magics.lab.handler.PATIENCE", 0.5)
-    monkeypatch.setattr("llm_magics.lab.watcher._HUNG", 1.0)
+    monkeypatch.setattr("llm_magics.runtime.looking._HUNG", 1.0)
     running()
     socket = await jp_ws_fetch("llm-magics", "watch")
     await hear(socket, lambda message: "engines" in message)

@@ -18,7 +18,7 @@ FLOORS = [
     {"views", "learn", "engines", "load"},
     {"runtime", "advice"},
     {"api", "lab"},
-    {"magics", "cli", "verbs", "choosing", "learning", "lines", "__main__"},
+    {"magics", "cli", "verbs", "choosing", "learning", "lines", "reader", "watching", "__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {"plotly", "pandas", "openai", "torch", "pydantic", "numpy", "yaml", "jupyter_server", "uvloop", "xllamacpp"}

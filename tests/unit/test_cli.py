@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,16 @@ def test_help_names_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run("bench", "--help", capsys=capsys)
     assert "[128]" in out
     assert "[true]" in out
+
+
+def test_a_task_s_notebook_is_copied_where_it_is_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run("learn", "quantization", "--to", str(tmp_path), "--json", capsys=capsys)
+    assert status == 0
+    copied = Path(json.loads(out)["copied_to"])
+    assert copied.parent == tmp_path
+    assert json.loads(copied.read_text())["cells"]
+    copied.write_text("what the learner wrote")
+    run("learn", "quantization", "--to", str(tmp_path), capsys=capsys)
+    assert copied.read_text() == "what the learner wrote"
+    assert run("learn", "--to", str(tmp_path), capsys=capsys)[0] == 2
+    assert run("learn", "quantization", "--to", str(tmp_path / "no"), capsys=capsys)[0] == 2

@@ -9,7 +9,7 @@ from tornado import web
 
 from llm_magics.errors import LLMMagicsError
 from llm_magics.lab.handler import Handler
-from llm_magics.lab.shown import listed, shown
+from llm_magics.runtime.shown import listed, shown
 
 NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})"
 _STOPPING = 150.0  # s that stopping may take: its own patience, and what comes after

@@ -1,37 +1,16 @@
-"""Seeing changes while somebody looks, and only then.
+"""What is seen while somebody looks (`runtime/looking.py`), sent to every open tab of this server.
 
-One thread for each thing that can hang by itself (records, engines, GPUs, the run store), waiting without cost while no
-socket is open. Several tabs share them. What is sent is what the routes answer; nothing is kept but the last message of
-each kind, for a tab that comes later.
+Several tabs share one look at things. What is sent is what the routes answer.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from tornado.ioloop import IOLoop, PeriodicCallback
 
-from llm_magics.lab.several import Several
-from llm_magics.lab.shown import MOST, listed
-from llm_magics.runtime.record import Record
-
-Message = dict[str, Any]
-_log = logging.getLogger(__name__)
-_STATES = 0.4  # s between two looks at the records
-_LOADS = 1.0, 4.0  # s between two looks at what engines do: while they work, while they do not
-_GPUS = 2.0, 30.0  # s: where there are some, where there are none
-_WORK = 1.0  # s between two looks at the run store
-_HUNG = 5.0  # s without a look after which the directory counts as hung
-_AGAIN = 5.0  # s after a look that failed
-_AT_ONCE = 4  # engines that are asked for metrics at the same time
+from llm_magics.runtime.looking import Last, Looks, Message
 
 
 class Socket(Protocol):
@@ -41,169 +20,39 @@ class Socket(Protocol):
         """Send one, or drop it when the other end is gone."""
 
 
-class Pulse(threading.Thread):
-    """Calls `look` again and again while it is wanted; `look` says how many seconds to wait for the next time.
-
-    A look that fails in a way that nobody thought of is written to the server's log, and the next one comes: a thread
-    that ended would leave the panel still, with no word of it.
-    """
-
-    def __init__(self, name: str, look: Callable[[], float]) -> None:
-        super().__init__(name=f"llm-magics {name}", daemon=True)
-        self._look = look
-        self._wanted = threading.Event()
-        self._soon = threading.Event()
-        self.last = 0.0
-
-    def wanted(self, wanted: bool) -> None:
-        """Begin (at once), or leave off."""
-        self.last = time.monotonic()
-        if not wanted:
-            self._wanted.clear()
-            return
-        self._wanted.set()
-        self._soon.set()
-        if self.ident is None:
-            self.start()
-
-    def run(self) -> None:
-        while self._wanted.wait():
-            self._soon.clear()
-            try:
-                pause = self._look()
-            except Exception:  # noqa: BLE001 - it is logged
-                _log.exception("%s: one look failed", self.name)
-                pause = _AGAIN
-            self.last = time.monotonic()
-            self._soon.wait(pause)
-
-
 class Watcher:
-    """The open sockets of a server, and the threads that look for them."""
+    """The open sockets of a server."""
 
     def __init__(self, loop: IOLoop) -> None:
-        self._loop = loop
         self._sockets: set[Socket] = set()
-        self._last: dict[str, Message] = {}
-        self._records: list[Record] = []
-        self._states = Pulse("records", self._look_at_records())
-        self._pulses = [
-            self._states,
-            Pulse("load", self._look_at_load()),
-            Pulse("gpus", self._look_at_gpus()),
-            Pulse("work", self._look_at_work()),
-        ]
+        self._last = Last()
+        # Said in threads, sent on the loop.
+        self._looks = Looks(lambda kind, message: loop.add_callback(self._send, kind, message))
         self._alarm = PeriodicCallback(self._hung, 1000)
 
     def add(self, socket: Socket) -> None:
         """A tab looks."""
-        for message in self._last.values():
+        for message in self._last.messages():
             socket.send(json.dumps(message))
         self._sockets.add(socket)
         if len(self._sockets) == 1:
-            for pulse in self._pulses:
-                pulse.wanted(True)
+            self._looks.wanted(True)
             self._alarm.start()
 
     def remove(self, socket: Socket) -> None:
         """A tab looks no more."""
         self._sockets.discard(socket)
         if not self._sockets:
-            for pulse in self._pulses:
-                pulse.wanted(False)
+            self._looks.wanted(False)
             self._alarm.stop()
             self._last.clear()
 
     def _hung(self) -> None:
-        if time.monotonic() - self._states.last > _HUNG:
-            self._send("trouble", {"trouble": "The directory of engines does not answer; what is shown may be old."})
-
-    def _say(self, kind: str, message: Message) -> None:
-        """From a thread: send it on the loop."""
-        self._loop.add_callback(self._send, kind, message)
+        if (message := self._looks.hung()) is not None:
+            self._send("trouble", message)
 
     def _send(self, kind: str, message: Message) -> None:
-        if not self._sockets or self._last.get(kind) == message:
-            return
-        self._last[kind] = message
-        text = json.dumps(message)
-        for socket in list(self._sockets):
-            socket.send(text)
-
-    # Each of these makes the function of one pulse; what it remembers between two looks is its own. -------------------
-
-    def _look_at_records(self) -> Callable[[], float]:
-        from llm_magics.runtime.registry import Registry
-        from llm_magics.runtime.watching import Watch
-
-        watch: Watch | None = None
-
-        def look() -> float:
-            nonlocal watch
-            try:
-                watch = watch or Watch(Registry())
-                records = watch.look()
-            except OSError as error:
-                self._say("trouble", {"trouble": f"The directory of engines cannot be read: {error.strerror or error}"})
-                return 2 * _STATES
-            self._records = records
-            self._say("engines", listed(records))
-            self._say("trouble", {"trouble": ""})
-            return _STATES
-
-        return look
-
-    def _look_at_load(self) -> Callable[[], float]:
-        from llm_magics.runtime.load_now import load_now
-        from llm_magics.runtime.registry import Registry
-
-        several: Several[dict[str, Any]] = Several("metrics", _AT_ONCE, _HUNG)
-        before: dict[str, tuple[Any, ...]] = {}
-
-        def look() -> float:
-            nonlocal before
-            running = [record for record in self._records if record.alive][:MOST]
-            if not running:
-                before = {}
-                self._say("load", {"load": {}})
-                return _LOADS[0]
-            registry = Registry()
-            loads = several((record.name, partial(load_now, record, registry)) for record in running)
-            now = {name: _counted(load) for name, load in loads.items()}
-            moving = now != before or any(load.get("running") or load.get("waiting") for load in loads.values())
-            before = now
-            self._say("load", {"load": loads})
-            return _LOADS[0] if moving else _LOADS[1]
-
-        return look
-
-    def _look_at_gpus(self) -> Callable[[], float]:
-        from llm_magics.runtime.gpus import gpus
-
-        def look() -> float:
-            try:
-                found = [asdict(gpu) for gpu in gpus()]
-            except Exception:  # noqa: BLE001 - a driver that fails in the middle: no GPU this time
-                found = []
-            self._say("gpus", {"gpus": found})
-            return _GPUS[0] if found else _GPUS[1]
-
-        return look
-
-    def _look_at_work(self) -> Callable[[], float]:
-        from llm_magics.paths import data_dir
-
-        def look() -> float:
-            try:
-                with os.scandir(data_dir()) as entries:
-                    stamps = [(entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_file()]
-            except OSError:
-                return _WORK
-            self._say("work", {"work": hash(tuple(sorted(stamps)))})
-            return _WORK
-
-        return look
-
-
-def _counted(load: dict[str, Any]) -> tuple[Any, ...]:
-    return load.get("prompt_tokens"), load.get("output_tokens")
+        if self._sockets and self._last.is_new(kind, message):
+            text = json.dumps(message)
+            for socket in list(self._sockets):
+                socket.send(text)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llm_magics.lab.several import Several
+from llm_magics.runtime.several import Several
 
 
 def test_all_are_asked_and_never_more_than_a_few_at_a_time() -> None:
@@ -77,7 +77,7 @@ def test_what_one_raises_is_raised_when_all_were_asked() -> None:
 def test_the_interpreter_ends_while_one_hangs() -> None:
     source = (
         "import threading\n"
-        "from llm_magics.lab.several import Several\n"
+        "from llm_magics.runtime.several import Several\n"
         "print(Several('test', 2, 0.1)([('hung', threading.Event().wait), ('well', lambda: 7)]), flush=True)\n"
     )
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=True)

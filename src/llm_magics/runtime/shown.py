@@ -1,4 +1,4 @@
-"""A record as the sidebar gets it: what it shows, nothing it does not need, and bounded in length."""
+"""A record as the sidebars show it (JupyterLab, VS Code): nothing they do not need, and bounded in length."""
 
 from __future__ import annotations
 
