@@ -254,6 +254,6 @@ def _of_runs(runs: Sequence[Run]) -> Comparison:
 
     by_label: dict[str, Run | list[Run]] = {}
     for run in runs:
-        label = run.label if run.label not in by_label else f"{run.label} ({run.id})"
-        by_label[label] = run
+        told = run.label, f"{run.label} ({run.header.get('source') or run.id})", f"{run.label} ({run.id})"
+        by_label[next((label for label in told if label not in by_label), told[-1])] = run
     return Comparison.of_runs(by_label)

@@ -123,6 +123,13 @@ class Comparison(Shown):
         return list(self.runs or self.answers)
 
     @cached_property
+    def throughput(self) -> str:
+        """The metric shown as output tokens/s: the steady one, unless a side has none (a short run, another tool's)."""
+        steady = "steady_output_throughput"
+        whole = all(self._value(run, point, steady) is not None for run in self.runs.values() for point in self.points)
+        return steady if whole else "output_throughput"
+
+    @cached_property
     def effects(self) -> list[Effect]:
         """Every pair's difference in every metric of the verdict at every shared point, corrected for their number."""
         return without_survivors(self.effects_in(VERDICT_METRICS), self.failures)

@@ -164,6 +164,7 @@ class Sweep(Shown):
         if most is None:
             yield "No setting answered anything."
             return
+        yield from self._searched()
         yield f"{most.setting} gives the most: {most.value(GAIN):,.0f} output tokens/s{_at(most)}."
         if any(point.value("goodput") is not None for point in self.points):
             yield self._within_slo()
@@ -179,6 +180,15 @@ class Sweep(Shown):
             yield f"{low.setting} is the cheapest: {low.value(_COST):.3g} $ for a million output tokens{_at(low)}."
         if len(self.runs) > 1:
             yield "Each was measured once: this describes; a verdict takes rounds (%compare A B --load)."
+
+    def _searched(self) -> Iterator[str]:
+        """What each setting's search found; of searches for the highest good load the highest first."""
+        found = [(label, run.search) for label, run in self.runs.items() if run.search is not None]
+        if any(search.goal == "slo" for _, search in found):
+            found.sort(key=lambda each: each[1].answer or 0.0, reverse=True)
+        for label, search in found:
+            doubt = "" if search.sure or search.answer is None else " (not sure: a larger budget tells more)"
+            yield f"{label}: {search.headline.rstrip('.')}{doubt}."
 
     def _within_slo(self) -> str:
         found = self.most_within

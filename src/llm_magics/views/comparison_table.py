@@ -13,14 +13,14 @@ from llm_magics.views.table import Cell, Column, Table
 if TYPE_CHECKING:
     from llm_magics.results.comparison import Comparison
 
-SHOWN = ("steady_output_throughput", "median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms",
-         "goodput")  # fmt: skip
+_SHOWN = ("median_ttft_ms", "p99_ttft_ms", "median_tpot_ms", "p99_tpot_ms", "median_e2el_ms", "goodput")
 MARKED = "✓ better, and certainly so (95 %, corrected for the number of comparisons)"
 
 
 def comparison(found: Comparison, *, brief: bool = False) -> Table:
     """A row for each load and side; `brief` leaves the intervals to the figure."""
-    here = [metric for metric in SHOWN if any((point, metric) in found.table.index for point in found.points)]
+    shown = (found.throughput, *_SHOWN)
+    here = [metric for metric in shown if any((point, metric) in found.table.index for point in found.points)]
     columns = [Column("Load"), Column("Target")]
     columns += [Column(title(metric), METRICS[metric].unit, align="right") for metric in here]
     rows: list[list[Cell | str]] = []
@@ -38,7 +38,7 @@ def comparison(found: Comparison, *, brief: bool = False) -> Table:
 
 def title(metric: str) -> str:
     """A metric's name in a narrow place."""
-    return "Output" if metric == "steady_output_throughput" else METRICS[metric].title
+    return "Output" if metric in ("steady_output_throughput", "output_throughput") else METRICS[metric].title
 
 
 def interval(found: Comparison, point: str, metric: str, label: str) -> tuple[float, float] | None:

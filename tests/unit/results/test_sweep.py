@@ -57,6 +57,31 @@ def test_the_table_has_the_options_as_columns() -> None:
     assert table["pareto"].any()
 
 
+@pytest.mark.parametrize(("goal", "first"), [("slo", "max_num_seqs=16"), ("saturation", "max_num_seqs=8")])
+def test_what_each_search_found_stands_first(goal: str, first: str) -> None:
+    found = sweep()
+    for (label, run), (answer, sure) in zip(
+        found.runs.items(), [(4.0, True), (12.5, False), (None, False)], strict=True
+    ):
+        probes = [
+            {"load": load, "requests": 60, "good": 60, "throughput": load, "tokens": 9 * load} for load in (4.0, 12.5)
+        ]
+        run.header["search"] = {
+            "goal": goal, "over": "rate", "share": 0.95, "limits": {"ttft": 0.5}, "budget": 60.0, "answer": answer,
+            "above": None, "sure": sure, "low": 0.9, "high": 1.0, "knee": None, "why": "found", "seconds": 50.0,
+            "probes": probes, "label": label,
+        }  # fmt: skip
+    words = found.best
+    assert words[0].startswith(f"{first}: ")
+    told = {each.partition(": ")[0]: each for each in words[:3]}
+    assert "12.5 req/s" in told["max_num_seqs=16"]
+    assert "not sure" in told["max_num_seqs=16"]
+    assert "4 req/s" in told["max_num_seqs=8"]
+    assert "not sure" not in told["max_num_seqs=8"]
+    assert "Does not" in told["max_num_seqs=32"]
+    assert words[3].startswith("max_num_seqs=32 gives the most")
+
+
 def test_nothing_answered_is_said() -> None:
     empty = Sweep({}, {"a=1": {"a": 1}}, failed={"a=1": "no"})
     assert empty.best == ["No setting answered anything."]

@@ -49,7 +49,9 @@ def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
 def _curves(board: Board, comparison: Comparison, colours: Mapping[str, str]) -> None:
     sides = {label: _summaries(comparison, label) for label in comparison.labels}
     positions, title, axis = load_axis(next(iter(sides.values())))
-    for (heading, unit, metrics), span in zip(_PANELS, spans(3), strict=True):
+    steady = "  steady" if comparison.throughput.startswith("steady") else ""
+    panels = ((f"<b>Output throughput</b>{steady}", "tok/s", (comparison.throughput,)), *_LATENCIES)
+    for (heading, unit, metrics), span in zip(panels, spans(3), strict=True):
         panel = board.panel(0, *span, heading, x=title, y=unit, xaxis=axis)
         for number, (label, points) in enumerate(sides.items()):
             for style, metric in zip(("solid", "dot"), metrics, strict=False):
@@ -145,8 +147,7 @@ def _of_answers(comparison: Comparison) -> Any:
     return board.figure()
 
 
-_PANELS = (
-    ("<b>Output throughput</b>  steady", "tok/s", ("steady_output_throughput",)),
+_LATENCIES = (
     ("<b>TTFT</b>  p50, dotted p99", "ms", ("median_ttft_ms", "p99_ttft_ms")),
     ("<b>TPOT</b>  p50, dotted p99", "ms", ("median_tpot_ms", "p99_tpot_ms")),
 )
