@@ -145,6 +145,11 @@ class Triton(Engine):
             "free /dev/shm, or give the container more (--shm-size)",
         ),
         Failure(
+            r"boost::interprocess::lock_exception",
+            "tritonserver broke off over its own shared memory, a known fault of its Python backend",
+            "start it again (triton-inference-server/server#8882)",
+        ),
+        Failure(
             r"unrecognized option '(\S+)'",
             "tritonserver does not know the option {0}",
             "see what the installed version takes: run tritonserver --help",

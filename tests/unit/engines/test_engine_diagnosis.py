@@ -41,6 +41,7 @@ CAUSES = {
     "sglang_unknown_architecture": ("does not know the model's architecture", "`foo`", "upgrade"),
     "triton_bad_flag": ("does not know the option --bogus", "unrecognized option", "tritonserver --help"),
     "triton_bad_path": ("path does not exist", "/models/nope", "model:"),
+    "triton_broke_off": ("its own shared memory", "lock_exception", "start it again"),
     "triton_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
     "triton_taken_port": ("is taken", "Socket '127.0.0.1:18499' already in use", "port:"),
     "triton_too_long": ("max_model_len 65536 is longer", "ValueError", "max_model_len: 2048"),

@@ -31,6 +31,9 @@ SHM = Path("/dev/shm")  # noqa: S108 - where the Python backend keeps its queues
 PATIENCE = 4.0  # s between TERM and KILL
 LEFT = 1.0  # s that the backend's interpreters get to end once tritonserver has
 CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+# Bytes of shared memory at the start and at each growth, of which only what is used takes memory. tritonserver is known
+# to abort (`lock_exception`, triton-inference-server/server#8882) where its own 1 MB grows under several requests.
+REGION = 32 << 20
 
 CONFIG = """name: {name}
 backend: {backend}
@@ -105,18 +108,29 @@ def main() -> int:
     try:
         _repository(home / "models", options.name, backend, engine)
         backends = _backends(home, program, libraries)
-        command = [
-            str(program), f"--model-repository={home / 'models'}", f"--backend-directory={backends}",
-            f"--http-address={options.host}", f"--http-port={options.port}", "--allow-grpc=false",
-            f"--metrics-address={options.host}", f"--metrics-port={options.metrics_port}", "--metrics-interval-ms=500",
-            "--exit-timeout-secs=1", f"--backend-config=python,shm-region-prefix-name={regions}", *rest,
-        ]  # fmt: skip
+        command = _command(options, program, backend, home / "models", backends, regions)
         print(f"starting {program} with the {backend} backend", flush=True)  # noqa: T201
-        return _run(command, _environment(libraries))
+        return _run([*command, *rest], _environment(libraries))
     finally:
         shutil.rmtree(home, ignore_errors=True)
         for region in SHM.glob(f"{regions}*"):
             region.unlink(missing_ok=True)
+
+
+def _command(
+    options: argparse.Namespace, program: Path, backend: str, models: Path, backends: Path, regions: str
+) -> list[str]:
+    command = [
+        str(program), f"--model-repository={models}", f"--backend-directory={backends}",
+        f"--http-address={options.host}", f"--http-port={options.port}", "--allow-grpc=false",
+        f"--metrics-address={options.host}", f"--metrics-port={options.metrics_port}", "--metrics-interval-ms=500",
+        "--exit-timeout-secs=1", f"--backend-config=python,shm-region-prefix-name={regions}",
+        f"--backend-config=python,shm-default-byte-size={REGION}",
+        f"--backend-config=python,shm-growth-byte-size={REGION}",
+    ]  # fmt: skip
+    # Our configuration is whole. To complete it, Triton would start an interpreter, end it and start the model's beside
+    # its end: two seconds, and a place where it was seen to abort. The vLLM backend's needs it.
+    return command if backend == "vllm" else [*command, "--disable-auto-complete-config"]
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:

@@ -39,6 +39,19 @@ def test_the_python_backend_gets_ours(tmp_path: Path) -> None:
     assert "class TritonPythonModel" in (tmp_path / "m/1/model.py").read_text()
 
 
+def test_only_a_configuration_that_is_not_whole_is_completed() -> None:
+    """The vLLM backend adds its inputs and outputs by itself; ours stand there, and an interpreter less is started."""
+    import triton_server
+
+    options = triton_server.parser().parse_args(["--model", "m", "--name", "m", "--port", "1", "--metrics-port", "2"])
+    said = {
+        backend: triton_server._command(options, Path("/t"), backend, Path("/models"), Path("/b"), "llm-magics-x-")
+        for backend in ("python", "vllm")
+    }
+    assert [*said["vllm"], "--disable-auto-complete-config"] == said["python"]
+    assert "--backend-config=python,shm-region-prefix-name=llm-magics-x-" in said["vllm"]
+
+
 def test_a_wheels_backend_gets_the_stub_of_this_python(tmp_path: Path) -> None:
     import sys
 
