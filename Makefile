@@ -14,31 +14,31 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar clean
+.PHONY: sidebar clean prometheus
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
-test: $(VENV)/.test engines browser test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
+test: $(VENV)/.test engines browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/ui
 	$(BIN)/python -m pytest tests/ui
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider examples
 
-test-unit: $(VENV)/.test       ## the fast ones
+test-unit: $(VENV)/.test prometheus ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
 
-test-engines: $(VENV)/.test engines extra-engines  ## every engine that runs here, one after another; leaves build/engines.html
+test-engines: $(VENV)/.test engines extra-engines prometheus ## every engine that runs here, one after another; leaves build/engines.html
 	$(BIN)/python -m pytest tests/engines
 	$(BIN)/python benchmarks/engines.py
 
 test-ui: $(VENV)/.test browser sidebar
 	$(BIN)/python -m pytest tests/ui
 
-notebooks: $(VENV)/.test engines  ## run the tutorials again and save their outputs
+notebooks: $(VENV)/.test engines prometheus ## run the tutorials again and save their outputs
 	$(BIN)/python tools/run_notebooks.py examples
 
-tutorials: $(VENV)/.test engines  ## run every tutorial on this machine; leaves demo/tutorials/index.html
+tutorials: $(VENV)/.test engines prometheus ## run every tutorial on this machine; leaves demo/tutorials/index.html
 	$(BIN)/python tools/tutorials.py
 
 lint: $(VENV)/.lint            ## ruff (lint and format), mypy; tsc, eslint and prettier
@@ -84,6 +84,13 @@ extra-engines: $(VENV)/.test   ## what `make test` does without; about 7 GB with
 browser:                       ## Chromium for the browser tests: Debian's package, where none is there
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
+# Debian's packages start daemons of their own on the ports that are usual; ours run beside them, so none is started.
+prometheus:                    ## Prometheus and Alertmanager for the monitor's tests: Debian's packages, where none are there
+	@{ command -v prometheus && command -v promtool && { command -v alertmanager || command -v prometheus-alertmanager; }; } >/dev/null || \
+	  { test -e /usr/sbin/policy-rc.d || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; ours=yes; }; \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager; done=$$?; \
+	    test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$done; }
 
 clean:
 	rm -rf $(VENV) .cache build dist demo node_modules labextension/lib labextension/dist .mypy_cache .ruff_cache .pytest_cache

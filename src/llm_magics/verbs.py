@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llm_magics import choosing, learning, watching
+from llm_magics import choosing, learning, production, watching
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
@@ -290,6 +290,11 @@ VERBS: dict[str, Verb] = {
         "how far off this machine's own client is at --concurrency N: 10 s against a server with known latencies",
         choosing.calibrate_options,
         lambda options: Answer(*choosing.calibrate(options)),
+    ),
+    "monitor": Verb(
+        "Prometheus and Alertmanager beside the servers: live panels, alerts; up, down, status, dashboards, rules",
+        production.monitor_options,
+        lambda options: Answer(*production.monitor(options)),
     ),
     "install": Verb("install an engine into an environment of its own", _install_options, _install),
     "runs": Verb("the stored runs; with an id: one of them", _runs_options, _runs),

@@ -16,9 +16,9 @@ FLOORS = [
     {"errors", "paths", "models"},
     {"results", "spec"},
     {"views", "learn", "engines", "load"},
-    {"runtime", "advice"},
+    {"runtime", "advice", "monitor"},
     {"api", "lab"},
-    {"magics", "cli", "verbs", "choosing", "learning", "lines", "reader", "watching", "__main__"},
+    {"magics", "cli", "verbs", "choosing", "learning", "production", "lines", "reader", "watching", "__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {"plotly", "pandas", "openai", "torch", "pydantic", "numpy", "yaml", "jupyter_server", "uvloop", "xllamacpp"}

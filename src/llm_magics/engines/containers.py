@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 INSIDE = "/llm-magics"
 # What the clients themselves need to find their daemon and their storage; the engine never sees it.
-_CLIENT = (
+CLIENT = (
     "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST",
     "CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
     "APPTAINER_CACHEDIR", "APPTAINER_TMPDIR",
@@ -139,7 +139,7 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
         ]  # fmt: skip
         container = {"tool": tool, "name": unique}
     env = {key: value for key, value in env.items() if own_network or key not in _READ_BY_CLIENT}
-    env |= {key: os.environ[key] for key in _CLIENT if key in os.environ}
+    env |= {key: os.environ[key] for key in CLIENT if key in os.environ}
     return Command([*outer, *(["--"] if outer else []), *client], env, made.files, made.ready_path, container)
 
 

@@ -84,6 +84,7 @@ class DeepSpeed(Engine):
             "prompt_tokens": ("deepspeed:prompt_tokens_total",),
             "output_tokens": ("deepspeed:generation_tokens_total",),
         },
+        watched={"steps": ("deepspeed:generation_tokens_total",)},
     )
     tokenize_path = "/tokenize"
     log_prefix = r"^\[rank\d+\]:\s*|^\[[\d\-: ,]+\] \[\w+\] (?:\[\S+\] )*(?:\[Rank -?\d+\] )?"

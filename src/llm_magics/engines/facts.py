@@ -154,11 +154,14 @@ class Metrics:
     newest first: the first one that is exported counts. A name `a + b` is the sum of both. `prompt_tokens` are all of
     them, found in the cache or not, as a client counts them.
     `beside` is how far above the server's own port the page's port is.
+    `watched` is what only monitoring reads: `steps` (a counter that moves while anything is computed), `requests` and
+    `failed` (counters of those that ended, and of those that the server failed); a name may have a `{selector}`.
     """
 
     path: str
     names: Mapping[str, Sequence[str]]
     beside: int = 0
+    watched: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

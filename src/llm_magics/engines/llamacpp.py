@@ -137,6 +137,7 @@ class LlamaCpp(Engine):
             "tpot_sum": ("llamacpp:tokens_predicted_seconds_total",),
             "tpot_count": ("llamacpp:tokens_predicted_total",),
         },
+        watched={"steps": ("llamacpp:n_decode_total",)},
     )
     tokenize_path = "/tokenize"
     log_prefix = r"^\d+\.\d\d\.\d{3}\.\d{3} [A-Z] "

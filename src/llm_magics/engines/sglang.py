@@ -174,6 +174,11 @@ class SGLang(Engine):
             "queue_sum": ("sglang:queue_time_seconds_sum",),
             "queue_count": ("sglang:queue_time_seconds_count",),
         },
+        watched={
+            "steps": ("sglang:realtime_tokens_total",),
+            "requests": ('sglang:http_responses_total{endpoint=~"/v1/.*|/generate"}',),
+            "failed": ('sglang:http_responses_total{endpoint=~"/v1/.*|/generate",status_code=~"5.."}',),
+        },
     )
     tokenize_path = "/tokenize"
     log_prefix = r"^(?:\[[\d-]+ [\d:]+(?: \w+)*\] )?(?:(?:ERROR|WARNING|INFO):)?\s*"

@@ -108,6 +108,11 @@ class Tgi(Engine):
             "queue_sum": ("tgi_request_queue_duration_sum",),
             "queue_count": ("tgi_request_queue_duration_count",),
         },
+        watched={
+            "steps": ("tgi_batch_inference_count",),
+            "requests": ("tgi_request_count",),
+            "failed": ('tgi_request_failure{err!="validation"}',),
+        },
     )
     log_prefix = r"^\S+Z\s+(?:INFO|WARN|ERROR)\s+(?:[\w:]+: )?(?:\S+\.rs:\d+: )?"
     stages = (

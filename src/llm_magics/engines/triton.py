@@ -102,8 +102,15 @@ class Triton(Engine):
             "output_tokens": ("vllm:generation_tokens_total", "llm_generation_tokens_total"),
             "ttft_sum": ("vllm:time_to_first_token_seconds_sum",),
             "ttft_count": ("vllm:time_to_first_token_seconds_count",),
+            "tpot_sum": ("vllm:time_per_output_token_seconds_sum",),
+            "tpot_count": ("vllm:time_per_output_token_seconds_count",),
         },
         beside=METRICS_BESIDE,
+        watched={
+            "steps": ("vllm:generation_tokens_total", "llm_generation_tokens_total"),
+            "requests": ("nv_inference_request_success + nv_inference_request_failure",),
+            "failed": ('nv_inference_request_failure{reason!="CANCELED"}',),
+        },
     )
     log_prefix = r"^[IWEF]\d{4} [\d:.]+ \d+ \S+\] \"?"
     stages = (

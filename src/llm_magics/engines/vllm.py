@@ -132,6 +132,11 @@ class Vllm(Engine):
             "prefill_sum": ("vllm:request_prefill_time_seconds_sum",),
             "prefill_count": ("vllm:request_prefill_time_seconds_count",),
         },
+        watched={
+            "steps": ("vllm:iteration_tokens_total_count",),
+            "requests": ('http_requests_total{handler=~"/v1/.*"}',),
+            "failed": ('http_requests_total{handler=~"/v1/.*",status="5xx"}',),
+        },
     )
     tokenize_path = "/tokenize"
     log_prefix = r"^(?:\(\w+ pid=\d+\) )?(?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?\s*"

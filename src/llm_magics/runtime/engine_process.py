@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from llm_magics.runtime import processes
 from llm_magics.runtime.identity import Identity, of
@@ -28,6 +29,22 @@ def become_subreaper() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def dies_with_parent() -> Callable[[], None]:
+    """What a child runs before its program so that it is killed when this process ends, however it ends (Linux).
+
+    The signal comes when the *thread* that forked ends, so it must be one that lives as long as the process.
+    """
+    parent = os.getpid()
+
+    def tie() -> None:
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return tie
+
+
 class EngineProcess:
     """One engine, from its start to the end of the last process it started.
 
@@ -45,16 +62,6 @@ class EngineProcess:
     """
 
     def __init__(self, attempt: Attempt, cwd: str) -> None:
-        parent = os.getpid()
-
-        def tie() -> None:
-            # In the child. The signal comes when the *thread* that forked ends: a supervisor has only this one, which
-            # is also what makes it safe to run Python here.
-            if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-                if os.getppid() != parent:
-                    os._exit(1)
-
         self._popen = subprocess.Popen(
             attempt.argv,
             env=attempt.env,
@@ -63,7 +70,7 @@ class EngineProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=tie,
+            preexec_fn=dies_with_parent(),  # a supervisor has one thread, which is what makes this safe
         )
         assert self._popen.stdout is not None  # noqa: S101 - a pipe was asked for
         self.output = self._popen.stdout.fileno()

@@ -164,6 +164,12 @@ if sys.platform == "linux":
             return Path(f"/proc/{pid}/comm").read_text().strip()
         return ""
 
+    def command_of(pid: int) -> str:
+        """The command line of a process, or ""."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        return ""
+
     def parent_of(pid: int) -> int:
         """The parent's pid, or 0."""
         with contextlib.suppress(OSError):
@@ -231,6 +237,14 @@ else:
 
         with contextlib.suppress(psutil.Error):
             return str(psutil.Process(pid).name())
+        return ""
+
+    def command_of(pid: int) -> str:
+        """The command line of a process, or ""."""
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            return " ".join(psutil.Process(pid).cmdline())
         return ""
 
     def parent_of(pid: int) -> int:

@@ -40,7 +40,7 @@ class SupervisorProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=log,  # its own tracebacks, should there be any
                 start_new_session=True,  # an interrupt of the kernel, or its end, is not the server's
-                env=_environment(),
+                env=own_environment(),
                 cwd="/",
             )
         finally:
@@ -72,7 +72,7 @@ class SupervisorProcess:
                 self._registry.forget_key(record)
 
 
-def _environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """Just enough to import this package; where it is not installed, from where this process has it."""
     environment = {key: os.environ[key] for key in _NEEDED if key in os.environ}
     home = Path(__file__).parents[2]

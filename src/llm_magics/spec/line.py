@@ -19,7 +19,7 @@ from llm_magics.spec.reading import nearest, read_value
 
 # Options of which a line gives several, parted by commas.
 _LISTS = frozenset({"rate", "concurrency", "gpus", "prefixes", "prefix_tokens", "think", "models"})
-_MAPPINGS = frozenset({"slo", "speculative", "extra_body", "price", "models", "window", "json_schema"})
+_MAPPINGS = frozenset({"slo", "speculative", "extra_body", "price", "models", "window", "json_schema", "limits"})
 # Mappings of text: one NAME=value at a time, and the value may hold commas and further equals signs.
 _TEXTS = frozenset({"env", "lora_modules"})
 _PAIR = re.compile(r"(?:^|,)\s*([\w.-]+)\s*=")
