@@ -4,8 +4,8 @@
 
 The paced server (`paced_server.c`, compiled here) keeps its own truth, so a client is compared with what the server
 really did. Where the system permits, the server runs on the first core with real-time priority and the client on the
-second, as in a quiet room: on a shared machine the figures then say something about the client and not about its
-neighbours. A client's CPU is that of its whole process tree between the server's first and last request.
+second before all others, as in a quiet room: on a shared machine the figures then say something about the client and
+not about its neighbours. A client's CPU is that of its whole process tree between the server's first and last request.
 """
 
 from __future__ import annotations
@@ -18,23 +18,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import peers
-import psutil
-from peers import PEERS, Load, Peer
+from peers import PEERS, Load, Peer, environment
+from quiet_room import Paced, cpu_name, quiet_room, run
 
 HERE = Path(__file__).parent
-SERVER_CORE, CLIENT_CORE = "0", "1"
 TTFT, ITL, TOKENS = 50, 10, 128
-LONGEST = 150.0  # s that a client may take
+UNPACED_STREAMS = 64
+# (tokens, requests) of ours and of a peer, which would take minutes for as many.
+UNPACED = {False: [(1, 30_000), (1_000, 512)], True: [(1, 3_000), (1_000, 128)]}
 OURS = """
 import sys, time
 from pathlib import Path
@@ -50,87 +47,11 @@ measure(Endpoint(url, "paced"), work, Path(spool), header={})
 """
 
 
-class Paced:
-    """The paced server, alone on its core when that is permitted."""
-
-    def __init__(self, binary: Path, quiet: list[str], *options: str) -> None:
-        self.process = subprocess.Popen([*quiet, str(binary), *options], stdout=subprocess.PIPE, text=True)
-        if self.process.stdout is None:
-            raise RuntimeError("the paced server has no output")
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
-            return json.load(answer)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-class Tree:
-    """CPU time and memory of a process and all its children, looked at 20 times a second."""
-
-    def __init__(self, pid: int) -> None:
-        self.root = psutil.Process(pid)
-        self.seen: list[tuple[int, float]] = []
-        self.peak = 0
-        self.each: dict[int, float] = {}
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-
-    def _watch(self) -> None:
-        looks = 0
-        while not self.over.wait(0.05):
-            memory = 0
-            looks += 1
-            try:
-                tree = [self.root, *self.root.children(recursive=True)]
-            except psutil.Error:
-                return
-            for process in tree:
-                try:
-                    times = process.cpu_times()
-                    self.each[process.pid] = times.user + times.system
-                    if looks % 20 == 0:  # reading smaps stops a process for a moment
-                        memory += process.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, memory)
-            self.seen.append((time.monotonic_ns(), sum(self.each.values())))
-
-    def cpu_between(self, first: int, last: int) -> float:
-        """CPU seconds used between two monotonic times (ns), between looks by straight line."""
-
-        def at(when: int) -> float:
-            before = [item for item in self.seen if item[0] <= when]
-            after = [item for item in self.seen if item[0] > when]
-            if not before or not after:
-                return (before or after)[-1 if before else 0][1]
-            (t0, c0), (t1, c1) = before[-1], after[0]
-            return c0 + (c1 - c0) * (when - t0) / (t1 - t0)
-
-        return at(last) - at(first)
-
-
-def quiet_room() -> tuple[list[str], list[str], str]:
-    """Prefixes that put server and client on cores of their own with real-time priority, and words for the report."""
-    server = ["taskset", "-c", SERVER_CORE, "chrt", "-f", "30"]
-    client = ["taskset", "-c", CLIENT_CORE, "chrt", "-r", "10"]
-    for prefix in (server, client):
-        try:
-            subprocess.run([*prefix, "true"], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            return [], [], "shared cores, normal priority (taskset and chrt are not permitted here)"
-    return server, client, "server on core 0 (chrt -f 30), the client's process tree on core 1 (chrt -r 10)"
-
-
 def ours(paced: Paced, prefix: list[str], streams: int, requests: int, folder: Path) -> dict[str, Any]:
     """Our generator, through the same door that `%%bench` uses."""
     spool = folder / "spool.jsonl"
     arguments = [paced.url, str(streams), str(requests), str(TOKENS), str(spool), "64"]
-    tree = run([*prefix, sys.executable, "-c", OURS, *arguments], folder)
+    tree = run([*prefix, sys.executable, "-c", OURS, *arguments], folder, dict(os.environ))
     truth = paced.get("/truth")
     rows = [json.loads(line) for line in spool.read_text().splitlines()]
     done = [row for row in rows if row["kind"] == "request" and row["status"] == "ok"]
@@ -151,26 +72,24 @@ def ours(paced: Paced, prefix: list[str], streams: int, requests: int, folder: P
 
 def other(peer: Peer, place: Path, paced: Paced, prefix: list[str], load: Load) -> dict[str, Any]:
     """A peer, its defaults for a chat endpoint."""
-    tree = run([*prefix, *peer.command(load, place / "bin")], load.folder, load.folder.parent)
+    tree = run([*prefix, *peer.command(load, place / "bin")], load.folder, environment(load.folder.parent))
     return {"client": peer.name, **peer.read(load), "tree": tree, "truth": paced.get("/truth"), "note": ""}
 
 
-def run(command: list[str], folder: Path, home: Path | None = None) -> Tree:
-    """Run a client to its end, watching its process tree."""
-    environment = peers.environment(home or folder)
-    with (folder / "client.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
-        tree = Tree(process.pid)
-        try:
-            code = process.wait(LONGEST)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-    tree.over.set()
-    tree.thread.join()
-    if code:
-        raise RuntimeError(f"{command[0]} ended with {code}: {(folder / 'client.log').read_text()[-2000:]}")
-    return tree
+def fetch(peer: Peer | None, place: Path | None, prefix: list[str], load: Load) -> None:
+    """One client's requests, whatever it says of them."""
+    if peer is None or place is None:
+        arguments = [
+            load.url,
+            str(load.streams),
+            str(load.requests),
+            str(load.tokens),
+            str(load.folder / "spool.jsonl"),
+            "64",
+        ]
+        run([*prefix, sys.executable, "-c", OURS, *arguments], load.folder, dict(os.environ))
+    else:
+        run([*prefix, *peer.command(load, place / "bin")], load.folder, environment(load.folder.parent))
 
 
 def row(streams: int, found: dict[str, Any]) -> str:
@@ -186,26 +105,14 @@ def row(streams: int, found: dict[str, Any]) -> str:
     )
 
 
-def burst(paced: Paced, prefix: list[str], folder: Path) -> str:
-    """Requests of one token, unpaced, 64 streams."""
-    spool = folder / "spool.jsonl"
-    run([*prefix, sys.executable, "-c", OURS, paced.url, "64", "30000", "1", str(spool), "16"], folder)
-    truth = paced.get("/truth")
-    return f"{truth['requests'] / (truth['last_ns'] - truth['first_ns']) * 1e9:,.0f} requests/s"
-
-
-def capacity(paced: Paced, prefix: list[str], folder: Path) -> str:
-    """Chunks that come as fast as they are read, 64 streams."""
-    spool = folder / "spool.jsonl"
-    run([*prefix, sys.executable, "-c", OURS, paced.url, "64", "512", "1000", str(spool), "16"], folder)
-    truth = paced.get("/truth")
-    return f"{truth['chunks'] / (truth['last_ns'] - truth['first_ns']) * 1e9:,.0f} chunks/s"
-
-
 def memory(paced: Paced, prefix: list[str], folder: Path) -> str:
     """1,024 streams of 1,000 tokens each at 50 tokens/s: the whole tree, the calling process included."""
     spool = folder / "spool.jsonl"
-    tree = run([*prefix, sys.executable, "-c", OURS, paced.url, "1024", "1024", "1000", str(spool), "16"], folder)
+    tree = run(
+        [*prefix, sys.executable, "-c", OURS, paced.url, "1024", "1024", "1000", str(spool), "16"],
+        folder,
+        dict(os.environ),
+    )
     return f"{tree.peak / 1e6:.0f} MB, {paced.get('/truth')['most_active']} streams held"
 
 
@@ -215,18 +122,124 @@ def start(paced: Paced, prefix: list[str], folder: Path) -> str:
     for _ in range(5):
         paced.get("/reset")
         spool = folder / "spool.jsonl"
-        run([*prefix, sys.executable, "-c", OURS, paced.url, "1", "1", "2", str(spool), "16"], folder)
+        run([*prefix, sys.executable, "-c", OURS, paced.url, "1", "1", "2", str(spool), "16"], folder, dict(os.environ))
         called = int((folder / "client.log").read_text().split()[0])
         found.append((paced.get("/truth")["first_ns"] - called) / 1e9)
     return f"{sum(found) / len(found):.2f} s"
 
 
 ALONE = {
-    "burst of one-token requests, 64 streams (target 50,000 requests/s)": (burst, ("--unpaced",)),
-    "capacity, 64 streams unpaced (target 80,000 chunks/s)": (capacity, ("--unpaced",)),
     "memory, 1,024 streams x 1,000 tokens (target 100 MB)": (memory, ("--ttft-ms", "50", "--itl-ms", "20")),
     "from the call to the first request (target 0.3 s)": (start, ("--ttft-ms", "1", "--itl-ms", "1")),
 }
+
+
+class Table:
+    """Lines of a Markdown table, printed as they come."""
+
+    def __init__(self, *columns: str) -> None:
+        self.lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+
+    def add(self, line: str, note: str = "") -> None:
+        self.lines.append(line)
+        print(line, note, flush=True)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Bench:
+    """The tables of one run. `names` are the peers', `places` their environments."""
+
+    def __init__(self, folder: Path, names: list[str], places: dict[str, Path]) -> None:
+        self.folder = folder
+        self.names = names
+        self.places = places
+        self.server, self.client, self.room = quiet_room()
+        self.binary = folder / "paced_server"
+        subprocess.run(["cc", "-O2", "-o", str(self.binary), str(HERE / "paced_server.c")], check=True)
+
+    def paced(self, streams: list[int], peer_streams: list[int], rounds: int) -> Table:
+        """Errors, cost and streams held, client beside client."""
+        table = Table(
+            "streams", "client", "true TTFT mean / p99 (ms)", "TTFT error mean (ms)", "p99", "TPOT error",
+            "CPU µs/chunk", "core", "streams held", "peak MB", "server late p99 (ms)",
+        )  # fmt: skip
+        for at in sorted({*streams, *(peer_streams if self.names else [])}):
+            for _ in range(rounds):
+                for name in [*([""] if at in streams else []), *(self.names if at in peer_streams else [])]:
+                    try:
+                        found = self._with_server(partial(self._one, name, at), "--ttft-ms", TTFT, "--itl-ms", ITL)
+                        table.add(row(at, found), found["note"])
+                    except BROKEN as error:
+                        table.add(f"| {at} | {called(name)} | did not run: {said(error)} |" + " |" * 8)
+        return table
+
+    def _one(self, name: str, streams: int, paced: Paced) -> dict[str, Any]:
+        requests, folder = max(8, 3 * streams), self._fresh()
+        if not name:
+            return ours(paced, self.client, streams, requests, folder)
+        load = Load(url=paced.url, streams=streams, requests=requests, tokens=TOKENS, folder=folder)
+        return other(PEERS[name], self.places[name], paced, self.client, load)
+
+    def unpaced(self) -> Table:
+        """What each client takes from a server that answers at once."""
+        table = Table("client", "answers of one token/s", "chunks/s, answers of 1,000 tokens")
+        for name in ["", *self.names]:
+            cells = [self._rate(name, tokens, many) for tokens, many in UNPACED[bool(name)]]
+            table.add(f"| {called(name)} | {' | '.join(cells)} |")
+        return table
+
+    def _rate(self, name: str, tokens: int, requests: int) -> str:
+        def measured(paced: Paced) -> str:
+            load = Load(url=paced.url, streams=UNPACED_STREAMS, requests=requests, tokens=tokens, folder=self._fresh())
+            fetch(PEERS.get(name), self.places.get(name), self.client, load)
+            truth = paced.get("/truth")
+            if truth["requests"] < requests:
+                raise RuntimeError(f"{truth['requests']} of {requests} requests answered")
+            return f"{truth['answers_per_s'] * tokens:,.0f}"
+
+        try:
+            return self._with_server(measured, "--unpaced")
+        except BROKEN as error:
+            return f"did not run: {said(error)}"
+
+    def alone(self) -> Table:
+        """What nobody else is asked for."""
+        table = Table("what", "measured")
+        for what, (measure, arguments) in ALONE.items():
+            try:
+                found = self._with_server(lambda p, m=measure: m(p, self.client, self._fresh()), *arguments)
+            except BROKEN as error:
+                found = f"failed: {said(error)}"
+            table.add(f"| {what} | {found} |")
+        return table
+
+    def _with_server(self, measured: Callable[[Paced], Any], *arguments: object) -> Any:
+        paced = Paced(self.binary, self.server, *map(str, arguments))
+        try:
+            return measured(paced)
+        finally:
+            paced.stop()
+
+    def _fresh(self) -> Path:
+        folder = self.folder / "client"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+
+BROKEN = (RuntimeError, OSError, KeyError, ValueError, IndexError, TypeError)
+
+
+def called(name: str) -> str:
+    """A client's name in the tables."""
+    return PEERS[name].name if name else "llm-magics"
+
+
+def said(error: Exception) -> str:
+    """The end of what went wrong, on one line of a table."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}".replace("|", "/")
 
 
 def main() -> None:
@@ -243,55 +256,12 @@ def main() -> None:
     names = [name for name in options.peers.split(",") if name]
     if options.peers in ("all", "installed"):
         names = [name for name in PEERS if options.peers == "all" or places[name].exists()]
-    server, client, room = quiet_room()
-    columns = (
-        "streams", "client", "true TTFT mean / p99 (ms)", "TTFT error mean (ms)", "p99", "TPOT error", "CPU µs/chunk",
-        "core", "streams held", "peak MB", "server late p99 (ms)",
-    )  # fmt: skip
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    alone = ["| what | measured |", "|---|---|"]
     ours_at, peers_at = ([int(each) for each in text.split(",")] for text in (options.streams, options.peer_streams))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "client"
-        folder.mkdir()
-        binary = Path(name) / "paced_server"
-        subprocess.run(["cc", "-O2", "-o", str(binary), str(HERE / "paced_server.c")], check=True)
-
-        def one(label: str, streams: int, measured: Callable[[Paced], dict[str, Any]]) -> None:
-            paced = Paced(binary, server, "--ttft-ms", str(TTFT), "--itl-ms", str(ITL))
-            try:
-                found = measured(paced)
-                lines.append(row(streams, found))
-                print(lines[-1], found["note"], flush=True)
-            except (RuntimeError, OSError, KeyError, ValueError, IndexError, TypeError) as error:
-                why = " ".join(str(error).split())[-160:]
-                lines.append(f"| {streams} | {label} | did not run: {type(error).__name__}: {why} |" + " |" * 8)
-                print(lines[-1], flush=True)
-            finally:
-                paced.stop()
-
-        for streams in sorted({*ours_at, *(peers_at if names else [])}):
-            requests = max(8, 3 * streams)
-            for _ in range(options.rounds):
-                if streams in ours_at:
-                    one("llm-magics", streams, lambda p, s=streams, r=requests: ours(p, client, s, r, folder))
-                for each in names if streams in peers_at else []:
-                    shutil.rmtree(folder)
-                    folder.mkdir()
-                    work = partial(Load, streams=streams, requests=requests, tokens=TOKENS, folder=folder)
-                    peer, place = PEERS[each], places[each]
-                    one(peer.name, streams, lambda p, w=work, x=peer, y=place: other(x, y, p, client, w(url=p.url)))
-        for what, (measure, arguments) in ALONE.items():
-            paced = Paced(binary, server, *arguments)
-            try:
-                alone.append(f"| {what} | {measure(paced, client, folder)} |")
-            except (RuntimeError, OSError) as error:
-                alone.append(f"| {what} | failed: {' '.join(str(error).split())[-160:]} |")
-            finally:
-                paced.stop()
-            print(alone[-1], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), names, places)
+        tables = bench.paced(ours_at, peers_at, options.rounds), bench.unpaced(), bench.alone()
     versions = ", ".join(f"{PEERS[each].name} {version(PEERS[each], places[each])}" for each in names)
-    command = f"python benchmarks/load_generator.py --streams {options.streams}"
+    command = f"python benchmarks/load_generator.py --streams {options.streams} --rounds {options.rounds}"
     if names:
         command += f" --peers {options.peers} --peer-streams {options.peer_streams}"
     report = f"""# Load generators against a server with known latencies, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
@@ -300,12 +270,20 @@ True TTFT {TTFT} ms, TPOT {ITL} ms, {TOKENS} tokens an answer, prompts of 64 tok
 (at least 8). Errors are against what the server itself stamped.
 
 - Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
-{platform.python_version()}; {room}. Load average when it ended: {os.getloadavg()[0]:.1f}.
+{platform.python_version()}; {bench.room}. Load average when it ended: {os.getloadavg()[0]:.1f}.
 - Command: `{command}`
 - Peers: {versions or "not measured"}
 
+{tables[0]}
+
+A server that answers at once, {UNPACED_STREAMS} streams, between the first tenth of the answers and the last tenth:
+
+{tables[1]}
+
+Ours alone, on one core:
+
+{tables[2]}
 """
-    report += "\n".join(lines) + "\n\nOurs alone, on one core:\n\n" + "\n".join(alone) + "\n"
     if options.out:
         options.out.write_text(report)
     print(report)
@@ -316,14 +294,6 @@ def place_of(peer: Peer, folder: Path) -> Path:
     place = folder / peer.place
     engines = Path(os.environ.get("LLM_MAGICS_ENVS", ".cache/envs")).resolve() / peer.place
     return place if place.exists() or not engines.exists() else engines
-
-
-def cpu_name() -> str:
-    """The processor's model."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 def version(peer: Peer, place: Path) -> str:

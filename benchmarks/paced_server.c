@@ -47,7 +47,7 @@ static int poller, timer;
 static int64_t ttft = 50000000, itl = 10000000;
 static int per_chunk = 1, role_at_arrival, with_role = 1, unpaced;
 
-static double *ttfts, *tpots, *lates;
+static double *ttfts, *tpots, *lates, *ends;
 static size_t answered, truths_room, lates_have, lates_room;
 static int64_t first_arrival, last_end;
 static long chunks;
@@ -133,10 +133,12 @@ static void note(int fd, int64_t now) {
         truths_room = truths_room ? truths_room * 2 : 4096;
         ttfts = realloc(ttfts, truths_room * sizeof *ttfts);
         tpots = realloc(tpots, truths_room * sizeof *tpots);
+        ends = realloc(ends, truths_room * sizeof *ends);
     }
     int later = s->total - (s->total < per_chunk ? s->total : per_chunk);
     ttfts[answered] = (s->first - s->arrived) / 1e6;
     tpots[answered] = later ? (s->last - s->first) / 1e6 / later : 0;
+    ends[answered] = now / 1e9;
     answered++;
     last_end = now;
 }
@@ -203,6 +205,12 @@ static double p99(double *v, size_t n) {
     return n ? v[(size_t)(0.99 * n)] : 0;
 }
 
+/* Answers a second between the first tenth of them and the last: free of a client's trial request and of its last stragglers. */
+static double steady(void) {
+    size_t from = answered / 10, to = answered - 1 - answered / 10;
+    return answered > 20 && ends[to] > ends[from] ? (to - from) / (ends[to] - ends[from]) : 0;
+}
+
 static void answer_json(int fd, const char *body) {
     char out[2048];
     int size = snprintf(out, sizeof out,
@@ -225,9 +233,10 @@ static void request(int fd, const char *head, const char *body) {
         double first = mean(ttfts, answered), pace = mean(tpots, answered), late = mean(lates, lates_have);
         snprintf(out, sizeof out,
             "{\"requests\":%zu,\"chunks\":%ld,\"ttft_ms\":%.4f,\"ttft_p99_ms\":%.4f,\"tpot_ms\":%.5f,"
-            "\"late_ms\":%.4f,\"late_p99_ms\":%.4f,\"first_ns\":%lld,\"last_ns\":%lld,\"active\":%d,\"most_active\":%d}",
+            "\"late_ms\":%.4f,\"late_p99_ms\":%.4f,\"first_ns\":%lld,\"last_ns\":%lld,\"active\":%d,\"most_active\":%d,"
+            "\"answers_per_s\":%.2f}",
             answered, chunks, first, p99(ttfts, answered), pace, late, p99(lates, lates_have),
-            (long long)first_arrival, (long long)last_end, active, most_active);
+            (long long)first_arrival, (long long)last_end, active, most_active, steady());
         answer_json(fd, out);
     } else if (!strncmp(head, "GET /reset", 10)) {
         answered = lates_have = 0;
