@@ -93,7 +93,7 @@ prometheus:                    ## Prometheus and Alertmanager for the monitor's 
 	    test -z "$$ours" || rm /usr/sbin/policy-rc.d; exit $$done; }
 
 clean:
-	rm -rf $(VENV) .cache build dist demo node_modules labextension/lib labextension/dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .cache build dist demo node_modules labextension/lib labextension/dist packages/*/lib vscode/node_modules vscode/dist .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

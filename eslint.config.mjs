@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import ts from 'typescript-eslint';
 
 export default ts.config(js.configs.recommended, ...ts.configs.recommended, {
-  files: ['labextension/**/*.{ts,tsx}'],
+  files: ['labextension/**/*.{ts,tsx}', 'packages/**/*.ts', 'vscode/**/*.ts'],
   rules: {
     '@typescript-eslint/no-explicit-any': 'off',
     '@typescript-eslint/naming-convention': [

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "labextension"
+SHARED_CODE = ROOT / "packages" / "model"  # with VS Code's
 BUILT = SOURCE / "dist"
 STAMP = BUILT / ".built"  # of which sources it was built
 SHARED = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "llm-magics"
@@ -126,10 +127,19 @@ def _node_version() -> int:
 
 def source_files() -> list[Path]:
     """All that the built files depend on."""
-    folders = [SOURCE / name for name in ("src", "style", "schema")]
+    folders = [*(SOURCE / name for name in ("src", "style", "schema")), SHARED_CODE / "src"]
     found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return sorted(
-        [*found, ROOT / "package.json", ROOT / "package-lock.json", SOURCE / "tsconfig.json", SOURCE / "style.mjs"]
+        [
+            *found,
+            ROOT / "package.json",
+            ROOT / "package-lock.json",
+            ROOT / "tsconfig.json",
+            SOURCE / "tsconfig.json",
+            SOURCE / "style.mjs",
+            SHARED_CODE / "package.json",
+            SHARED_CODE / "tsconfig.json",
+        ]
     )
 
 

@@ -1,11 +1,12 @@
 // The server's routes, one function each. Errors carry what failed, why, and what to do.
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { IAdapter, IEngine, IPage, IRoutes, IRun, IWeek, Model, Refused } from '@llm-magics/model';
 
-import { Refused } from './refused';
-import { IAdapter, IEngine, IPage, IRun, IWeek } from './types';
+/** The model over these routes. */
+export type LabModel = Model<Api>;
 
-export class Api {
+export class Api implements IRoutes {
   constructor(private settings: ServerConnection.ISettings) {}
 
   engines(): Promise<{ engines: IEngine[]; left_off: number }> {

@@ -3,10 +3,9 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 import { TranslationBundle } from '@jupyterlab/translation';
+import { baseUrl, benchCell, clientCell, Model, serveCell } from '@llm-magics/model';
 
-import { Model } from './model';
 import { IActions } from './rows';
-import { benchCell, clientCell, serveCell } from './snippets';
 
 export const Ids = {
   show: 'llm-magics:show',
@@ -60,9 +59,10 @@ export function addCommands(
   about(Ids.bench, trans.__('Insert a Cell That Benches an Engine…'), name => actions.insert(benchCell(name)));
   about(Ids.client, trans.__('Insert a Cell That Asks an Engine…'), name => actions.insert(clientCell(name)));
   about(Ids.logs, trans.__('Open the Log of an Engine…'), name => actions.openLog(name));
-  about(Ids.url, trans.__('Copy the Base URL of an Engine…'), name =>
-    actions.copy(`${model.find(name)?.url ?? ''}/v1`)
-  );
+  about(Ids.url, trans.__('Copy the Base URL of an Engine…'), name => {
+    const engine = model.find(name);
+    return engine && actions.copy(baseUrl(engine));
+  });
   about(Ids.stop, trans.__('Stop an Engine…'), async name => {
     const answer = await showDialog({
       title: trans.__('Stop %1?', name),

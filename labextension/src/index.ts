@@ -10,6 +10,7 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { IRunningSessionManagers } from '@jupyterlab/running';
 import { ITranslator } from '@jupyterlab/translation';
 import { textEditorIcon } from '@jupyterlab/ui-components';
+import { Model } from '@llm-magics/model';
 import { IMessageHandler, Message, MessageLoop } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
@@ -17,7 +18,6 @@ import { Api } from './api';
 import { addCommands, Ids } from './commands';
 import { engineIcon } from './icon';
 import { LogWidget } from './logview';
-import { Model } from './model';
 import { SidebarPanel } from './panel';
 import { drag, insert } from './place';
 import { IActions } from './rows';

@@ -1,5 +1,5 @@
 // A log as the tab holds it: lines, their levels, what a filter and a search leave. Bounded, whatever the log's size.
-import { IPage } from './types';
+import { IPage } from '@llm-magics/model';
 
 export type Level = 'error' | 'warning' | 'info' | 'debug';
 export const LEVELS: Level[] = ['error', 'warning', 'info', 'debug'];

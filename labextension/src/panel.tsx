@@ -1,14 +1,13 @@
 // The sidebar: engines, GPUs, runs, learning path, one below the other, each to be folded.
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import { LabIcon, ReactWidget } from '@jupyterlab/ui-components';
+import { benchCell, clientCell, counted, IAdapter, serveCell } from '@llm-magics/model';
 import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
+import { LabModel } from './api';
 import { Gpu } from './machine';
-import { Model } from './model';
 import { Action, IActions, Row } from './rows';
-import { benchCell, clientCell, serveCell } from './snippets';
-import { IAdapter } from './types';
 import { Path, Runs } from './work';
 
 const CELLS = { bench: benchCell, client: clientCell };
@@ -26,7 +25,7 @@ function Section(props: { title: string; count?: string; open: boolean; children
 }
 
 /** A choice of engines; each puts a cell into the notebook. */
-function Start(props: { model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
+function Start(props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element {
   const { model, actions, trans } = props;
   const [adapters, setAdapters] = React.useState<IAdapter[]>([]);
   const ask = () => {
@@ -71,7 +70,7 @@ function useClock(): number {
 }
 
 /** What the sidebar shows. */
-export function Sidebar(props: { model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
+export function Sidebar(props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element {
   const { model, actions, trans } = props;
   const now = useClock();
   const [, draw] = React.useReducer((count: number) => count + 1, 0);
@@ -80,8 +79,7 @@ export function Sidebar(props: { model: Model; actions: IActions; trans: Transla
     return () => void model.changed.disconnect(draw);
   }, [model]);
   const { engines, gpus, runs, weeks } = model;
-  const tasks = weeks.flatMap(week => week.tasks);
-  const done = tasks.filter(task => task.done).length;
+  const { done, all } = counted(...weeks);
   return (
     <>
       <div className="llm-Trouble" role="status">
@@ -118,7 +116,7 @@ export function Sidebar(props: { model: Model; actions: IActions; trans: Transla
         </Section>
       )}
       {weeks.length > 0 && (
-        <Section title={trans.__('Learning path')} count={`${done}/${tasks.length}`} open={true}>
+        <Section title={trans.__('Learning path')} count={`${done}/${all}`} open={true}>
           <Path weeks={weeks} model={model} actions={actions} trans={trans} />
         </Section>
       )}
@@ -136,7 +134,7 @@ export class SidebarPanel extends ReactWidget {
   private _trans: TranslationBundle;
 
   constructor(
-    private model: Model,
+    private model: LabModel,
     private actions: IActions,
     translator: ITranslator,
     icon: LabIcon

@@ -1,10 +1,9 @@
 // Putting cells where the person works: the notebook in front, or a new one; and by drag and drop.
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { asCell, withLoad } from '@llm-magics/model';
 import { MimeData } from '@lumino/coreutils';
 import { Drag } from '@lumino/dragdrop';
-
-import { asCell, withLoad } from './snippets';
 
 const CELLS = 'application/vnd.jupyter.cells';
 

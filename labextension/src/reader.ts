@@ -1,7 +1,7 @@
 // Reading a log page by page: forwards while somebody looks, backwards when asked.
+import { Refused } from '@llm-magics/model';
 import type { Api } from './api';
 import { LogLines } from './loglines';
-import { Refused } from './refused';
 
 const OFTEN = 500; // ms between two looks while lines come
 const SELDOM = 2000; // ms while none do

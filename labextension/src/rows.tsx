@@ -1,11 +1,30 @@
 // The list of engines: a row each, with what it does and what can be done with it.
 import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  answers,
+  basename,
+  baseUrl,
+  cause,
+  countdown,
+  ended,
+  ends,
+  heldBy,
+  IEngine,
+  ILoad,
+  KEPT,
+  Model,
+  notebookOf,
+  progress,
+  rate,
+  Rates,
+  requests,
+  runs,
+  span,
+  sparkline,
+  starts,
+  stateWord
+} from '@llm-magics/model';
 import * as React from 'react';
-
-import { Model } from './model';
-import { KEPT, Rates, sparkline } from './rates';
-import { IEngine, ILoad } from './types';
-import { basename, bytes, countdown, ends, rate, span } from './words';
 
 /** What the panel can have done elsewhere. */
 export interface IActions {
@@ -63,41 +82,16 @@ export function Sparkline(props: { rates: Rates | undefined; trans: TranslationB
   );
 }
 
-/** The word for a state. */
-export function stateWord(engine: IEngine, trans: TranslationBundle): string {
-  switch (engine.state) {
-    case 'starting':
-      return trans.__('starting');
-    case 'loading':
-      return trans.__('loading');
-    case 'ready':
-      return engine.asleep ? trans.__('asleep') : trans.__('ready');
-    case 'stopping':
-      return trans.__('stopping');
-    case 'failed':
-      return trans.__('failed');
-    case 'lost':
-      return trans.__('lost');
-    default:
-      return engine.state;
-  }
-}
-
 /** How far a start is, by what the same start took the last time. */
 function Loading(props: { engine: IEngine; now: number; trans: TranslationBundle }): JSX.Element {
   const { engine, now, trans } = props;
-  const passed = Math.max(0, now - engine.created);
-  const share = engine.expected ? Math.min(0.99, passed / engine.expected) : null;
-  const words = engine.stage || trans.__('starting the engine');
+  const { stage, time, share } = progress(engine, now, trans);
   return (
     <div className="llm-Row-line">
-      <span className="llm-Row-stage" title={words}>
-        {words}
+      <span className="llm-Row-stage" title={stage}>
+        {stage}
       </span>
-      <span className="llm-muted">
-        {span(passed)}
-        {engine.expected ? ` ${trans.__('of about %1', span(engine.expected))}` : ''}
-      </span>
+      <span className="llm-muted">{time}</span>
       {share !== null && (
         <span
           className="llm-Progress"
@@ -124,24 +118,12 @@ function Doing(props: {
   trans: TranslationBundle;
 }): JSX.Element {
   const { engine, load, rates, gpuMemory, now, trans } = props;
-  const held = engine.gpus.length
-    ? {
-        text: `GPU ${engine.gpus.join(', ')}${gpuMemory ? ` · ${bytes(gpuMemory)}` : ''}`,
-        title: trans.__('GPUs it was given, and the memory its processes hold there')
-      }
-    : {
-        text: load?.memory ? `CPU · ${bytes(load.memory)}` : 'CPU',
-        title: trans.__('It runs on the CPU; memory of its processes')
-      };
+  const held = heldBy(engine, load, gpuMemory, trans);
+  const asked = requests(load, trans);
   return (
     <>
       <div className="llm-Row-line">
-        {load?.running !== undefined && (
-          <span title={trans.__('Requests that are being answered, and that wait')}>
-            {trans.__('%1 running', load.running)}
-            {load.waiting !== undefined ? ` · ${trans.__('%1 waiting', load.waiting)}` : ''}
-          </span>
-        )}
+        {asked && <span title={trans.__('Requests that are being answered, and that wait')}>{asked}</span>}
         <span className="llm-muted" title={trans.__('How long it has been ready')}>
           {span(now - (engine.ready_at ?? engine.created))}
         </span>
@@ -160,16 +142,9 @@ function Doing(props: {
 function Diagnosis(props: { engine: IEngine; trans: TranslationBundle }): JSX.Element {
   const { engine, trans } = props;
   const found = engine.diagnosis ?? {};
-  const cause =
-    found.cause ||
-    (engine.state === 'lost'
-      ? trans.__('its supervisor was killed; what it left was ended')
-      : engine.exit !== null
-        ? trans.__('it ended with status %1', engine.exit)
-        : trans.__('it ended'));
   return (
     <div className="llm-Diagnosis">
-      <div>{cause}</div>
+      <div>{cause(engine, trans)}</div>
       {found.line && <code title={found.line}>{found.line}</code>}
       {found.remedy && <div className="llm-Remedy">→ {found.remedy}</div>}
     </div>
@@ -190,10 +165,9 @@ export function Row(props: IRowProps): JSX.Element {
   const { engine, model, actions, trans, now, cells } = props;
   const [asking, setAsking] = React.useState(false);
   const [copied, setCopied] = React.useState(false);
-  const running = ['starting', 'loading', 'ready', 'stopping'].includes(engine.state);
-  const ended = engine.state === 'failed' || engine.state === 'lost';
+  const running = runs(engine);
   const stopping = engine.state === 'stopping' || model.stopping.has(engine.name);
-  const owner = engine.owners.find(each => each.notebook)?.notebook;
+  const owner = notebookOf(engine);
   const refusal = model.refusals[engine.name];
   const id = `llm-engine-${engine.name}`;
   const stop = () => {
@@ -201,7 +175,7 @@ export function Row(props: IRowProps): JSX.Element {
     void model.stop(engine.name);
   };
   const copyUrl = async () => {
-    await actions.copy(`${engine.url}/v1`);
+    await actions.copy(baseUrl(engine));
     setCopied(true);
     setTimeout(() => setCopied(false), 1500);
   };
@@ -212,12 +186,7 @@ export function Row(props: IRowProps): JSX.Element {
       data-state={stopping ? 'stopping' : engine.state}
       aria-labelledby={id}
       onMouseDown={event => {
-        if (
-          event.button === 0 &&
-          engine.state === 'ready' &&
-          !engine.asleep &&
-          !(event.target as Element).closest('button')
-        ) {
+        if (event.button === 0 && answers(engine) && !(event.target as Element).closest('button')) {
           actions.drag(event, `%%bench ${engine.name}`, cells.bench(engine.name));
         }
       }}
@@ -232,9 +201,7 @@ export function Row(props: IRowProps): JSX.Element {
       <div className="llm-Row-line llm-muted" title={`${engine.engine} ${engine.engine_version}\n${engine.model}`}>
         {engine.engine} · {ends(engine.model)}
       </div>
-      {(engine.state === 'starting' || engine.state === 'loading') && (
-        <Loading engine={engine} now={now} trans={trans} />
-      )}
+      {starts(engine) && <Loading engine={engine} now={now} trans={trans} />}
       {engine.state === 'ready' && (
         <Doing
           engine={engine}
@@ -263,7 +230,7 @@ export function Row(props: IRowProps): JSX.Element {
           />
         </div>
       )}
-      {ended && <Diagnosis engine={engine} trans={trans} />}
+      {ended(engine) && <Diagnosis engine={engine} trans={trans} />}
       {refusal && (
         <div className="llm-Refusal" role="alert">
           {refusal}
@@ -282,7 +249,7 @@ export function Row(props: IRowProps): JSX.Element {
         </div>
       ) : (
         <div key="actions" className="llm-Actions">
-          {engine.state === 'ready' && !engine.asleep && (
+          {answers(engine) && (
             <>
               <Action
                 label={trans.__('Bench')}
@@ -314,7 +281,7 @@ export function Row(props: IRowProps): JSX.Element {
               disabled={stopping}
             />
           )}
-          {ended && (
+          {ended(engine) && (
             <Action
               label={trans.__('Dismiss')}
               title={trans.__('Forget %1 and its log', engine.name)}

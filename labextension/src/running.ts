@@ -2,9 +2,7 @@
 import { IRunningSessionManagers, IRunningSessions } from '@jupyterlab/running';
 import { TranslationBundle } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
-
-import { Model } from './model';
-import { stateWord } from './rows';
+import { Model, runs, stateWord } from '@llm-magics/model';
 
 /** Adds the section; `open` shows an engine's log. */
 export function addRunning(
@@ -14,8 +12,7 @@ export function addRunning(
   open: (name: string) => void,
   trans: TranslationBundle
 ): void {
-  const alive = () =>
-    model.engines.filter(engine => ['starting', 'loading', 'ready', 'stopping'].includes(engine.state));
+  const alive = () => model.engines.filter(runs);
   const items = (): IRunningSessions.IRunningItem[] =>
     alive().map(engine => ({
       className: 'llm-Running',

@@ -1,12 +1,21 @@
 // What was measured and what is next: the last runs, and the weeks of the learning path.
 import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  compareCell,
+  counted,
+  current,
+  ends,
+  heading,
+  IRun,
+  ITask,
+  IWeek,
+  Model,
+  rate,
+  tickedBy
+} from '@llm-magics/model';
 import * as React from 'react';
 
-import { Model } from './model';
 import { Action, IActions } from './rows';
-import { compareCell } from './snippets';
-import { IRun, ITask, IWeek } from './types';
-import { ends, rate } from './words';
 
 /** When a run was, in the reader's own time. */
 function when(iso: string): string {
@@ -82,13 +91,7 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
           checked={task.done}
           disabled={!task.manual}
           aria-label={task.title}
-          title={
-            task.manual
-              ? trans.__('Tick it yourself')
-              : task.done
-                ? trans.__('Measured')
-                : trans.__('It ticks itself when it was really done')
-          }
+          title={tickedBy(task, trans)}
           onChange={event => void model.tick(task.id, event.target.checked)}
         />
         <button
@@ -147,17 +150,17 @@ export function Path(props: {
   trans: TranslationBundle;
 }): JSX.Element {
   const { weeks, model, actions, trans } = props;
-  const first = weeks.findIndex(week => week.tasks.some(task => !task.done));
+  const first = current(weeks);
   return (
     <>
       {weeks.map((week, number) => {
-        const done = week.tasks.filter(task => task.done).length;
+        const { done, all } = counted(week);
         return (
           <details key={week.week} className="llm-Week" open={number === first}>
             <summary>
-              <span>{/^\d/.test(week.week) ? trans.__('Week %1: %2', week.week, week.title) : week.title}</span>
-              <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, week.tasks.length)}>
-                {done}/{week.tasks.length}
+              <span>{heading(week, trans)}</span>
+              <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, all)}>
+                {done}/{all}
               </span>
             </summary>
             <ul className="llm-List">

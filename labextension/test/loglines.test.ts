@@ -1,7 +1,7 @@
+import { IPage } from '@llm-magics/model';
 import { expect, test } from 'vitest';
 
 import { found, levelOf, LEVELS, LogLines, MOST, windowOf } from '../src/loglines';
-import { IPage } from '../src/types';
 
 const page = (text: string, more: Partial<IPage> = {}): IPage => ({
   file: '7',

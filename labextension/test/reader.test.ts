@@ -1,7 +1,7 @@
+import { Refused } from '@llm-magics/model';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import { Reader } from '../src/reader';
-import { Refused } from '../src/refused';
 
 let logs: ReturnType<typeof vi.fn>;
 let changes: number;

@@ -138,6 +138,23 @@ def _wake(options: Any) -> Answer:
     return Answer(f"{record.name} is awake", {"asleep": False, "name": record.name})
 
 
+def _keep_options(line: LineParser) -> None:
+    line.add_argument("name", help="a server that runs")
+    line.add_argument("duration", help="how long from now, at least: 1h, 30m")
+
+
+def _keep(options: Any) -> Answer:
+    from llm_magics.runtime.keep import keep
+    from llm_magics.spec.quantities import seconds
+
+    try:
+        wanted = seconds(options.duration)
+    except ValueError as error:
+        raise SpecError(f"{options.duration!r} is no duration.", why=str(error), then="1h, 30m") from None
+    record = keep(options.name, wanted)
+    return Answer(f"{record.name} is kept for {options.duration}", record.to_json())
+
+
 def _dismiss_options(line: LineParser) -> None:
     line.add_argument("name", help="a server that has stopped, failed or is lost")
 
@@ -258,6 +275,7 @@ VERBS: dict[str, Verb] = {
     "stop": Verb("stop a server, or all of them", _stop_options, _stop),
     "sleep": Verb("let a server give its GPU memory back and keep its process", _name_of_server, _sleep),
     "wake": Verb("let a server that sleeps take its GPU memory again", _name_of_server, _wake),
+    "keep": Verb("put off the stop of a server that is idle, or whose notebook is gone", _keep_options, _keep),
     "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
     "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from llm_magics import verbs
 from llm_magics.cli import main
+from llm_magics.runtime import identity
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
 
 
 def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -116,3 +120,17 @@ def test_a_task_s_notebook_is_copied_where_it_is_wanted(tmp_path: Path, capsys: 
     assert copied.read_text() == "what the learner wrote"
     assert run("learn", "--to", str(tmp_path), capsys=capsys)[0] == 2
     assert run("learn", "quantization", "--to", str(tmp_path / "no"), capsys=capsys)[0] == 2
+
+
+def test_a_server_is_kept_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry()
+    values = {"id": "i", "name": "qwen", "engine": "llamacpp", "model": "tiny", "state": "ready", "created": 1.0}
+    registry.write(Record(**values, host="h", reuse_key="k", spec={}, url="", supervisor=identity.current().to_json()))
+    try:
+        status, out, _ = run("keep", "qwen", "1h", "--json", capsys=capsys)
+        assert status == 0
+        assert json.loads(out)["keep_until"] > time.time() + 3590
+        assert run("keep", "qwen", "soon", capsys=capsys)[0] == 2
+    finally:
+        (registry.directory / "qwen.json").unlink()
+    assert run("keep", "qwen", "1h", capsys=capsys)[0] == 1

@@ -26,8 +26,9 @@ def loaded(path: Path) -> Any:
 def tree(tmp_path: Path) -> Path:
     """A source tree with a sidebar that is built."""
     root = tmp_path / "tree"
-    for name in ("tools/sidebar.py", "hatch_build.py", "package.json", "package-lock.json",
-                 "labextension/tsconfig.json", "labextension/style.mjs", "labextension/install.json"):  # fmt: skip
+    for name in ("tools/sidebar.py", "hatch_build.py", "package.json", "package-lock.json", "tsconfig.json",
+                 "packages/model/package.json", "packages/model/tsconfig.json", "labextension/tsconfig.json",
+                 "labextension/style.mjs", "labextension/install.json"):  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     for name in ("src/index.ts", "style/index.css", "schema/panel.json"):

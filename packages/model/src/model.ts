@@ -1,19 +1,28 @@
-// All that the sidebar shows, gathered from the feed and the routes. Listens only while somebody looks.
+// All that a sidebar shows, gathered from the feed and the routes. Listens only while somebody looks.
 import { ISignal, Signal } from '@lumino/signaling';
 
-import type { Api } from './api';
 import { Feed, ISocket } from './feed';
 import { Rates } from './rates';
 import { Refused } from './refused';
 import { IEngine, IGpu, ILoad, IMessage, IRun, IWeek } from './types';
 
-/** What the model needs of `Api`. */
-export type Routes = Pick<
-  Api,
-  'engines' | 'stop' | 'keep' | 'dismiss' | 'runs' | 'tasks' | 'tick' | 'notebook' | 'adapters'
-> & { watch(): ISocket };
+/** Who is asked: the server's routes, or a command. What fails rejects, with a `Refused` where the reason is known. */
+export interface IRoutes {
+  engines(): Promise<{ engines: IEngine[]; left_off: number }>;
+  stop(name: string): Promise<unknown>;
+  keep(name: string, seconds: number): Promise<unknown>;
+  dismiss(name: string): Promise<unknown>;
+  /** Left out by those who show no runs. */
+  runs?(): Promise<IRun[]>;
+  tasks(): Promise<IWeek[]>;
+  tick(id: string, done: boolean): Promise<IWeek[]>;
+  /** Copies a task's notebook into a folder; the copy's path. */
+  notebook(id: string, folder: string): Promise<string>;
+  /** Where changes are told. */
+  watch(): ISocket;
+}
 
-export class Model {
+export class Model<Routes extends IRoutes = IRoutes> {
   engines: IEngine[] = [];
   leftOff = 0;
   gpus: IGpu[] = [];
@@ -36,11 +45,16 @@ export class Model {
   private _feed: Feed;
   private _away = false;
 
-  constructor(private api: Routes) {
+  /** @param steady - See `Feed`. */
+  constructor(
+    private api: Routes,
+    steady = 0
+  ) {
     this._feed = new Feed(
       () => api.watch(),
       message => this._told(message),
-      away => this._setAway(away)
+      (away, why) => this._setAway(away, why),
+      steady
     );
   }
 
@@ -94,6 +108,32 @@ export class Model {
     }
   }
 
+  /** Try again at once, where the next try would come later. */
+  retry(): void {
+    if (this._watchers.size) {
+      this._feed.stop();
+      this._feed.start();
+    }
+  }
+
+  /** Another machine or installation is asked from now on: nothing that was heard is true of it. */
+  forget(): void {
+    this.engines = [];
+    this.weeks = [];
+    this.runs = [];
+    this.gpus = [];
+    this.leftOff = 0;
+    this.known = false;
+    this.trouble = '';
+    this.refusals = {};
+    this._loads = {};
+    this._rates.clear();
+    this._away = false;
+    this._changed.emit();
+    this._enginesChanged.emit();
+    this.retry();
+  }
+
   /** Ask once for the engines, for those who do not listen. */
   async refresh(): Promise<void> {
     try {
@@ -139,7 +179,7 @@ export class Model {
 
   /** Runs and tasks, after anything that may have changed them. */
   async refreshWork(): Promise<void> {
-    const [runs, weeks] = await Promise.allSettled([this.api.runs(), this.api.tasks()]);
+    const [runs, weeks] = await Promise.allSettled([this.api.runs?.() ?? [], this.api.tasks()]);
     if (runs.status === 'fulfilled') {
       this.runs = runs.value;
     }
@@ -212,10 +252,11 @@ export class Model {
     }
   }
 
-  private _setAway(away: boolean): void {
-    if (away !== this._away) {
+  private _setAway(away: boolean, why?: string): void {
+    const trouble = away ? why || 'The server does not answer; trying again.' : '';
+    if (away !== this._away || (away && trouble !== this.trouble)) {
       this._away = away;
-      this.trouble = away ? 'The server does not answer; trying again.' : '';
+      this.trouble = trouble;
       this._changed.emit();
     }
   }

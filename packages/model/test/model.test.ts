@@ -1,7 +1,7 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 
 import { ISocket } from '../src/feed';
-import { Model, Routes } from '../src/model';
+import { IRoutes, Model } from '../src/model';
 import { Refused } from '../src/refused';
 import { IEngine } from '../src/types';
 
@@ -33,7 +33,7 @@ const engine = (name: string, more: Partial<IEngine> = {}): IEngine => ({
 });
 
 let socket: ISocket & { closed?: boolean };
-let routes: { [Key in keyof Routes]: ReturnType<typeof vi.fn> };
+let routes: { [Key in keyof Required<IRoutes>]: ReturnType<typeof vi.fn> };
 let model: Model;
 const say = (message: object) => socket.onmessage!({ data: JSON.stringify(message) });
 
@@ -47,13 +47,12 @@ beforeEach(() => {
     tasks: vi.fn(async () => []),
     tick: vi.fn(async () => []),
     notebook: vi.fn(async () => 'a.ipynb'),
-    adapters: vi.fn(async () => []),
     watch: vi.fn(() => {
       socket = { onopen: null, onmessage: null, onclose: null, close: () => (socket.closed = true) };
       return socket;
     })
   };
-  model = new Model(routes as unknown as Routes);
+  model = new Model(routes as unknown as IRoutes);
 });
 
 test('nothing is asked while nobody looks; several who look share one socket', () => {

@@ -1,8 +1,8 @@
-// The socket on which the server tells what changed. One attempt at a time, with longer and longer pauses between
-// failed ones; it comes back by itself when the server does.
+// Where it is told what changed: a server's socket, or the output of a command. One attempt at a time, with longer and
+// longer pauses between failed ones; it comes back by itself when the other side does.
 import { IMessage } from './types';
 
-/** What the feed needs of a WebSocket. */
+/** What the feed needs of a WebSocket; `onclose` may be given a `reason` in words. */
 export interface ISocket {
   onopen: ((event: any) => void) | null;
   onmessage: ((event: any) => void) | null;
@@ -19,16 +19,20 @@ export class Feed {
   private _timer: ReturnType<typeof setTimeout> | null = null;
   private _pause = FIRST;
   private _wanted = false;
+  private _opened = 0;
 
   /**
    * @param connect - Opens a socket.
    * @param told - Gets every message.
-   * @param away - Gets whether the server is away: true after a failed attempt, false when it answers.
+   * @param away - Gets whether the other side is away (true after a failed attempt, false when it answers), and why.
+   * @param steady - ms that a connection has to last before the next pause is short again; what opens and breaks at
+   *   once, again and again, is asked less and less often.
    */
   constructor(
     private connect: () => ISocket,
     private told: (message: IMessage) => void,
-    private away: (away: boolean) => void
+    private away: (away: boolean, why?: string) => void,
+    private steady = 0
   ) {}
 
   /** Begin to listen. */
@@ -54,6 +58,7 @@ export class Feed {
 
   private _open(): void {
     let socket: ISocket;
+    this._opened = 0;
     try {
       socket = this.connect();
     } catch {
@@ -63,7 +68,7 @@ export class Feed {
     this._socket = socket;
     socket.onopen = () => {
       if (socket === this._socket) {
-        this._pause = FIRST;
+        this._opened = Date.now();
         this.away(false);
       }
     };
@@ -78,19 +83,22 @@ export class Feed {
         this.told(message);
       }
     };
-    socket.onclose = () => {
+    socket.onclose = event => {
       if (socket === this._socket) {
         this._socket = null;
-        this._again();
+        this._again(event?.reason);
       }
     };
   }
 
-  private _again(): void {
+  private _again(why?: string): void {
     if (!this._wanted) {
       return;
     }
-    this.away(true);
+    if (this._opened && Date.now() - this._opened >= this.steady) {
+      this._pause = FIRST;
+    }
+    this.away(true, why);
     this._timer = setTimeout(() => {
       this._timer = null;
       this._open();
