@@ -1,6 +1,7 @@
 """TensorRT-LLM: NVIDIA's engine, by `trtllm-serve` and its PyTorch backend; comes as a container image or a wheel.
 
-Flags: tensorrt_llm/commands/serve.py at 00209af (1.2) and 4c05a74 (2026 main); YAML: tensorrt_llm/llmapi/llm_args.py.
+Flags: tensorrt_llm/commands/serve.py at 00209af (1.2) and 4c05a74 (2026 main); YAML: tensorrt_llm/llmapi/llm_args.py;
+adapters and answers in JSON: lora_helper.py at 037d4ba, serve/openai_protocol.py at 0076e93.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Hugging Face Transformers: `transformers serve`, for any model class, on CPU and GPU.
 
-Flags and messages: transformers/cli/serve.py and cli/serving of 5.23, and the server itself (docs/engines.md).
+Flags and messages: transformers/cli/serve.py and cli/serving of 5.24, and the server itself (docs/engines.md).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Transformers(Engine):
         python=((3, 11), (3, 14)),
     )
     memory = Memory(spills=True)  # device_map="auto": cli/serving/model_manager.py
-    tested = ("5.20", "5.21", "5.22", "5.23")
+    tested = ("5.20", "5.21", "5.22", "5.23", "5.24")
     grace = 3.0  # it does not leave while an answer is streaming, however long one waits
 
     options: Mapping[str, Flag | Switch] = {

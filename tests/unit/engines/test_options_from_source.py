@@ -42,12 +42,13 @@ TRTLLM = {
     "--kv_cache_free_gpu_memory_fraction": float, "--trust_remote_code": None, "--revision": str, "--config": str,
     "--extra_llm_api_options": str, "--enable_chunked_prefill": None,
 }  # fmt: skip
-# The same repository, tensorrt_llm/llmapi/llm_args.py of 1.2: keys of TorchLlmArgs, KvCacheConfig and the decodings.
+# The same repository, tensorrt_llm/llmapi/llm_args.py of 1.2: keys of TorchLlmArgs, KvCacheConfig and the decodings;
+# `lora_config` and `guided_decoding_backend` also in docs/source/features/lora.md (050db34) and guided-decoding.
 TRTLLM_KEYS = {
     "dtype", "load_format", "return_perf_metrics", "kv_cache_config", "speculative_config", "lora_config",
     "guided_decoding_backend",
 }  # fmt: skip
-# The same repository, tensorrt_llm/lora_helper.py: class LoraConfig.
+# NVIDIA/TensorRT-LLM 037d4ba10931fbb9777d52fba06a9aef4b41acdd, tensorrt_llm/lora_helper.py: class LoraConfig.
 TRTLLM_LORA = {
     "lora_dir", "lora_ckpt_source", "max_lora_rank", "lora_target_modules", "trtllm_modules_to_hf_modules",
     "max_loras", "max_cpu_loras", "swap_gate_up_proj",
