@@ -51,7 +51,7 @@ def stand(
         return Executable(version, python="python" if has_python else None, binary=None if has_python else "program")
 
     monkeypatch.setattr(environments, "locate", locate)
-    monkeypatch.setattr("llm_magics.engines.flags_of.known", lambda engine, executable: None)
+    monkeypatch.setattr("llm_magics.engines.flags_of.known", lambda *_: None)
 
 
 def spec_of(cell: str) -> ServerSpec:
