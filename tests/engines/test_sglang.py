@@ -72,7 +72,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
         max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
         seed=7, trust_remote_code=True, speculative=speculative, lora_modules={"one": "/x"},
-        enable_sleep_mode=True,
+        enable_sleep_mode=True, traces="http://127.0.0.1:4317",
     )  # fmt: skip
     assert set(spec.options) >= {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
@@ -91,6 +91,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter(
         "max_prefill_tokens": 512, "disable_radix_cache": True, "chunked_prefill_size": -1, "load_format": "dummy",
         "random_seed": 7, "trust_remote_code": True, "host": "127.0.0.1", "port": 8000, "enable_metrics": True,
         "enable_cache_report": True, "enable_lora": True, "lora_paths": ["one=/x"],
+        "enable_trace": True, "otlp_traces_endpoint": "http://127.0.0.1:4317",
         "enable_memory_saver": True, "enable_weights_cpu_backup": True, **expected,
     }  # fmt: skip
     done = subprocess.run(

@@ -51,7 +51,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, max_num_seqs=8,
         max_num_batched_tokens=512, enable_prefix_caching=False, enable_chunked_prefill=False, load_format="dummy",
         seed=7, trust_remote_code=True, speculative={"method": "ngram", "num_speculative_tokens": 4},
-        lora_modules={"a": "/x", "b": "org/y"},
+        lora_modules={"a": "/x", "b": "org/y"}, traces="http://127.0.0.1:4317",
     )  # fmt: skip
     assert {*spec.options, "enable_sleep_mode"} == {*engine.options, "model"}, "every option of the adapter is tried"
     words = engine.command(Place(executable, "127.0.0.1", 8000, "org/name"), spec).argv
@@ -76,7 +76,7 @@ def test_its_own_parser_takes_every_option_of_the_adapter() -> None:
         "tensor_parallel_size": "2", "pipeline_parallel_size": "3", "data_parallel_size": "4", "max_num_seqs": "8",
         "max_num_batched_tokens": "512", "enable_prefix_caching": "False", "enable_chunked_prefill": "False",
         "load_format": "dummy", "seed": "7", "trust_remote_code": "True", "generation_config": "vllm",
-        "enable_sleep_mode": "True",
+        "enable_sleep_mode": "True", "otlp_traces_endpoint": "http://127.0.0.1:4317",
         "speculative_config": "{'method': 'ngram', 'num_speculative_tokens': 4}", "host": "127.0.0.1", "port": "8000",
     }  # fmt: skip
     assert {key: parsed[key] for key in expected} == expected

@@ -82,6 +82,7 @@ def show(*, span: float = 300.0, watch: float = 0.0) -> Panels:
     """
     from dataclasses import replace
 
+    from llm_magics.api.learning import note
     from llm_magics.monitor.home import Home
     from llm_magics.monitor.inbox import received
     from llm_magics.views.monitor import notification
@@ -105,6 +106,8 @@ def show(*, span: float = 300.0, watch: float = 0.0) -> Panels:
             pass  # the usual way to end it
         shown(replace(latest, passing=True))
     _note(received(home.inbox))
+    if latest.shown:
+        note("looked", {"panels": len(latest.shown)})
     return latest
 
 

@@ -156,6 +156,7 @@ class SGLang(Engine):
         "load_format": Flag("--load-format"),
         "seed": Flag("--random-seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
+        "traces": Words(lambda address: ["--enable-trace", "--otlp-traces-endpoint", address]),
     }
     metrics = Metrics(
         "/metrics",

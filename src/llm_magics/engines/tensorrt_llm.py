@@ -112,6 +112,7 @@ class TensorRTLLM(Engine):
         "lora_modules": Entry("lora_config", make=_lora),
         "load_format": Entry("load_format", choices=("auto", "dummy")),
         "trust_remote_code": Switch("--trust_remote_code", ""),
+        "traces": Flag("--otlp_traces_endpoint"),
     }
     metrics = Metrics(
         "/prometheus/metrics",
@@ -182,7 +183,11 @@ class TensorRTLLM(Engine):
 
         Without it a `response_format` constrains nothing. Not beside speculation, with whose kinds not all of it goes.
         """
-        return {"return_perf_metrics": True, **({} if spec.speculative else {"guided_decoding_backend": "xgrammar"})}
+        return {
+            "return_perf_metrics": True,
+            "enable_iter_perf_stats": True,
+            **({} if spec.speculative else {"guided_decoding_backend": "xgrammar"}),
+        }
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: its maximum is the default and has no word."""

@@ -95,6 +95,7 @@ class Tgi(Engine):
         "speculative": Words(_speculation),
         "lora_modules": Words(_lora),
         "trust_remote_code": Switch("--trust-remote-code", ""),
+        "traces": Flag("--otlp-endpoint"),
     }  # fmt: skip
     metrics = Metrics(
         "/metrics",

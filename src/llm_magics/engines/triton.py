@@ -39,6 +39,14 @@ LAUNCHER = Path(__file__).parent / "launchers" / "triton_server.py"
 METRICS_BESIDE = 2  # Triton's metrics have a port of their own; as usual with Triton, two above the other
 
 
+def _traces(address: str) -> list[str]:
+    """Every request is traced: Triton's own rate is one in a thousand, and its level none at all."""
+    return [
+        "--trace-config=mode=opentelemetry", f"--trace-config=opentelemetry,url={address}",
+        "--trace-config=level=TIMESTAMPS", "--trace-config=rate=1",
+    ]  # fmt: skip
+
+
 def _lora(modules: Mapping[str, str]) -> list[str]:
     return ["--lora-modules", json.dumps(dict(modules))]
 
@@ -92,6 +100,7 @@ class Triton(Engine):
         "load_format": Flag("--load-format"),
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
+        "traces": Words(_traces),
     }
     metrics = Metrics(
         "/metrics",

@@ -111,6 +111,7 @@ class Vllm(Engine):
         "load_format": Flag("--load-format"),
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
+        "traces": Flag("--otlp-traces-endpoint"),
     }
     metrics = Metrics(
         "/metrics",
@@ -214,6 +215,11 @@ class Vllm(Engine):
             r"(\S+) is not supported for quantization method (\S+?)\. Supported dtypes: (\[[^\]]*\])",
             "the quantization {1} does not compute in {0}",
             "dtype: one of {2}",
+        ),
+        Failure(
+            r"OpenTelemetry is not available\. Unable to configure",
+            "this vLLM has no OpenTelemetry packages, and traces were asked for",
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp beside it, or leave traces out",
         ),
         Failure(
             r"Sleep mode is not supported on current platform",

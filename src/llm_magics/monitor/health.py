@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,7 +21,11 @@ from llm_magics.runtime.logs import tail
 from llm_magics.runtime.registry import Registry
 
 _TROUBLE: Sequence[tuple[str, str, str]] = (
-    (r"no space left on device", "the disk is full", "free some space, or point JUPYTER_DATA_DIR at a larger disk"),
+    (
+        r"no space left on device|file too large|disk quota exceeded",
+        "the disk is full",
+        "free some space, or point JUPYTER_DATA_DIR at a larger disk",
+    ),
     (r"[Aa]ddress already in use", "its port was taken in between", "%llm monitor up"),
     (r"lock DB directory", "another Prometheus uses the same data", "stop that one first: %llm monitor down"),
     (
@@ -101,7 +106,7 @@ def status(*, home: Home | None = None) -> Status:
     found += [
         Trouble("prometheus", f"the rule {rule['name']} fails", str(rule.get("lastError", "")), "%llm monitor up")
         for rule in loaded
-        if rule.get("health") == "err"
+        if rule.get("health") == "err" and not found
     ]
     return Status(
         "broken" if found else "up", str(home.path), state, found, targets, _left_out(), len(loaded), firing, arrived
@@ -148,13 +153,32 @@ def troubles(home: Home, state: State, *, starting: bool = False) -> list[Troubl
     if not state.alive:
         return [Trouble("monitor", "its process is gone", "", "%llm monitor up")]
     found: list[Trouble] = []
+    # First what was said: a program that comes to life between the two looks is no dead one.
+    began = {name for name in programs.NAMES if not starting or _began(home, name)}
     running = _running(state)
     for name in programs.NAMES:
-        if name not in running and not (starting and not _began(home, name)):
+        if name not in running and name in began:
             found.append(_trouble(home, name, "it has ended"))
-        elif any(re.search(_TROUBLE[0][0], line) for line in tail(home.log(name), 20)) and not starting:
+        elif not starting and any(
+            re.search(_TROUBLE[0][0], line) for line in _lately(home, name, 10 + 3 * state.every)
+        ):
             found.append(_trouble(home, name, "it cannot write"))
     return found
+
+
+def _lately(home: Home, name: str, seconds: float) -> list[str]:
+    """What a program said in the last so many seconds: an old error may be over."""
+    since = time.time() - seconds
+    return [line for line in tail(home.log(name), 20) if (at := _moment(line)) is None or at >= since]
+
+
+def _moment(line: str) -> float | None:
+    """When a line of logfmt was written, s since the epoch; `ts=` until version 2, `time=` from version 3."""
+    found = re.match(r"(?:ts|time)=(\S+)", line)
+    try:
+        return datetime.fromisoformat(found[1].replace("Z", "+00:00")).timestamp() if found else None
+    except ValueError:
+        return None
 
 
 def _began(home: Home, name: str) -> bool:

@@ -112,7 +112,7 @@ class Home:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold what decides between two `up`s at once, across processes."""
-        self.make()
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -234,6 +235,7 @@ def _spawn(plan: Plan, home: Home, identifier: str) -> subprocess.Popen[bytes]:
             pipe.write(plan.dump())
     except BrokenPipeError:
         pass  # it died already: whoever waits for it sees that
+    threading.Thread(target=process.wait, name="llm-magics-reaper", daemon=True).start()  # leave no zombie
     return process
 
 

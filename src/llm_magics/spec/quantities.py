@@ -10,6 +10,7 @@ import math
 import re
 from keyword import iskeyword
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -96,6 +97,16 @@ def server_name(value: str) -> str:
     return value
 
 
+def collector(value: str) -> str:
+    """The address of a collector of traces; no password, for it would stand on command lines."""
+    found = urlsplit(value)
+    if found.scheme not in ("http", "https", "grpc") or not found.hostname:
+        raise ValueError(f"{value!r} is not the address of a collector; write http://HOST:4317")
+    if found.username or found.password:
+        raise ValueError("holds a password; give it to the engine by env: OTEL_EXPORTER_OTLP_HEADERS")
+    return value
+
+
 def price(value: Any) -> Any:
     """A price in dollars an hour: a number, or who costs it."""
     if value is None:
@@ -119,4 +130,5 @@ Text = Annotated[str, BeforeValidator(text)]
 Variable = Annotated[str, BeforeValidator(variable)]
 VariableName = Annotated[str, AfterValidator(variable_name)]
 Name = Annotated[str, AfterValidator(server_name)]
+Collector = Annotated[str, AfterValidator(collector)]
 Price = Annotated[float | dict[str, float] | None, BeforeValidator(price)]

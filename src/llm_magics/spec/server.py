@@ -11,7 +11,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from llm_magics.spec.quantities import Count, Flag, Name, Seconds, Text, Tokens, Variable, VariableName, Whole
+from llm_magics.spec.quantities import (
+    Collector,
+    Count,
+    Flag,
+    Name,
+    Seconds,
+    Text,
+    Tokens,
+    Variable,
+    VariableName,
+    Whole,
+)
 
 # What does not change the running server: two specs that differ only here are the same server.
 _NOT_IDENTITY = ("name", "keep", "idle", "timeout")
@@ -74,6 +85,8 @@ class ServerSpec(BaseModel):
     """Seed of the engine."""
     trust_remote_code: Flag | None = None
     """Run Python code that comes with the model; off unless you know it."""
+    traces: Collector | None = None
+    """Where OpenTelemetry traces go: http://HOST:4317 (Triton: http://HOST:4318/v1/traces)."""
     env: dict[VariableName, Variable] = Field(default_factory=dict)
     """Environment variables for the engine: {NAME: value}; on a line `--env NAME=value`, once for each."""
     args: list[str] = Field(default_factory=list)

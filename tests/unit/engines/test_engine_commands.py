@@ -256,3 +256,26 @@ def test_the_launcher_lies_where_no_adapters_shadow_the_packages_they_describe()
     assert launcher.is_file()
     assert not {"vllm.py", "transformers.py"} & {each.name for each in launcher.parent.iterdir()}
     assert launcher.parent.as_posix() not in sys.path
+
+
+def test_traces_are_said_to_engines_that_have_them_and_refused_for_the_others_by_name() -> None:
+    where = "http://127.0.0.1:4317"
+    assert value(command("vllm", traces=where), "--otlp-traces-endpoint") == where
+    found = Executable("0.5.23", python="/env/bin/python")
+    sglang = command("sglang", executable=found, traces=where)
+    assert value(sglang, "--otlp-traces-endpoint") == where
+    assert "--enable-trace" in sglang.argv
+    triton = command("triton", executable=Executable("2.51", python="/env/bin/python"), traces=where)
+    assert f"--trace-config=opentelemetry,url={where}" in triton.argv
+    assert "--trace-config=rate=1" in triton.argv
+    for key in ("llamacpp", "transformers"):
+        with pytest.raises(SpecError, match="no option for traces") as told:
+            command(key, traces=where)
+        assert "vLLM, Text Generation Inference, TensorRT-LLM, SGLang, Triton" in told.value.why
+
+
+@pytest.mark.parametrize("wrong", ["127.0.0.1:4317", "collector", "ftp://a", "http://me:secret@host:4317"])
+def test_traces_go_to_an_address_without_a_password(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"collector|password") as told:
+        ServerSpec(name="s", traces=wrong)
+    assert "write http://HOST:4317" in str(told.value) or "OTEL_EXPORTER_OTLP_HEADERS" in str(told.value)

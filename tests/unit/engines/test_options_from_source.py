@@ -24,7 +24,8 @@ TGI = {
     "kv_cache_dtype": "kv_cache_dtype", "trust_remote_code": None, "max_concurrent_requests": int,
     "max_input_tokens": int, "max_total_tokens": int, "max_batch_prefill_tokens": int, "max_batch_total_tokens": int,
     "max_batch_size": int, "hostname": str, "port": int, "prometheus_port": int, "shard_uds_path": str,
-    "cuda_memory_fraction": float, "api_key": str, "lora_adapters": str, "usage_stats": "usage_stats",
+    "cuda_memory_fraction": float, "otlp_endpoint": str, "api_key": str, "lora_adapters": str,
+    "usage_stats": "usage_stats",
 }  # fmt: skip
 # The same file: enums Quantization, Dtype, KVCacheDtype and UsageStatsLevel as clap names their values.
 TGI_VALUES = {
@@ -40,12 +41,13 @@ TRTLLM = {
     "--max_num_tokens": int, "--max_seq_len": int, "--tensor_parallel_size": int, "--tp_size": int,
     "--pipeline_parallel_size": int, "--pp_size": int, "--free_gpu_memory_fraction": float,
     "--kv_cache_free_gpu_memory_fraction": float, "--trust_remote_code": None, "--revision": str, "--config": str,
-    "--extra_llm_api_options": str, "--enable_chunked_prefill": None,
+    "--extra_llm_api_options": str, "--enable_chunked_prefill": None, "--otlp_traces_endpoint": str,
 }  # fmt: skip
 # The same repository, tensorrt_llm/llmapi/llm_args.py of 1.2: keys of TorchLlmArgs, KvCacheConfig and the decodings;
 # `lora_config` and `guided_decoding_backend` also in docs/source/features/lora.md (050db34) and guided-decoding.
 TRTLLM_KEYS = {
-    "dtype", "load_format", "return_perf_metrics", "kv_cache_config", "speculative_config", "lora_config",
+    "dtype", "load_format", "return_perf_metrics", "enable_iter_perf_stats", "kv_cache_config", "speculative_config",
+    "lora_config",
     "guided_decoding_backend",
 }  # fmt: skip
 # NVIDIA/TensorRT-LLM 037d4ba10931fbb9777d52fba06a9aef4b41acdd, tensorrt_llm/lora_helper.py: class LoraConfig.
@@ -69,7 +71,7 @@ EVERY = {
     "max_model_len": 1024, "gpu_memory_utilization": 0.5, "tensor_parallel_size": 2, "pipeline_parallel_size": 2,
     "max_num_seqs": 8, "max_num_batched_tokens": 512, "enable_prefix_caching": False, "enable_chunked_prefill": True,
     "speculative": {"method": "ngram", "num_speculative_tokens": 4}, "load_format": "dummy",
-    "lora_modules": {"a": "/x"}, "trust_remote_code": True,
+    "lora_modules": {"a": "/x"}, "trust_remote_code": True, "traces": "http://127.0.0.1:4317",
 }  # fmt: skip
 
 
@@ -137,6 +139,7 @@ def test_trtllm_has_every_option_we_can_say() -> None:
     config = json.loads(text)
     assert set(config) <= TRTLLM_KEYS
     assert config["return_perf_metrics"] is True
+    assert config["enable_iter_perf_stats"] is True  # metrics/collector.py: what runs and waits comes with it
     assert config["kv_cache_config"] == {"dtype": "fp8", "free_gpu_memory_fraction": 0.5, "enable_block_reuse": False}
     assert set(config["kv_cache_config"]) <= TRTLLM_CACHE
     assert config["speculative_config"] == {"decoding_type": "NGram", "max_draft_len": 4}

@@ -60,6 +60,21 @@ EVIDENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[tuple[str, dict
         [("benched", {**BIG, "gpus": 2})], [("benched", {**BIG, "gpus": 1})],
         [("benched", {"engine": "vllm", "tensor_parallel_size": 2})],
     ),
+    "monitoring": (
+        [("monitored", {"rules": 40}), ("scraped", {"targets": 1})],
+        [("monitored", {"rules": 0}), ("scraped", {"targets": 1})],
+        [],
+    ),
+    "observability": (
+        [("looked", {"panels": 4}), ("dashboards", {"files": 8})],
+        [("looked", {"panels": 0}), ("dashboards", {"files": 8})],
+        [],
+    ),
+    "alerting": (
+        [("alerted", {"alert": "QueueGrowing", "state": each}) for each in ("firing", "resolved")],
+        [("alerted", {"alert": "ServerDown", "state": each}) for each in ("firing", "resolved")],
+        [],
+    ),
     "follow-releases": ([("outdated", {})], [("recommended", {})], []),
     "new-model": ([("benched", {"model": "a"}), ("benched", {"model": "b"})], [("benched", {"model": "a"})] * 2, []),
     "contribute": ([("reported", {})], [("benched", TINY)], []),
