@@ -41,7 +41,9 @@ class StatusCard(Card):
         if state is None:
             return []
         versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
-        limits = ", ".join(f"{name} {value:g}" for name, value in state.limits.items())
+        limits = ", ".join(
+            f"{name} {fmt.size(value) if value > 1e6 else f'{value:g}'}" for name, value in state.limits.items()
+        )
         return [
             ("since", fmt.ago(state.started)), ("runs", f"{state.on}: {versions}"),
             ("looks every", fmt.duration(state.every)), ("keeps", fmt.duration(state.retention)),
@@ -56,7 +58,11 @@ class StatusCard(Card):
             health = "not yet asked" if each["health"] == "unknown" else each["health"]
             rows.append([each["server"] or each["job"], Cell(health, tone=tone), each["error"]])
         rows += [[name, Cell("left out", tone="muted"), why] for name, why in self.status.left_out.items()]
-        return Table([Column("Scraped"), Column("State"), Column("Why", wrap=True)], rows, empty="nothing is scraped")
+        return Table(
+            [Column("Scraped"), Column("State"), Column("Why", wrap=True)],
+            rows,
+            empty="Nothing is scraped yet: a new server is found within ten seconds.",
+        )
 
     def html(self) -> Markup:
         """The card as markup."""
