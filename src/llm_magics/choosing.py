@@ -29,11 +29,9 @@ def fit(options: Any) -> tuple[Any, Any]:
     """Whether the model fits."""
     from llm_magics.api.fitting import OPTIONS
     from llm_magics.api.fitting import fit as answer
-    from llm_magics.api.learning import note
 
     given = {name: getattr(options, name) for name in OPTIONS if hasattr(options, name)}
     found = answer(options.model, gpu=options.gpu, memory=options.memory, **given)
-    note("fitted", {"model": options.model})
     return found, found.data()
 
 
@@ -109,12 +107,10 @@ def recommend_options(line: LineParser) -> None:
 def recommend(options: Any) -> tuple[Any, Any]:
     """Which engine to take; in a notebook with ipywidgets, and nothing answered yet, a form."""
     from llm_magics.advice.recommend import questions
-    from llm_magics.api.learning import note
     from llm_magics.api.recommending import recommend as answer
 
     given: dict[str, Any] = {key: getattr(options, key) for key in questions() if hasattr(options, key)}
     found = answer(options.model, measure=options.measure, **given)
-    note("recommended", {"measured": bool(options.measure)})
     if given or options.measure or not _widgets():
         return found, found.data()
     from llm_magics.views.recommend import form

@@ -36,6 +36,7 @@ def fit(model: str, *, gpu: str | None = None, memory: str | None = None, **opti
     """
     from llm_magics.advice.fit import fit as answer
     from llm_magics.advice.fit import this_machine
+    from llm_magics.api.learning import note
     from llm_magics.spec import ServerSpec
     from llm_magics.spec.reading import build
 
@@ -44,7 +45,9 @@ def fit(model: str, *, gpu: str | None = None, memory: str | None = None, **opti
         raise SpecError(f"{other[0]} does not change what fits.", why=f"options: {', '.join(OPTIONS)}")
     asked = demand_of(spec)
     device = this_machine(gpu, memory, gpus=asked.tensor * asked.pipeline)
-    return answer(model, device=device, demand=asked, revision=spec.revision)
+    found = answer(model, device=device, demand=asked, revision=spec.revision)
+    note("fitted", {"model": model})
+    return found
 
 
 def demand_of(spec: ServerSpec) -> Demand:

@@ -46,6 +46,7 @@ def recommend(model: str | None = None, *, measure: bool = False, **answers: str
     from llm_magics.advice import machine
     from llm_magics.advice.model_format import format_of, usual_format
     from llm_magics.advice.recommend import recommend as ranked
+    from llm_magics.api.learning import note
     from llm_magics.api.recommended_cells import Candidate, candidates, first_that_passes
 
     here = machine.accelerators()
@@ -67,6 +68,7 @@ def recommend(model: str | None = None, *, measure: bool = False, **answers: str
     cell, notes = first_that_passes(order, model or "tiny", answer.answers, here)
     if not same:
         notes = [f"the answer is for {answer.answers['hardware']}; this machine has {here.kind}", *notes]
+    note("recommended", {"measured": measure})
     return replace(answer, cell=cell, cell_notes=(*notes, *_other_format(answer)))
 
 

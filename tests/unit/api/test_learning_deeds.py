@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
 
 from synthetic import synthetic_run
 
+import llm_magics
 from llm_magics import paths
 from llm_magics.api import compare, learning
 from llm_magics.cli import main
@@ -45,6 +46,12 @@ def test_a_journal_that_cannot_be_written_disturbs_nothing() -> None:
 def test_advice_that_was_asked_for_is_noted(words: list[str], kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     assert kinds() == [kind]
+
+
+def test_advice_is_noted_from_python_too() -> None:
+    llm_magics.fit("tiny", gpu="H100")
+    llm_magics.recommend(priority="ease")
+    assert kinds() == ["fitted", "recommended"]
 
 
 def test_learn_in_a_terminal(
