@@ -1,8 +1,8 @@
 """Run, load-test and compare LLM inference engines without leaving the notebook.
 
 In a notebook: `%load_ext llm_magics`, then `%%serve`, `%%bench`, `%%compare` and `%llm`. From Python the same by
-`llm_magics.serve`, `bench`, `compare`, `calibrate`, `servers`, `runs`, `fit`, `recommend`. Importing this loads
-nothing heavy: each name is fetched when it is first used.
+`llm_magics.serve`, `bench`, `compare`, `calibrate`, `deploy`, `servers`, `runs`, `fit`, `recommend`. Importing this
+loads nothing heavy: each name is fetched when it is first used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from llm_magics.api import bench, calibrate, compare, fit, recommend, runs, serve, servers, stop
+    from llm_magics.api import bench, calibrate, compare, deploy, fit, recommend, runs, serve, servers, stop
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ __all__ = [
     "bench",
     "calibrate",
     "compare",
+    "deploy",
     "fit",
     "load_ipython_extension",
     "recommend",
@@ -30,7 +31,7 @@ __all__ = [
     "unload_ipython_extension",
 ]
 
-_API = frozenset({"bench", "calibrate", "compare", "fit", "recommend", "runs", "serve", "servers", "stop"})
+_API = frozenset({"bench", "calibrate", "compare", "deploy", "fit", "recommend", "runs", "serve", "servers", "stop"})
 
 
 def __getattr__(name: str) -> Any:

@@ -60,3 +60,7 @@ class LoadError(LLMMagicsError):
 
 class StoreError(LLMMagicsError):
     """The run store could not be read or written."""
+
+
+class DeployError(LLMMagicsError):
+    """A cluster did not answer, refused what was applied, or did not bring it up; says what is left there."""

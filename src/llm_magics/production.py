@@ -1,4 +1,4 @@
-"""The verbs of production: `monitor` and what else a server needs once others depend on it.
+"""The verbs of production: `monitor`, `deploy` and what else a server needs once others depend on it.
 
 Beside `verbs`, which names them: each function answers with something to show and the same as plain data.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_magics.spec.line import LineParser
 
 _ACTIONS = ("show", "up", "down", "status", "dashboards", "rules")
@@ -86,3 +88,53 @@ def _shown(options: Any) -> tuple[Any, Any]:
         for line in panel.lines
     ]
     return found.settled(), {"panels": data, "firing": list(found.firing)}
+
+
+# Options of a server that say where it runs on this machine, or how long: nothing to a cluster.
+_HERE = ("name", "gpus", "host", "port", "on", "python", "bin", "keep", "idle")
+
+
+def deploy_options(line: LineParser) -> None:
+    """`deploy NAME [--to KIND] [--out FILE] [--apply] [options of the deployment and of the server]`."""
+    from llm_magics.spec import ServerSpec
+    from llm_magics.spec.deployment import Deployment
+
+    line.add_argument("name", help="a server that was served here; or a new name, with --engine and --model")
+    line.add_argument("--out", default=None, metavar="FILE", help="write it to a file, or to a folder (one a document)")
+    line.add_argument(
+        "--check",
+        action="store_true",
+        default=False,
+        help="let the schemas of three releases judge it, without a cluster",
+    )
+    line.add_argument("--apply", action="store_true", default=False, help="apply it to the cluster, follow the rollout")
+    line.add_argument("--context", default=None, metavar="NAME", help="another of the kubeconfig's contexts")
+    line.options_of(Deployment)
+    line.options_of(ServerSpec, leave_out=_HERE)
+
+
+def deploy(options: Any) -> tuple[Any, Any, Callable[[Callable[[str], None]], None] | None]:
+    """What deploys a server: text and data; with --apply instead the rollout, line by line."""
+    from llm_magics import lines
+    from llm_magics.api.deploying import deploy as answer
+    from llm_magics.deployment.documents import Written
+
+    given = lines.given(options, "name", "out", "check", "apply", "context")
+    if options.apply:
+
+        def roll(say: Callable[[str], None]) -> None:
+            done = answer(
+                options.name, out=options.out, check=options.check, apply=True, context=options.context, on_stage=say,
+                **given,
+            )  # fmt: skip
+            say(str(done))
+
+        return None, None, roll
+    made = answer(options.name, out=options.out, check=options.check, **given)
+    assert isinstance(made, Written)  # noqa: S101 - without apply nothing is rolled out
+    data = {
+        "to": made.to, "file": made.file, "out": options.out, "text": made.text, "first": list(made.first),
+        "then": list(made.then), "notes": list(made.notes), "checked": options.check,
+    }  # fmt: skip
+    shown = f"written to {options.out}: {made.summary}" if options.out else made.text
+    return f"{shown}\n{made.verdict}" if options.check else shown, data, None

@@ -304,6 +304,11 @@ VERBS: dict[str, Verb] = {
         learning.report_options,
         lambda options: Answer(*learning.report(options)),
     ),
+    "deploy": Verb(
+        "a server as Kubernetes manifests, helm values, KServe's or a compose file; --apply rolls it out",
+        production.deploy_options,
+        lambda options: Answer(*production.deploy(options)),
+    ),
     "calibrate": Verb(
         "how far off this machine's own client is at --concurrency N: 10 s against a server with known latencies",
         choosing.calibrate_options,

@@ -16,7 +16,7 @@ FLOORS = [
     {"errors", "paths", "models"},
     {"results", "spec"},
     {"views", "learn", "engines", "load"},
-    {"runtime", "advice", "monitor"},
+    {"runtime", "advice", "monitor", "deployment"},
     {"api", "lab"},
     {"magics", "cli", "verbs", "choosing", "learning", "production", "lines", "reader", "watching", "__main__"},
 ]

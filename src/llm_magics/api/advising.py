@@ -30,7 +30,10 @@ def probe(target: Any) -> list[Tried]:
 
     found = resolve(target)
     endpoint, key = found.endpoint, found.provenance.get("engine", "")
-    return tried(_known(Server(endpoint.url, endpoint.model, endpoint.api_key), key))
+    try:
+        return tried(_known(Server(endpoint.url, endpoint.model, endpoint.api_key), key))
+    finally:
+        found.close()
 
 
 def _known(server: Server, key: str) -> Server:

@@ -103,11 +103,14 @@ def bench(
     if target is None:
         raise SpecError("Bench what?", then="give a server's name or the URL of an endpoint")
     found = target_of(target, model, api_key)
-    if work.search is not None:
-        from llm_magics.api.searching import searched
+    try:
+        if work.search is not None:
+            from llm_magics.api.searching import searched
 
-        return searched(found, work, label=label)
-    return measured(found, work, label=label)
+            return searched(found, work, label=label)
+        return measured(found, work, label=label)
+    finally:
+        found.close()
 
 
 def priced(work: Workload) -> Workload:
@@ -251,7 +254,11 @@ def target_of(target: Any, model: str | None, api_key: str | None) -> Target:
     from llm_magics.load.probing import probe
 
     found = resolve(target, model=model, api_key=api_key)
-    probe(found.endpoint)
+    try:
+        probe(found.endpoint)
+    except BaseException:
+        found.close()
+        raise
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -110,12 +111,17 @@ def compare(
         return _of_runs(runs)
     from llm_magics.api.benching import target_of
 
-    found = [target_of(side, model, api_key) for side in sides]
-    if len({target.name for target in found}) < len(found):
-        raise SpecError("One target stands twice in the comparison.", why=", ".join(target.name for target in found))
-    if isinstance(task, Prompt):
-        return _answers(task, found)
-    return _under_load(task, found, often, restart)
+    with ExitStack() as held:
+        found = []
+        for side in sides:
+            found.append(target_of(side, model, api_key))
+            held.callback(found[-1].close)
+        if len({target.name for target in found}) < len(found):
+            names = ", ".join(target.name for target in found)
+            raise SpecError("One target stands twice in the comparison.", why=names)
+        if isinstance(task, Prompt):
+            return _answers(task, found)
+        return _under_load(task, found, often, restart)
 
 
 def _rounds(rounds: Any, *, under_load: bool) -> int | None:

@@ -1,4 +1,7 @@
-"""What may be benched or compared: a server's name, a Server, or the URL of any OpenAI-compatible endpoint."""
+"""What may be benched or compared: a server's name, a Server, or the URL of any OpenAI-compatible endpoint.
+
+Or a deployment in a cluster: `k8s://NAMESPACE/NAME` (see `cluster_targets`).
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ class Target:
     ended: Callable[[], str | None] = field(default=lambda: None, repr=False)
     """Why the server behind it runs no more; None while it runs, or where nobody can know."""
     watch: Watch | None = None
+    close: Callable[[], None] = field(default=lambda: None, repr=False)
+    """Gives back what reaches it (a port-forward); whoever resolved the target calls it."""
 
 
 def resolve(target: Any, *, model: str | None = None, api_key: str | None = None) -> Target:
@@ -40,7 +45,7 @@ def resolve(target: Any, *, model: str | None = None, api_key: str | None = None
     Parameters
     ----------
     target
-        Name of a server, a `Server`, or a base URL with or without `/v1`.
+        Name of a server, a `Server`, a base URL with or without `/v1`, or `k8s://NAMESPACE/NAME`.
     model
         For a URL that serves several models: which one.
     api_key
@@ -54,6 +59,10 @@ def resolve(target: Any, *, model: str | None = None, api_key: str | None = None
     """
     from llm_magics.runtime.server import Server
 
+    if isinstance(target, str) and target.startswith("k8s://"):
+        from llm_magics.api.cluster_targets import in_cluster
+
+        return in_cluster(target, model, api_key)
     if isinstance(target, str) and "://" in target:
         return _from_url(target, model, api_key)
     if isinstance(target, Server):

@@ -136,6 +136,7 @@ class Engine:
 
     # Life.
     ready_path: str = "/health"
+    alive_path: str = ""  # answers 200 while the process is well, busy or not; "": `ready_path`
     log_prefix: str = ""  # pattern of what stands before the message in the engine's log lines
     stages: Sequence[Stage] = ()
     failures: Sequence[Failure] = ()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_magics.engines import hardware
 from llm_magics.engines.base import Command, Executable, Image, Place
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llm_magics.spec.server import ServerSpec
 
 INSIDE = "/llm-magics"
+LAUNCHERS = Path(__file__).parent / "launchers"
 # What the clients themselves need to find their daemon and their storage; the engine never sees it.
 CLIENT = (
     "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST",
@@ -40,22 +42,37 @@ def executable(engine: Engine, spec: ServerSpec) -> Executable:
     SpecError
         When there is no official image for this machine and the spec names none.
     """
-    image, name = facts(engine), image_name(engine, spec)
+    image, name = facts(engine, spec), image_name(engine, spec)
     tag = name.rsplit("/", 1)[-1].partition(":")[2] or "latest"
     cpu = "+cpu" if "cpu" in name.rsplit("/", 1)[-1] and "cpu" not in tag else ""
-    return Executable(tag + cpu, binary=image.program, origin=f"the image {name}")
-
-
-def facts(engine: Engine) -> Image:
-    """What is known of the engine's image; SpecError where there is none."""
+    where = f"the image {name}"
     if engine.image is None:
-        raise SpecError(f"{engine.title} has no container image of its own.", then="leave on: out")
-    return engine.image
+        return Executable(tag + cpu, python=image.program, origin=where)
+    return Executable(tag + cpu, binary=image.program, origin=where)
+
+
+def facts(engine: Engine, spec: ServerSpec) -> Image:
+    """What is known of the engine's image; of one that the spec names for an engine without any: that Python is in it.
+
+    Raises
+    ------
+    SpecError
+        When the engine has no image and the spec names none.
+    """
+    if engine.image is not None:
+        return engine.image
+    if spec.image is None:
+        raise SpecError(
+            f"{engine.title} has no container image of its own.",
+            why="its makers publish none that serves",
+            then=f"build one that has it (`{engine.install.hint}` inside) and name it: image: …; or another engine",
+        )
+    return Image(spec.image, spec.image, program="python3", carried=(str(LAUNCHERS),))
 
 
 def image_name(engine: Engine, spec: ServerSpec) -> str:
     """The image that will run: the spec's, or the engine's for this machine."""
-    image = facts(engine)
+    image = facts(engine, spec)
     if spec.image:
         return spec.image
     name = image.cpu if spec.gpus == "none" or not hardware.has_gpu() else image.gpu
@@ -89,7 +106,7 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
     SpecError
         As `Engine.command`, or when a path cannot be mounted.
     """
-    image, name, mounts = facts(engine), image_name(engine, spec), _Mounts()
+    image, name, mounts = facts(engine, spec), image_name(engine, spec), _Mounts()
     tool, own_network = spec.on, spec.on == "apptainer"
     inside = Place(
         executable(engine, spec),
@@ -98,20 +115,9 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
         model=model,  # adapters look into it
         contained=not own_network,
     )
-    seen = mounts.inside(model) if _local(model) else model
-    made = engine.command(inside, _moved(spec, mounts))
+    made = contained(engine, spec, inside, mounts)
+    argv = made.argv
     outer = engine.launcher(Place(inside.executable, spec.host, port, model), spec)
-    argv = made.argv[made.argv.index("--") + 1 :] if outer else made.argv
-    if model in argv:
-        argv = [seen if word == model else word for word in argv]
-    else:
-        mounts.forget(model)  # it gets in by another way
-    for path in image.carried:
-        if any(word.startswith(path) for word in argv):
-            there = mounts.inside(path)
-            argv = [there + word[len(path) :] if word.startswith(path) else word for word in argv]
-    for path in made.files:
-        argv = [mounts.inside(path) if word == path else word for word in argv]
     env = dict(made.env)
     if not _local(model) and image.hub:
         mounts.add(str(_hub()), image.hub if not own_network else f"{INSIDE}/hub", write=True)
@@ -141,6 +147,48 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
     env = {key: value for key, value in env.items() if own_network or key not in _READ_BY_CLIENT}
     env |= {key: os.environ[key] for key in CLIENT if key in os.environ}
     return Command([*outer, *(["--"] if outer else []), *client], env, made.files, made.ready_path, container)
+
+
+class Mounted(Protocol):
+    """Where paths of this machine are inside."""
+
+    def inside(self, path: str) -> str:
+        """Make a path of this machine be there inside, and say where; SpecError when it cannot be."""
+
+    def forget(self, source: str) -> None:
+        """It need not be there after all."""
+
+
+def contained(engine: Engine, spec: ServerSpec, inside: Place, mounts: Mounted) -> Command:
+    """The engine's own command inside a container: no launcher of this machine, and every path as it is inside.
+
+    Parameters
+    ----------
+    inside
+        Address inside, and the model as resolved on this machine, for adapters look into it.
+    mounts
+        Says where a path of this machine is inside.
+
+    Raises
+    ------
+    SpecError
+        As `Engine.command`, or when a path cannot be there.
+    """
+    model, image = inside.model, facts(engine, spec)
+    seen = mounts.inside(model) if _local(model) else model
+    made = engine.command(inside, _moved(spec, mounts))
+    argv = made.argv[made.argv.index("--") + 1 :] if engine.launcher(inside, spec) else made.argv
+    if model in argv:
+        argv = [seen if word == model else word for word in argv]
+    else:
+        mounts.forget(model)  # it gets in by another way
+    for path in image.carried:
+        if any(word.startswith(path) for word in argv):
+            there = mounts.inside(path)
+            argv = [there + word[len(path) :] if word.startswith(path) else word for word in argv]
+    for path in made.files:
+        argv = [mounts.inside(path) if word == path else word for word in argv]
+    return replace(made, argv=argv)
 
 
 _PODMAN = ("--security-opt=label=disable",)  # SELinux would hide the mounted model from the container
@@ -209,7 +257,7 @@ def _gpus(tool: str, spec: ServerSpec, gpus: tuple[int, ...]) -> list[str]:
     return [f'--gpus="device={",".join(map(str, gpus))}"' if gpus else "--gpus=all"]
 
 
-def _moved(spec: ServerSpec, mounts: _Mounts) -> ServerSpec:
+def _moved(spec: ServerSpec, mounts: Mounted) -> ServerSpec:
     """The spec with every local path in it as it is inside."""
     changes: dict[str, Any] = {}
     if not is_shipped(spec.model) and _local(spec.model):

@@ -264,6 +264,9 @@ class Image:
         Named volumes that keep what the engine downloads by itself: name -> folder inside.
     carried
         Folders of ours that its command needs inside; mounted for reading.
+    asks
+        How the image asks one of the engine's own pages and fails when the answer is no 200, for a health check that
+        runs inside; `{page}` is the page's URL, `{model}` the served model's name.
     """
 
     gpu: str = ""
@@ -275,3 +278,6 @@ class Image:
     options: Sequence[str] = ("--ipc=host",)
     volumes: Mapping[str, str] = field(default_factory=dict)
     carried: Sequence[str] = ()
+    asks: Sequence[str] = (
+        "python3", "-c", "import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=20)", "{page}",
+    )  # fmt: skip

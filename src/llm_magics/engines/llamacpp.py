@@ -95,6 +95,7 @@ class LlamaCpp(Engine):
         entry="program",
         port=8080,
         options=(),
+        asks=("curl", "--silent", "--fail", "--max-time", "20", "--output", "/dev/null", "{page}"),
     )
     tested = ("2026.10", "2026.11")
     gone: Mapping[str, str] = {

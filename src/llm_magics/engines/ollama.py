@@ -44,6 +44,7 @@ class Ollama(Engine):
         hub="",
         options=(),
         volumes={"llm-magics-ollama": "/root/.ollama"},
+        asks=("ollama", "show", "{model}"),
     )
     model_format = "gguf"
     memory = Memory(spills=True)
@@ -52,7 +53,7 @@ class Ollama(Engine):
         ("/api/generate", {"model": "{model}", "stream": False, "keep_alive": -1}),
         option="",
     )
-    ready_path = "/api/version"
+    ready_path = alive_path = "/api/version"
     grace = 10.0
 
     options: Mapping[str, Option] = {

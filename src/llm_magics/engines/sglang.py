@@ -111,6 +111,7 @@ class SGLang(Engine):
     key_env = "SGLANG_API_KEY"  # read by our launcher, which hands it to SGLang outside of the arguments
     memory = Memory(_own_share, "free", bare=True)  # mem_cache/kv_cache_configurator.py: _profile_available_bytes
     ready_path = "/ready"  # /health makes a token, and takes at least a second
+    alive_path = "/health"  # a server that was paused on purpose is not ready and well; `/ping` wants the key
     grace = 15.0
     sleep = Sleep(("/release_memory_occupation", {}), ("/resume_memory_occupation", {}))
     tested = ("0.5.23",)

@@ -63,6 +63,7 @@ class Tgi(Engine):
         port=80,
         hub="/data",
         options=("--shm-size=1g",),
+        asks=("curl", "--silent", "--fail", "--max-time", "20", "--output", "/dev/null", "{page}"),
     )
     needs_gpu = True
     key_env = "API_KEY"

@@ -77,6 +77,7 @@ class Triton(Engine):
     memory = Memory()
     usage = "never"
     ready_path = "/v2/health/ready"  # of a repository it is 200 only when every model in it is loaded
+    alive_path = "/v2/health/live"
     grace = 8.0
 
     options: Mapping[str, Option] = {

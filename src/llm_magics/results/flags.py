@@ -38,6 +38,8 @@ def flags(run: Run) -> list[str]:
     if run.partial:
         ended = "was cancelled" if run.status == "cancelled" else "did not reach its end"
         found.append(f"partial: the run {ended}; what was measured until then is shown")
+    if run.header.get("through") == "port-forward":
+        found.append("measured through a port-forward to one pod: every latency holds the way through the API server")
     for summary in run.points:
         found += [
             f"at {summary.get('label') or 'the only point'}: {each}"
