@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main(command: list[str]) -> int:
-    """Runs the command; its exit status, or 1 when servers were left running (they are stopped)."""
+    """Runs the command; its exit status, or 1 when servers or a monitor were left running (they are stopped)."""
     with tempfile.TemporaryDirectory(prefix="llm-magics-") as home:
         for kind in ("RUNTIME", "DATA", "CONFIG"):
             directory = Path(home, kind.lower())
@@ -24,6 +24,9 @@ def main(command: list[str]) -> int:
         from llm_magics.api import stop
 
         left = stop(every=True)
+        from llm_magics.monitor.running import down
+
+        left += ["the monitor"] if down() else []
         if left:
             print(f"left running: {', '.join(left)}", file=sys.stderr)
         return status or bool(left)

@@ -97,3 +97,15 @@ def test_panels_say_in_the_figure_what_fires_and_are_small() -> None:
     empty = Panels([], 300, now)
     assert "application/vnd.plotly.v1+json" not in empty._repr_mimebundle_()
     assert "Nothing is recorded yet" in empty._repr_mimebundle_()["text/html"]
+
+
+def test_the_doctor_says_whether_the_programs_are_here_and_what_installs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from llm_magics.advice import doctor
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    (missing,) = doctor._monitoring()
+    assert (missing.state, "apt-get install prometheus" in missing.remedy) == ("missing", True)
+    monkeypatch.setattr("llm_magics.monitor.programs.shutil.which", lambda name: f"/bin/{name}")
+    (here,) = doctor._monitoring()
+    assert (here.state, here.detail) == ("ok", "/bin/prometheus, /bin/alertmanager")
+    assert "_monitoring" in doctor.examine.__code__.co_names

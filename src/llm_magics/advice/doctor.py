@@ -24,7 +24,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Every finding, in the order of a person's questions: Python, engines, GPUs, notebook front end, disk, servers."""
-    return [*_python(), *_engines(), *_gpus(), *_packages(), *_disk(), *_servers()]
+    return [*_python(), *_engines(), *_gpus(), *_packages(), *_monitoring(), *_disk(), *_servers()]
 
 
 def _python() -> list[Finding]:
@@ -55,6 +55,16 @@ def _gpus() -> list[Finding]:
             Finding("GPU", "warning", "a driver is here, its Python library is not", "pip install 'llm-magics[gpu]'")
         ]
     return [Finding("GPU", "ok", "none: engines run on the CPU")]
+
+
+def _monitoring() -> list[Finding]:
+    from llm_magics.monitor import programs
+
+    found = programs.here()
+    if all(found.values()):
+        return [Finding("Prometheus, Alertmanager", "ok", ", ".join(map(str, found.values())))]
+    said = "only needed for %llm monitor, which takes docker or podman instead"
+    return [Finding("Prometheus, Alertmanager", "missing", said, programs.INSTALL)]
 
 
 def _packages() -> list[Finding]:

@@ -24,7 +24,7 @@ NAMES = ("prometheus", "alertmanager")
 _BINARIES = {"prometheus": ("prometheus",), "alertmanager": ("alertmanager", "prometheus-alertmanager")}
 _IMAGES = {"prometheus": "docker.io/prom/prometheus:v3.5.0", "alertmanager": "docker.io/prom/alertmanager:v0.28.1"}
 _VERSION = re.compile(r"version (\S+)")
-_DEBIAN = "sudo apt-get install prometheus prometheus-alertmanager (or the archives of prometheus.io/download, on PATH)"
+INSTALL = "sudo apt-get install prometheus prometheus-alertmanager (or the archives of prometheus.io/download, on PATH)"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def find(on: str, home: Home, readable: Path) -> tuple[str, list[Program]]:
         raise LaunchError(
             f"There is no {' and no '.join(missing)} on PATH.",
             why="monitoring is theirs, not ours: nothing of them is built in",
-            then=f"{_DEBIAN}, or --on docker",
+            then=f"{INSTALL}, or --on docker",
         )
     if on == "auto":
         on = next((tool for tool in ("docker", "podman") if _answers(tool)), "")
@@ -79,10 +79,15 @@ def find(on: str, home: Home, readable: Path) -> tuple[str, list[Program]]:
             raise LaunchError(
                 f"There is no {' and no '.join(missing)} on PATH, and no docker or podman that answers.",
                 why="monitoring is theirs, not ours: nothing of them is built in",
-                then=_DEBIAN,
+                then=INSTALL,
             )
     containers.check(on)
     return on, [_contained(name, on, home, readable) for name in NAMES]
+
+
+def here() -> dict[str, str | None]:
+    """Where on PATH each of the two is; None for one that is not."""
+    return {name: _binary(name) for name in NAMES}
 
 
 def prometheus(program: Program, home: Home, port: int, *, retention: float, size: int) -> list[str]:
