@@ -7,7 +7,7 @@ const whole = read('index.css').replace(/@import url\('([^']+)'\);/g, (_, name) 
 const short = whole
   .replace(/\/\*[^]*?\*\//g, '')
   .replace(/\s+/g, ' ')
-  .replace(/ ?([{};,]) ?/g, '$1')
+  .replace(/ ?([{};,>]) ?/g, '$1')
   .replace(/: /g, ':')
   .replace(/;}/g, '}')
   .trim();

@@ -17,6 +17,9 @@ export const Ids = {
   url: 'llm-magics:copy-url'
 };
 
+/** Opens a run's figure; for pages that are loaded again, so not in the palette. */
+export const OPEN_RUN = 'llm-magics:open-run';
+
 /** Registers the commands. */
 export function addCommands(
   app: JupyterFrontEnd,
@@ -59,6 +62,7 @@ export function addCommands(
   about(Ids.bench, trans.__('Insert a Cell That Benches an Engine…'), name => actions.insert(benchCell(name)));
   about(Ids.client, trans.__('Insert a Cell That Asks an Engine…'), name => actions.insert(clientCell(name)));
   about(Ids.logs, trans.__('Open the Log of an Engine…'), name => actions.openLog(name));
+  commands.addCommand(OPEN_RUN, { execute: args => actions.openRun(args['run'] as string) });
   about(Ids.url, trans.__('Copy the Base URL of an Engine…'), name => {
     const engine = model.find(name);
     return engine && actions.copy(baseUrl(engine));

@@ -1,7 +1,7 @@
 // The plugin: puts the panel, the commands and the Running section into JupyterLab or Notebook 7. Only the translator is
 // required; what another front end lacks is left out.
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { ICommandPalette, MainAreaWidget } from '@jupyterlab/apputils';
+import { Clipboard, ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { ILauncher } from '@jupyterlab/launcher';
@@ -15,7 +15,7 @@ import { IMessageHandler, Message, MessageLoop } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { Api } from './api';
-import { addCommands, Ids } from './commands';
+import { addCommands, Ids, OPEN_RUN } from './commands';
 import { engineIcon } from './icon';
 import { LogWidget } from './logview';
 import { SidebarPanel } from './panel';
@@ -100,6 +100,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const trans = translator.load('llm_magics');
     const api = new Api(app.serviceManager.serverSettings);
     const model = new Model(api);
+    // What they track is opened again when the page is loaded again.
+    const logs = new WidgetTracker<MainAreaWidget<LogWidget>>({ namespace: 'llm-magics-logs' });
+    const figures = new WidgetTracker<MainAreaWidget<Panel>>({ namespace: 'llm-magics-runs' });
 
     const actions: IActions = {
       openLog: name => {
@@ -113,6 +116,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         widget.title.icon = textEditorIcon;
         widget.title.closable = true;
         addTab(app, widget);
+        void logs.add(widget);
       },
       openRun: run => {
         const id = `llm-run-${run}`;
@@ -120,6 +124,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         const content = new Panel();
+        content.id = run;
         content.addClass('llm-RunView');
         const widget = new MainAreaWidget({ content });
         widget.id = id;
@@ -127,12 +132,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
         widget.title.icon = engineIcon;
         widget.title.closable = true;
         addTab(app, widget);
+        void figures.add(widget);
         void drawRun(content, rendermime, () => api.run(run)).then(() => {
           widget.title.label = content.title.label || widget.title.label;
         });
       },
       openNotebook: path => void app.commands.execute('docmanager:open', { path }),
-      copy: text => navigator.clipboard.writeText(text),
+      copy: async text => {
+        try {
+          await navigator.clipboard.writeText(text);
+        } catch {
+          Clipboard.copyToSystem(text); // a page that came by plain http from another machine has no clipboard
+        }
+      },
       insert: source => insert(app, tracker, source),
       drag: (event, label, source) => drag(event.nativeEvent, tracker, label, source),
       folder: () => {
@@ -146,6 +158,16 @@ const plugin: JupyterFrontEndPlugin<void> = {
     app.shell.add(panel, 'left', { rank: 300, type: 'LLM engines' });
     restorer?.add(panel, panel.id);
     addCommands(app, model, actions, panel.id, engineIcon, trans);
+    void restorer?.restore(logs, {
+      command: Ids.logs,
+      args: widget => ({ name: widget.content.name }),
+      name: widget => widget.content.name
+    });
+    void restorer?.restore(figures, {
+      command: OPEN_RUN,
+      args: widget => ({ run: widget.content.id }),
+      name: widget => widget.content.id
+    });
     if (palette) {
       for (const command of Object.values(Ids)) {
         palette.addItem({ command, category: trans.__('LLM engines'), args: { isPalette: true } });

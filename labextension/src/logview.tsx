@@ -70,6 +70,12 @@ export function LogView(props: ILogProps): JSX.Element {
     }
     setLevels(next);
   };
+  const words = {
+    error: trans.__('error'),
+    warning: trans.__('warning'),
+    info: trans.__('info'),
+    debug: trans.__('debug')
+  };
   const view = windowOf(scroll.top, scroll.height, ROW, lines.length);
   return (
     <>
@@ -94,7 +100,7 @@ export function LogView(props: ILogProps): JSX.Element {
         {LEVELS.map(level => (
           <label key={level} className="llm-Level">
             <input type="checkbox" checked={levels.has(level)} onChange={() => toggle(level)} />
-            {level}
+            {words[level]}
           </label>
         ))}
         <label className="llm-Level">

@@ -7,7 +7,7 @@ import * as React from 'react';
 
 import { LabModel } from './api';
 import { Gpu } from './machine';
-import { Action, IActions, Row } from './rows';
+import { Action, countsSeconds, IActions, Row } from './rows';
 import { Path, Runs } from './work';
 
 const CELLS = { bench: benchCell, client: clientCell };
@@ -59,20 +59,28 @@ function Start(props: { model: LabModel; actions: IActions; trans: TranslationBu
   );
 }
 
-/** Draws again once a second while something on it counts seconds. */
-function useClock(): number {
+/** The time, told anew every so many ms; 0: not while nobody looks. */
+function useClock(every: number): number {
   const [now, setNow] = React.useState(Date.now() / 1000);
   React.useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now() / 1000), 1000);
+    const tell = () => setNow(Date.now() / 1000);
+    tell();
+    const timer = every ? setInterval(tell, every) : undefined;
     return () => clearInterval(timer);
-  }, []);
+  }, [every]);
   return now;
 }
 
 /** What the sidebar shows. */
-export function Sidebar(props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element {
-  const { model, actions, trans } = props;
-  const now = useClock();
+export function Sidebar(props: {
+  model: LabModel;
+  actions: IActions;
+  trans: TranslationBundle;
+  looking: boolean;
+}): JSX.Element {
+  const { model, actions, trans, looking } = props;
+  const seconds = model.engines.some(engine => countsSeconds(engine, Date.now() / 1000));
+  const now = useClock(looking ? (seconds ? 1000 : 30000) : 0);
   const [, draw] = React.useReducer((count: number) => count + 1, 0);
   React.useEffect(() => {
     model.changed.connect(draw);
@@ -132,6 +140,7 @@ export function Sidebar(props: { model: LabModel; actions: IActions; trans: Tran
 /** The widget in the left area. Looks only while it is visible, on a page that is. */
 export class SidebarPanel extends ReactWidget {
   private _trans: TranslationBundle;
+  private _opened = false;
 
   constructor(
     private model: LabModel,
@@ -157,9 +166,10 @@ export class SidebarPanel extends ReactWidget {
   }
 
   render(): JSX.Element | null {
-    // Nothing is drawn where nobody looks: no clock runs either.
-    return this.isVisible && document.visibilityState === 'visible' ? (
-      <Sidebar model={this.model} actions={this.actions} trans={this._trans} />
+    // Nothing is drawn before somebody looks; what was unfolded then is found so again, but no clock runs meanwhile.
+    this._opened ||= this._looking;
+    return this._opened ? (
+      <Sidebar model={this.model} actions={this.actions} trans={this._trans} looking={this._looking} />
     ) : null;
   }
 
@@ -178,8 +188,12 @@ export class SidebarPanel extends ReactWidget {
     this._look();
   }
 
+  private get _looking(): boolean {
+    return this.isVisible && document.visibilityState === 'visible';
+  }
+
   private _look = (): void => {
-    this.model.look(this.id, this.isVisible && document.visibilityState === 'visible');
+    this.model.look(this.id, this._looking);
     this.update();
   };
 }

@@ -82,6 +82,14 @@ export function Sparkline(props: { rates: Rates | undefined; trans: TranslationB
   );
 }
 
+/** Whether an engine's row shows seconds that pass. */
+export function countsSeconds(engine: IEngine, now: number): boolean {
+  if (engine.state === 'ready') {
+    return engine.stops_at !== null || now - (engine.ready_at ?? engine.created) < 150;
+  }
+  return engine.state === 'starting' || engine.state === 'loading';
+}
+
 /** How far a start is, by what the same start took the last time. */
 function Loading(props: { engine: IEngine; now: number; trans: TranslationBundle }): JSX.Element {
   const { engine, now, trans } = props;
@@ -164,12 +172,17 @@ interface IRowProps {
 export function Row(props: IRowProps): JSX.Element {
   const { engine, model, actions, trans, now, cells } = props;
   const [asking, setAsking] = React.useState(false);
+  const [back, setBack] = React.useState(false); // the focus goes back to where the question was asked
   const [copied, setCopied] = React.useState(false);
   const running = runs(engine);
   const stopping = engine.state === 'stopping' || model.stopping.has(engine.name);
   const owner = notebookOf(engine);
   const refusal = model.refusals[engine.name];
   const id = `llm-engine-${engine.name}`;
+  const leave = () => {
+    setAsking(false);
+    setBack(true);
+  };
   const stop = () => {
     setAsking(false);
     void model.stop(engine.name);
@@ -237,15 +250,16 @@ export function Row(props: IRowProps): JSX.Element {
         </div>
       )}
       {asking ? (
-        <div key="ask" className="llm-Actions" role="group" aria-label={trans.__('Stop %1?', engine.name)}>
+        <div
+          key="ask"
+          className="llm-Actions"
+          role="group"
+          aria-label={trans.__('Stop %1?', engine.name)}
+          onKeyDown={event => event.key === 'Escape' && leave()}
+        >
           <span>{trans.__('Stop it for everybody?')}</span>
           <Action label={trans.__('Stop')} title={trans.__('Yes, stop %1', engine.name)} onClick={stop} danger={true} />
-          <Action
-            label={trans.__('No')}
-            title={trans.__('Do not stop %1', engine.name)}
-            focus={true}
-            onClick={() => setAsking(false)}
-          />
+          <Action label={trans.__('No')} title={trans.__('Do not stop %1', engine.name)} focus={true} onClick={leave} />
         </div>
       ) : (
         <div key="actions" className="llm-Actions">
@@ -277,6 +291,7 @@ export function Row(props: IRowProps): JSX.Element {
             <Action
               label={trans.__('Stop…')}
               title={trans.__('Stop %1', engine.name)}
+              focus={back}
               onClick={() => setAsking(true)}
               disabled={stopping}
             />

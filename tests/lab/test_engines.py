@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +168,24 @@ async def test_records_that_are_none_hide_nothing(ask: Any, running: Callable[..
     assert [each["name"] for each in engines] == ["qwen", "strange"]
     assert engines[1]["owners"] == [{}]
     assert (await ask("engines/broken"))[0] == 404
+
+
+async def test_a_record_that_may_not_be_read_hides_nothing(
+    ask: Any, running: Callable[..., Record], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running()
+    running("others")
+    read = Path.read_bytes
+
+    def forbid(path: Path) -> bytes:
+        if path.name == "others.json":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", forbid)  # root may read everything
+    assert [each["name"] for each in (await ask("engines"))[1]["engines"]] == ["qwen"]
+    assert (await ask("engines/others"))[0] == 404
+    assert (await ask("engines/others", method="DELETE"))[0] == 404
 
 
 async def test_ten_thousand_records_are_bounded_and_the_running_ones_are_among_them(

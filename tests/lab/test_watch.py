@@ -79,16 +79,16 @@ async def test_nobody_looks_and_nothing_is_done(
     looks = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: looks.append(path) or scandir(path))
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.5)
     assert looks == []
     socket = await jp_ws_fetch("llm-magics", "watch")
     await hear(socket, lambda message: "engines" in message)
     socket.close()
     while jp_web_app.settings[WATCHER]._sockets:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(1.5)  # what was under way may end
+    await asyncio.sleep(0.5)  # what was under way may end
     looks.clear()
-    await asyncio.sleep(2)
+    await asyncio.sleep(1.2)  # three looks at the records, one at everything else
     assert looks == []
 
 

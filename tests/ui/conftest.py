@@ -1,8 +1,10 @@
 """A JupyterLab and a browser for the tests that look at what a person sees.
 
-`lab` is one server for the session, with directories of its own; `page` a fresh page that records page errors and
-aborts (and records) every request that leaves this machine: both lists must stay empty. The browser is the system's
-Chromium; set CHROMIUM to name another. Set LLM_MAGICS_SCREENSHOTS to a folder to keep the pictures.
+`lab` is one server for the session, with directories of its own; `page` a fresh page that records page errors and every
+request that leaves this machine: both lists must stay empty. No name but this machine is known to the browser, so such
+a request reaches nobody. (No route of Playwright's stops them: that would take the cache away, and ask this process for
+each of Lab's two hundred files.) The browser is the system's Chromium; set CHROMIUM to name another. Set
+LLM_MAGICS_SCREENSHOTS to a folder to keep the pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from served import PATIENCE, Lab, start_lab
+
+from llm_magics.runtime.registry import Registry
+
+HERE = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,30 +58,47 @@ def browser() -> Iterator[Any]:
 
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
+             "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, headless=True, args=flags)
         yield chromium
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def shared(browser: Any) -> Iterator[Any]:
+    """The profile that pages of one test after another share: what Lab is made of is loaded and compiled once."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Makes pages: `new_page(scheme="dark")`; each has `seen`, and is checked when the test is over."""
+def new_page(browser: Any, shared: Any) -> Iterator[Callable[..., Any]]:
+    """Makes pages: `new_page(scheme="dark")`; each has `seen`, and is checked when the test is over.
+
+    The second page of a test is that of another person, or of another server: in a profile of its own.
+    """
     contexts, pages = [], []
 
     def make(scheme: str = "light", width: int = 1180, height: int = 1000) -> Any:
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
-        context.set_default_timeout(PATIENCE)
-        page = context.new_page()
-        page.seen = Seen()
-        page.on("pageerror", lambda error: page.seen.errors.append(f"{error}\n{error.stack or ''}"))
-        context.route("**/*", lambda route: _guard(route, page.seen))
-        contexts.append(context)
+        if pages:
+            contexts.append(browser.new_context())
+        page = (contexts[-1] if pages else shared).new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
+        page.set_default_timeout(PATIENCE)
+        page.seen = seen = Seen()
+        page.on("pageerror", lambda error: seen.errors.append(f"{error}\n{error.stack or ''}"))
+        page.on("request", lambda request: _look(request.url, seen))
+        page.on("websocket", lambda socket: _look(socket.url, seen))
         pages.append(page)
         return page
 
     yield make
+    for page in pages:
+        page.close()
     for context in contexts:
         context.close()
     for page in pages:
@@ -103,10 +126,17 @@ def picture(tmp_path: Path) -> Callable[[Any, str], Path]:
     return take
 
 
-def _guard(route: Any, seen: Seen) -> None:
-    url = route.request.url
-    if url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:")):
-        route.continue_()
-    else:
+@pytest.fixture
+def registry(lab: Lab) -> Iterator[Registry]:
+    """The server's directory of engines; emptied of what a test wrote into it."""
+    directory = Path(lab.environment["JUPYTER_RUNTIME_DIR"]) / "llm-magics"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = set(directory.iterdir())
+    yield Registry(directory)
+    for path in set(directory.iterdir()) - before:
+        path.unlink()
+
+
+def _look(url: str, seen: Seen) -> None:
+    if not url.startswith(HERE):
         seen.outside.append(url)
-        route.abort()

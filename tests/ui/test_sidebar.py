@@ -1,91 +1,26 @@
-"""The sidebar in a real browser: engines that a notebook serves, what becomes of them, and every place they show in.
+"""The sidebar in a real browser: engines that a notebook serves, and what becomes of them.
 
 It needs the built extension: `make sidebar` links it into the environment.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 from served import Lab, start_lab
+from sidebar_page import made, notebook, row, run_cell, serious, show
 
 from llm_magics.runtime import identity
-from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
-
-ROOT = Path(__file__).parents[2]
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-TAB = '[data-id="llm-magics"]'
-
-
-def row(page: Any, name: str, state: str | None = None) -> Any:
-    return page.locator(f'.llm-Row[data-name="{name}"]' + (f'[data-state="{state}"]' if state else ""))
-
-
-def show(page: Any, lab: Lab, where: str = "/lab") -> None:
-    page.goto(f"{lab.url}{where}?token={lab.token}&reset")
-    page.wait_for_selector(TAB)
-    if page.locator("#llm-magics:visible").count() == 0:
-        page.click(TAB)
-    page.wait_for_selector("#llm-magics .llm-Section")
-
-
-def notebook(page: Any, lab: Lab, name: str, cells: list[str]) -> None:
-    """The panel beside a notebook whose kernel is there."""
-    lab.write(name, [nbformat.v4.new_code_cell(source) for source in cells])
-    show(page, lab, f"/lab/tree/{name}")
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-
-
-def run_cell(page: Any, number: int) -> None:
-    page.locator(".jp-Notebook .jp-CodeCell .cm-content").nth(number).click()
-    page.keyboard.press("Shift+Enter")
-
-
-@pytest.fixture
-def registry(lab: Lab) -> Iterator[Registry]:
-    """The server's directory of engines; emptied of what a test wrote into it."""
-    directory = Path(lab.environment["JUPYTER_RUNTIME_DIR"]) / "llm-magics"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = Registry(directory)
-    yield found
-    for path in directory.iterdir():
-        if path.suffix in (".json", ".log") and "made" in path.stem:
-            path.unlink()
-
-
-def made(registry: Registry, name: str = "made", **changes: Any) -> Record:
-    """A record as an engine's; this process stands for its supervisor."""
-    values = {
-        "id": name, "name": name, "engine": "vllm", "engine_version": "0.32.0", "model": "Qwen/Qwen2.5-7B-Instruct",
-        "state": "ready", "created": time.time() - 300, "ready_at": time.time() - 240, "host": "h", "reuse_key": "k",
-        "spec": {}, "supervisor": identity.current().to_json(), "keep": "detached", "command": "vllm serve Qwen",
-        "owners": [{"notebook": "/home/me/serving.ipynb"}],
-    }  # fmt: skip
-    record = Record(**{**values, **changes})
-    registry.write(record)
-    return record
-
-
-def serious(page: Any) -> list[str]:
-    """What axe finds on our part of the page that is serious or critical."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate(
-        """async () => (await axe.run({include: [['#llm-magics'], ['.llm-LogWidget']].filter(
-             ([selector]) => document.querySelector(selector))})).violations"""
-    )
-    return [
-        f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary']}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
 
 
 def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., Any]) -> None:
@@ -117,6 +52,12 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     assert page.evaluate("document.querySelector('.llm-Log').scrollHeight") > lines
     page.get_by_role("searchbox").fill("LINE OF THIS TEST")
     page.get_by_text("1/50").wait_for()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy versions, the command without secrets").click()
+    page.get_by_text("Copied: versions, command, the last 200 lines").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "xllamacpp" in copied
+    assert copied.count("ERROR a line of this test") == 50
 
     row(page, "tiny").get_by_role("button", name="Stop tiny").click()
     row(page, "tiny").get_by_role("button", name="Do not stop tiny").click()
@@ -131,7 +72,15 @@ def test_what_a_kernel_and_an_engine_leave_behind(lab: Lab, new_page: Callable[.
     notebook(page, lab, "leaving.ipynb", ["%load_ext llm_magics\n%serve left", "import os; os.kill(os.getpid(), 9)"])
     run_cell(page, 0)
     row(page, "left", "ready").wait_for()
-    run_cell(page, 1)  # the kernel dies; the engine waits for its successor, and says how long
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel…", exact=True).click()
+    page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
+    row(page, "left", "ready").get_by_text("its notebook ended").wait_for()  # it waits for the kernel's successor
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    run_cell(page, 0)  # which takes it over: nothing counts down, and nothing was started anew
+    row(page, "left").get_by_text("stops in").wait_for(state="detached")
+    row(page, "left").get_by_text("by leaving.ipynb").wait_for()
+    run_cell(page, 1)  # the kernel dies; the engine says how long it waits
     page.locator(".jp-Dialog", has_text="Kernel Restarting").get_by_role("button", name="Ok").click()
     row(page, "left").get_by_text("its notebook ended").wait_for()
     row(page, "left").get_by_role("button", name="Keep left for another hour").click()
@@ -155,6 +104,26 @@ def test_what_a_kernel_and_an_engine_leave_behind(lab: Lab, new_page: Callable[.
     row(page, "lost").wait_for(state="detached")
 
 
+def test_a_stop_that_fails_says_why_in_its_row(lab: Lab, page: Any, registry: Registry) -> None:
+    """Nobody can write where the lock should be; the engine's own process is a stand-in."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        made(registry, supervisor=identity.of(process.pid).to_json())  # type: ignore[union-attr]
+        show(page, lab)
+        lock = registry.directory / "made.lock"
+        lock.mkdir()
+        row(page, "made").get_by_role("button", name="Stop made").click()
+        row(page, "made").get_by_role("button", name="Yes, stop made").click()
+        said = row(page, "made").get_by_role("alert")
+        said.get_by_text("that could not be written down").wait_for()
+        assert "Is a directory" in said.inner_text()
+        assert page.locator(".jp-Dialog").count() == 0
+        lock.rmdir()
+        row(page, "made", "lost").get_by_role("button", name="Forget made and its log").click()
+        row(page, "made").wait_for(state="detached")
+
+
 def test_names_full_of_html_are_names(lab: Lab, page: Any, registry: Registry) -> None:
     evil = '<img src=x onerror="document.body.dataset.evil=1">\'&'
     made(registry, model=evil, engine=evil, engine_version=evil, owners=[{"notebook": f"/{evil}"}])
@@ -164,89 +133,6 @@ def test_names_full_of_html_are_names(lab: Lab, page: Any, registry: Registry) -
     assert row(page, "made").get_by_text("<img src=x").count() >= 1
     assert page.evaluate("document.body.dataset.evil") is None
     assert page.locator("#llm-magics img").count() == 0
-
-
-def test_two_tabs_see_the_same_and_a_hidden_panel_asks_nothing(
-    lab: Lab, new_page: Callable[..., Any], registry: Registry
-) -> None:
-    pages = [new_page(), new_page()]
-    for page in pages:
-        show(page, lab)
-    made(registry, state="loading", stage="loading weights 3/5")
-    for page in pages:
-        row(page, "made", "loading").get_by_text("loading weights 3/5").wait_for()
-    page = pages[0]
-    page.click(TAB)  # folds it away
-    page.locator("#llm-magics").wait_for(state="hidden")
-    time.sleep(1)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    made(registry)
-    row(pages[1], "made", "ready").wait_for()
-    time.sleep(3)
-    assert [url for url in asked if "llm-magics" in url] == []
-    page.click(TAB)
-    row(page, "made", "ready").wait_for()
-    (registry.directory / "made.json").unlink()
-    for each in pages:
-        row(each, "made").wait_for(state="detached")
-
-
-def test_cells_are_inserted_and_dragged(lab: Lab, page: Any, registry: Registry) -> None:
-    made(registry)
-    notebook(page, lab, "inserting.ipynb", ["x = 1"])
-    row(page, "made").get_by_role("button", name="benches").click()
-    sources = "[...document.querySelectorAll('.jp-Notebook .jp-Cell .cm-content')].map(each => each.innerText)"
-    page.wait_for_function(f"{sources}.length === 3")
-    assert page.evaluate(sources)[:2] == ["x = 1", "%load_ext llm_magics"]
-    assert page.evaluate(sources)[2].startswith("%%bench made")
-    row(page, "made").get_by_role("button", name="openai client").click()
-    page.wait_for_function(f"{sources}.length === 4")
-    begin = row(page, "made").locator(".llm-Row-name").bounding_box()
-    end = page.locator(".jp-Notebook .jp-Cell").first.bounding_box()
-    page.mouse.move(begin["x"] + 5, begin["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(end["x"] + 200, end["y"] + end["height"] / 2, steps=12)
-    page.mouse.up()
-    page.wait_for_function(f"{sources}.length === 5")
-    assert sum(source.startswith("%%bench made") for source in page.evaluate(sources)) == 2
-
-
-def test_the_running_panel_lists_and_stops(lab: Lab, page: Any) -> None:
-    lab.run("serve", "native", "--keep", "detached")
-    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
-    page.click('[data-id="jp-running-sessions"]')
-    item = page.locator(".jp-RunningSessions-item.llm-Running")
-    item.get_by_text("native").wait_for()
-    item.hover()
-    item.locator(".jp-RunningSessions-itemShutdown").click()
-    item.wait_for(state="detached")
-
-
-def test_notebook_7_has_the_panel_and_the_running_tab(tmp_path: Path, page: Any, new_page: Callable[..., Any]) -> None:
-    found = start_lab(tmp_path, app="notebook")
-    try:
-        directory = tmp_path / "runtime" / "llm-magics"
-        directory.mkdir(mode=0o700, parents=True)
-        made(Registry(directory))
-        page.goto(f"{found.url}/tree?token={found.token}")
-        page.get_by_role("tab", name="Running").click()
-        page.locator(".jp-RunningSessions-item.llm-Running").get_by_text("made").wait_for()
-        found.write("seven.ipynb", [nbformat.v4.new_code_cell("1")])
-        other = new_page()
-        other.goto(f"{found.url}/notebooks/seven.ipynb?token={found.token}")
-        other.get_by_text("View", exact=True).click()
-        other.get_by_text("LLM Engines", exact=True).hover()
-        other.get_by_text("Show LLM Engines").click()
-        row(other, "made", "ready").wait_for()
-        row(other, "made").get_by_role("button", name="Open the log of made").click()
-        other.locator(".llm-Log").wait_for()
-        for each in (page, other):
-            # Notebook 7's own: its shortcuts hear of plugins before their settings are there, when the machine is slow.
-            each.seen.errors = [error for error in each.seen.errors if "reading 'schema'" not in error]
-    finally:
-        found.stop()
 
 
 def test_a_server_that_goes_and_comes_back(tmp_path: Path, new_page: Callable[..., Any]) -> None:
@@ -266,10 +152,33 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path, new_page: Callable[..
         made(Registry(directory), state="loading", stage="after the restart")
         row(page, "made", "loading").get_by_text("after the restart").wait_for()
         assert page.locator(".llm-Trouble").inner_text() == ""
+        assert page.locator(".jp-Dialog", has_text="LLM").count() == 0
         # Lab's own requests (its workspace, its status) fail meanwhile and say so to nobody; ours must not.
         page.seen.errors = [error for error in page.seen.errors if "/lab/extensions/llm-magics/" in error]
     finally:
         found.stop()
+
+
+def with_gpus(socket: Any) -> None:
+    """The server's own messages, but for the GPUs, and what an engine on them does: as a machine with two would say."""
+    gpu = {"name": "NVIDIA H100 80GB HBM3", "memory_total": 80 * 2**30, "utilisation": 87, "power": 512.3,
+           "power_limit": 700.0, "temperature": 61}  # fmt: skip
+    ours = {"pid": 9, "memory": 62 * 2**30, "name": "VLLM::Worker", "server": "qwen32"}
+    other = {"pid": 4121, "memory": 3 * 2**30, "name": "python", "server": ""}
+    gpus = [
+        {**gpu, "index": 0, "uuid": "GPU-0", "memory_used": 65 * 2**30, "processes": [ours, other]},
+        {**gpu, "index": 1, "uuid": "GPU-1", "memory_used": 62 * 2**30, "processes": [ours]},
+    ]
+
+    def pass_on(text: str) -> None:
+        message = json.loads(text)
+        if "gpus" in message:
+            message["gpus"] = gpus
+        for load in message.get("load", {}).values():
+            load |= {"running": 24, "waiting": 3, "output_tokens": 1240 * load["at"]}
+        socket.send(json.dumps(message))
+
+    socket.connect_to_server().on_message(pass_on)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -277,20 +186,28 @@ def test_it_is_accessible_and_looks_right(
     lab: Lab, new_page: Callable[..., Any], picture: Callable[..., Path], registry: Registry, scheme: str
 ) -> None:
     now = time.time()
+    made(registry, "qwen32", gpus=[0, 1], model="Qwen/Qwen2.5-32B-Instruct", created=now - 9000, ready_at=now - 8900)
     made(registry)
-    made(registry, "made_loading", state="loading", stage="loading weights 3/5", created=now - 40, ready_at=None,
+    made(registry, "llama70", state="loading", stage="loading weights 3/5", created=now - 40, ready_at=None,
          expected=95.0, model="meta-llama/Llama-3.3-70B-Instruct-with-a-very-long-name-indeed")  # fmt: skip
-    made(registry, "made_idle", stops_at=now + 250, stops_why="it was idle")
-    made(registry, "made_failed", state="failed", exit=1, diagnosis={
+    made(registry, "idle", stops_at=now + 250, stops_why="it was idle")
+    made(registry, "failed", state="failed", exit=1, diagnosis={
         "cause": "the GPU has too little memory for 8192 tokens", "line": "ValueError: max seq len (131072)",
         "remedy": "max_model_len: 4096"})  # fmt: skip
-    page = new_page(scheme)
+    page = new_page(scheme, height=1750)
+    page.route_web_socket("**/llm-magics/watch", with_gpus)
     show(page, lab)
-    row(page, "made_failed").wait_for()
-    row(page, "made_idle").get_by_text("stops in").wait_for()
-    page.keyboard.press("Tab")
-    row(page, "made").get_by_role("button", name="Stop made").focus()
-    page.keyboard.press("Enter")
+    row(page, "failed").wait_for()
+    row(page, "idle").get_by_text("stops in").wait_for()
+    row(page, "qwen32").get_by_text("GPU 0, 1 · 124 GiB").wait_for()
+    row(page, "qwen32").get_by_text("1,240 tok/s").wait_for()
+    page.locator(".llm-Gpu").first.get_by_text("python (pid 4121)").wait_for()  # somebody else's
+    stop = row(page, "made").get_by_role("button", name="Stop made")
+    stop.focus()
+    for key in ("Enter", "Escape", "Enter"):  # the question is answered by the keyboard too, and the focus comes back
+        page.keyboard.press(key)
+        if key == "Escape":
+            page.wait_for_function("document.activeElement?.getAttribute('aria-label') === 'Stop made'")
     row(page, "made").get_by_role("button", name="Yes, stop made").wait_for()
     picture(page.locator("#llm-magics"), f"sidebar-{scheme}")
     assert serious(page) == []
@@ -309,7 +226,7 @@ def test_fifty_engines_and_a_log_of_a_gigabyte(lab: Lab, page: Any, registry: Re
         file.seek(0, os.SEEK_END)
         file.write(b"\n" + b"INFO the end of a long log\n" * 3000)
     show(page, lab)
-    page.wait_for_function("document.querySelectorAll('.llm-Row').length === 50")
+    page.wait_for_function("document.querySelectorAll('.llm-Row[data-name^=made]').length === 50")
     row(page, "made0").get_by_role("button", name="Open the log of made0").click()
     page.get_by_text("INFO the end of a long log").first.wait_for()
     assert page.locator(".llm-Line").count() < 200

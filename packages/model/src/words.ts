@@ -1,9 +1,9 @@
 // Quantities and names as a person reads them in a narrow panel. Plain functions, no Lab.
 
-/** Seconds as `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
+/** Seconds as `95 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
 export function span(seconds: number): string {
   const s = Math.max(0, Math.floor(seconds));
-  if (s < 60) {
+  if (s < 120) {
     return `${s} s`;
   }
   if (s < 3600) {

@@ -128,7 +128,7 @@ class Looks:
         from llm_magics.runtime.load_now import load_now
         from llm_magics.runtime.registry import Registry
 
-        several: Several[dict[str, Any]] = Several("metrics", _AT_ONCE, _HUNG)
+        several: Several[dict[str, Any]] = Several("metrics", _AT_ONCE)
         before: dict[str, tuple[Any, ...]] = {}
 
         def look() -> float:
@@ -139,7 +139,7 @@ class Looks:
                 self._say("load", {"load": {}})
                 return _LOADS[0]
             registry = Registry()
-            loads = several((record.name, partial(load_now, record, registry)) for record in running)
+            loads = several(((record.name, partial(load_now, record, registry)) for record in running), _HUNG)
             now = {name: _counted(load) for name, load in loads.items()}
             moving = now != before or any(load.get("running") or load.get("waiting") for load in loads.values())
             before = now

@@ -24,19 +24,23 @@ class Several(Generic[Answer]):
         What the threads are called.
     at_once
         How many are asked at the same time; those that hang do not count.
-    patience
-        s without any answer after which a round ends without those that are still asked.
     """
 
-    def __init__(self, name: str, at_once: int, patience: float) -> None:
+    def __init__(self, name: str, at_once: int) -> None:
         self._name = name
         self._at_once = at_once
-        self._patience = patience
         self._asked: set[str] = set()  # whose answer is still to come
         self._lock = threading.Lock()
 
-    def __call__(self, questions: Iterable[tuple[str, Callable[[], Answer]]]) -> dict[str, Answer]:
+    def __call__(self, questions: Iterable[tuple[str, Callable[[], Answer]]], patience: float) -> dict[str, Answer]:
         """One round: the answers that came in time.
+
+        Parameters
+        ----------
+        questions
+            Names, and what asks each.
+        patience
+            s without any answer after which the round ends, without those that are still asked.
 
         Raises
         ------
@@ -54,7 +58,7 @@ class Several(Generic[Answer]):
                 self._start(*waiting.pop(0), answers)
                 under_way += 1
             try:
-                name, answer, error = answers.get(timeout=self._patience)
+                name, answer, error = answers.get(timeout=patience)
             except queue.Empty:
                 break
             under_way -= 1
