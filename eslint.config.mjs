@@ -3,6 +3,7 @@ import ts from 'typescript-eslint';
 
 export default ts.config(js.configs.recommended, ...ts.configs.recommended, {
   files: ['labextension/**/*.{ts,tsx}', 'packages/**/*.ts', 'vscode/**/*.ts'],
+  languageOptions: { parserOptions: { jsxPragma: 'h', jsxFragmentName: 'Fragment' } },
   rules: {
     '@typescript-eslint/no-explicit-any': 'off',
     '@typescript-eslint/naming-convention': [

@@ -9,6 +9,8 @@ const short = whole
   .replace(/\s+/g, ' ')
   .replace(/ ?([{};,>]) ?/g, '$1')
   .replace(/: /g, ':')
+  .replace(/='(\w+)']/g, '=$1]')
+  .replace(/([ :,(])0\./g, '$1.')
   .replace(/;}/g, '}')
   .trim();
 mkdirSync(new URL('lib/style', here), { recursive: true });

@@ -4,6 +4,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
+import { Fragment, h } from './h';
 import { found, Level, LEVELS, windowOf } from './loglines';
 import { LogRoutes, Reader } from './reader';
 import { Action } from './rows';
@@ -70,12 +71,6 @@ export function LogView(props: ILogProps): JSX.Element {
     }
     setLevels(next);
   };
-  const words = {
-    error: trans.__('error'),
-    warning: trans.__('warning'),
-    info: trans.__('info'),
-    debug: trans.__('debug')
-  };
   const view = windowOf(scroll.top, scroll.height, ROW, lines.length);
   return (
     <>
@@ -100,7 +95,7 @@ export function LogView(props: ILogProps): JSX.Element {
         {LEVELS.map(level => (
           <label key={level} className="llm-Level">
             <input type="checkbox" checked={levels.has(level)} onChange={() => toggle(level)} />
-            {words[level]}
+            {trans.__(level)}
           </label>
         ))}
         <label className="llm-Level">

@@ -1,7 +1,7 @@
 // The GPUs: use, memory, power, temperature, and whose processes hold them.
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { bytes, IGpu } from '@llm-magics/model';
-import * as React from 'react';
+import { h } from './h';
 
 function Bar(props: { share: number; label: string }): JSX.Element {
   return (

@@ -6,6 +6,7 @@ import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { LabModel } from './api';
+import { Fragment, h } from './h';
 import { Gpu } from './machine';
 import { Action, countsSeconds, IActions, Row } from './rows';
 import { Path, Runs } from './work';

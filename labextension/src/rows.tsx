@@ -25,6 +25,7 @@ import {
   stateWord
 } from '@llm-magics/model';
 import * as React from 'react';
+import { Fragment, h } from './h';
 
 /** What the panel can have done elsewhere. */
 export interface IActions {

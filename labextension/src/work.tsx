@@ -15,6 +15,7 @@ import {
 } from '@llm-magics/model';
 import * as React from 'react';
 
+import { Fragment, h } from './h';
 import { Action, IActions } from './rows';
 
 /** When a run was, in the reader's own time. */
