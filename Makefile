@@ -14,14 +14,21 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar clean prometheus
+.PHONY: sidebar clean prometheus test-code test-running
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
 test: $(VENV)/.test engines browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
-	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/ui
+	$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-code test-running
+
+# The two halves of `make test`, side by side: either waits for processes half of its time. What they print comes half by half.
+test-code:
+	$(BIN)/python -m pytest tests --ignore tests/engines --ignore tests/ui
 	$(BIN)/python -m pytest tests/ui
+
+test-running:
+	$(BIN)/python -m pytest -p no:cacheprovider tests/engines -m 'not extra_engine'
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider examples
 
