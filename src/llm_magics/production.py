@@ -138,3 +138,19 @@ def deploy(options: Any) -> tuple[Any, Any, Callable[[Callable[[str], None]], No
     }  # fmt: skip
     shown = f"written to {options.out}: {made.summary}" if options.out else made.text
     return f"{shown}\n{made.verdict}" if options.check else shown, data, None
+
+
+def runbook_options(line: LineParser) -> None:
+    """`runbook NAME [--out FILE] [--namespace N]`."""
+    line.add_argument("name", help="a server that was served here")
+    line.add_argument("--out", default=None, metavar="FILE", help="write it to a file (Markdown)")
+    line.add_argument("--namespace", default=None, metavar="N", help="where it is deployed: the cluster's commands too")
+
+
+def runbook(options: Any) -> tuple[Any, Any]:
+    """What to do at night, as Markdown."""
+    from llm_magics.api.runbooks import runbook as answer
+
+    text = answer(options.name, out=options.out, namespace=options.namespace)
+    data = {"server": options.name, "out": options.out, "markdown": text}
+    return (f"written to {options.out}" if options.out else text), data

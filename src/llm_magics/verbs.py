@@ -309,6 +309,11 @@ VERBS: dict[str, Verb] = {
         production.deploy_options,
         lambda options: Answer(*production.deploy(options)),
     ),
+    "runbook": Verb(
+        "what to do at night: checks, measured limits, alerts, diagnosis, roll back, as Markdown",
+        production.runbook_options,
+        lambda options: Answer(*production.runbook(options)),
+    ),
     "calibrate": Verb(
         "how far off this machine's own client is at --concurrency N: 10 s against a server with known latencies",
         choosing.calibrate_options,

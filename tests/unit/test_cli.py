@@ -134,3 +134,16 @@ def test_a_server_is_kept_longer(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         (registry.directory / "qwen.json").unlink()
     assert run("keep", "qwen", "1h", capsys=capsys)[0] == 1
+
+
+def test_deploy_writes_a_file_and_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "q.yaml"
+    words = ["deploy", "q", "--engine", "vllm", "--model", "Qwen/Qwen3-0.6B", "--namespace", "llm", "--out", str(file)]
+    assert main([*words, "--max-model-len", "8K", "--check", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["text"] == file.read_text()
+    assert said["checked"] is True
+    assert "8192" in said["text"]
+    assert any("kubectl apply" in each for each in said["then"])
+    assert main([*words, "--replicas", "none"]) == 2
+    assert "replicas" in capsys.readouterr().err

@@ -70,6 +70,16 @@ EVIDENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[tuple[str, dict
         [("looked", {"panels": 0}), ("dashboards", {"files": 8})],
         [],
     ),
+    "kubernetes": (
+        [("manifested", {"to": "kubernetes", "engine": "vllm", "valid": True})],
+        [("manifested", {"to": "kubernetes", "engine": "vllm", "valid": False})],
+        [],
+    ),
+    "runbooks": (
+        [("runbook", {"engine": "vllm", "written": True, "runs": 2})],
+        [("runbook", {"engine": "vllm", "written": True, "runs": 0}), ("runbook", {"written": False, "runs": 3})],
+        [],
+    ),
     "alerting": (
         [("alerted", {"alert": "QueueGrowing", "state": each}) for each in ("firing", "resolved")],
         [("alerted", {"alert": "ServerDown", "state": each}) for each in ("firing", "resolved")],
@@ -145,11 +155,11 @@ def test_a_run_that_was_broken_off_ticks_nothing(book: Journal) -> None:
 
 
 def test_what_cannot_be_seen_is_marked_by_hand(book: Journal) -> None:
-    assert state(book, "kubernetes")["manual"]
-    progress.tick("kubernetes", journal=book)
-    assert (state(book, "kubernetes")["how"], state(book, "kubernetes")["done"]) == ("manual", True)
-    progress.tick("kubernetes", False, journal=book)
-    assert not state(book, "kubernetes")["done"]
+    assert state(book, "reading")["manual"]
+    progress.tick("reading", journal=book)
+    assert (state(book, "reading")["how"], state(book, "reading")["done"]) == ("manual", True)
+    progress.tick("reading", False, journal=book)
+    assert not state(book, "reading")["done"]
 
 
 def test_what_ticks_itself_is_not_marked_by_hand(book: Journal) -> None:
@@ -202,8 +212,10 @@ def test_a_disk_without_hard_links_gets_a_copy_too(tmp_path: Path, monkeypatch: 
     assert [each.name for each in tmp_path.iterdir()] == [first.name]
 
 
-def test_a_notebook_that_cannot_be_copied_says_why(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="has no notebook yet"):
-        notebooks.notebook("kubernetes", tmp_path)
+def test_a_notebook_that_cannot_be_copied_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(path, "task", lambda _: path.Task("later", "Later", "It will come."))
+        with pytest.raises(SpecError, match="has no notebook yet"):
+            notebooks.notebook("later", tmp_path)
     with pytest.raises(SpecError, match="cannot be written"):
         notebooks.notebook("benchmark", tmp_path / "no" / "folder")
