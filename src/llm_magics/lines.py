@@ -51,6 +51,9 @@ def bench(prog: str) -> LineParser:
         help="start the server with each value, measure it, stop it; several are a grid; gives a Sweep",
     )  # fmt: skip
     line.add_argument("--engine", help="with --sweep and no TARGET: what is started")
+    line.add_argument(
+        "--on", metavar="ray", help="make the load on the nodes of a Ray cluster: ray, or ray://HOST:PORT"
+    )
     line.add_argument("--label", help="what tables call the run")
     line.add_argument(
         "--mlflow", metavar="EXPERIMENT", nargs="?", const="",
@@ -61,7 +64,7 @@ def bench(prog: str) -> LineParser:
     if prog.startswith("%"):
         line.add_argument("--out", metavar="NAME", type=_bindable, help="bind the Run to NAME")
         line.add_argument("--data", metavar="NAME", help="a DataFrame, with a column prompt or messages")
-    line.options_of(Workload)
+    line.options_of(Workload, leave_out=("workers_on",))
     return line
 
 

@@ -14,7 +14,7 @@ import llm_magics
 ROOT = Path(llm_magics.__file__).parent
 FLOORS = [
     {"errors", "paths", "models"},
-    {"results", "spec"},
+    {"results", "spec", "cluster"},
     {"views", "learn", "engines", "load"},
     {"runtime", "advice", "monitor", "deployment"},
     {"api", "lab"},

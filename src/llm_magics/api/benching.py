@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @overload
 def bench(target: Any, *, label: str | None = ..., model: str | None = ..., api_key: str | None = ...,
-          lines: Mapping[str, int] | None = ..., mlflow: str | bool | None = ...,
+          lines: Mapping[str, int] | None = ..., mlflow: str | bool | None = ..., on: str | None = ...,
           **workload: Any) -> Run: ...  # fmt: skip
 
 
 @overload
 def bench(target: Any = ..., *, sweep: Mapping[str, Any], engine: str | None = ..., label: str | None = ...,
           model: str | None = ..., api_key: str | None = ..., lines: Mapping[str, int] | None = ...,
-          mlflow: str | bool | None = ..., **workload: Any) -> Sweep: ...  # fmt: skip
+          mlflow: str | bool | None = ..., on: str | None = ..., **workload: Any) -> Sweep: ...  # fmt: skip
 
 
 def bench(
@@ -47,6 +47,7 @@ def bench(
     api_key: str | None = None,
     lines: Mapping[str, int] | None = None,
     mlflow: str | bool | None = None,
+    on: str | None = None,
     **workload: Any,
 ) -> Run | Sweep:
     """Load-test a target and return what was measured.
@@ -70,6 +71,8 @@ def bench(
         Line of the cell on which each option stands, for error messages.
     mlflow
         Log what was measured to MLflow too: the experiment's name, or True for the usual one.
+    on
+        Where the load is made: `ray` or `ray://HOST:PORT` for the nodes of a cluster; here when left out.
     workload
         Options of `Workload`: input_tokens, output_tokens, rate or concurrency, requests or duration, slo, …
 
@@ -80,6 +83,8 @@ def bench(
     TargetError
         When the target does not answer.
     """
+    if on is not None:
+        workload["workers_on"] = on
     if mlflow is not None and mlflow is not False:
         from llm_magics.api.tracking import tracked
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.api.learning import served
@@ -16,6 +17,7 @@ from llm_magics.spec.reading import build
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llm_magics.cluster.placement import Placement
     from llm_magics.engines.base import Command, Engine, Executable
     from llm_magics.runtime.server import Server
 
@@ -32,11 +34,31 @@ class Prepared:
     model: str
     gpus: tuple[int, ...]
 
+    @cached_property
+    def placement(self) -> Placement:
+        """Where on the cluster it will be; looked for when it is first asked, for that takes seconds.
+
+        Raises
+        ------
+        SpecError
+            When the cluster does not answer, or no node can run it.
+        """
+        from llm_magics.api.placing import placed
+
+        return placed(self.engine, self.spec, self.model)
+
+    @property
+    def version(self) -> str:
+        """The engine's version, where it will run."""
+        return self.placement.version if self.spec.far else self.executable.version
+
     def command(self, port: int) -> Command:
         """The process to start on a port."""
-        from llm_magics.engines import containers
+        from llm_magics.engines import containers, on_ray
         from llm_magics.engines.base import Place
 
+        if self.spec.far:
+            return on_ray.command(self.engine, self.spec, self.model, port, self.placement)
         if self.spec.on != "local":
             return containers.command(self.engine, self.spec, self.model, port, self.gpus)
         place = Place(self.executable, self.spec.host, port, self.model, self.gpus)
@@ -59,7 +81,7 @@ class Prepared:
         """What a request puts in `model`."""
         from llm_magics.engines import containers
 
-        if self.spec.on != "local":
+        if self.spec.on != "local" and not self.spec.far:
             return containers.served_model(self.engine, self.spec, self.model)
         return self.engine.served_name(self.spec, self.model)
 
@@ -81,7 +103,7 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
     model = models.resolve(engine, spec)
     gpus = _gpus(spec, engine)
     prepared = Prepared(spec, engine, _executable(engine, spec), model, gpus)
-    if not force:
+    if not force and not spec.far:  # what is free here says nothing of a node
         from llm_magics.api.memory_check import check
 
         check(prepared)
@@ -138,19 +160,23 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
     from llm_magics.runtime import containers
     from llm_magics.runtime.launch import LaunchRequest, launch
     from llm_magics.runtime.owner import current_owner
+    from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
     from llm_magics.views.cards import ServerCard
     from llm_magics.views.progress import live
 
     spec, engine = prepared.spec, prepared.engine
-    if spec.on != "local":
+    if spec.on != "local" and not spec.far:
         containers.check(spec.on)
         prepare_mounts(prepared.model)
+    # A server that runs is reused, or refused: no place is looked for then, and it may hold the only one.
+    runs = spec.far and (record := Registry().get(spec.name)) is not None and record.alive
+    version = "" if runs else prepared.version
     request = LaunchRequest(
         spec=spec,
         engine=engine,
         reference=engines.reference(engine.key),
-        version=prepared.executable.version,
+        version=version,
         model=spec.model,
         served_model=prepared.served_model,
         gpus=list(prepared.gpus),
@@ -169,7 +195,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
                 show(ServerCard(record, reused=isinstance(outcome, outcomes.Reused)))
                 if record.state == "ready":
                     served(record)
-                if isinstance(outcome, outcomes.Started) and (spec.python or spec.bin):
+                if isinstance(outcome, outcomes.Started) and (spec.python or spec.bin) and not spec.far:
                     environments.remember(engine, prepared.executable)
                 return Server(record.name, reused=isinstance(outcome, outcomes.Reused))
     raise failure(spec, engine, outcome)
@@ -239,10 +265,14 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
 
 def _executable(engine: Engine, spec: ServerSpec) -> Executable:
     """Where the engine is, here or in an image, with the options of its version where there is reason to ask."""
-    from llm_magics.engines import containers, environments, flags_of
+    from llm_magics.engines import containers, environments, flags_of, on_ray
+    from llm_magics.engines.base import Executable
     from llm_magics.views.progress import live
     from llm_magics.views.waiting import WaitingCard
 
+    if spec.far:
+        on_ray.check(spec)
+        return Executable("", origin="a node of the cluster")  # which one, `Prepared.placement` finds out
     if spec.on != "local":
         if named := "python" if spec.python else "bin" if spec.bin else "":
             raise SpecError(f"{named} names a place on this machine.", then=f"leave out {named}, or on: {spec.on}")
@@ -268,6 +298,8 @@ def _executable(engine: Engine, spec: ServerSpec) -> Executable:
 def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
     from llm_magics.runtime import gpus
 
+    if spec.far:
+        return ()  # Ray gives them out
     present = gpus.gpus()
     if spec.gpus in (None, "none"):
         if engine.needs_gpu and not present:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from llm_magics.engines import container_messages
+from llm_magics.engines import cluster_messages, container_messages
 from llm_magics.engines.common_failures import COMMON_FAILURES
 from llm_magics.engines.facts import (
     Diagnosis,
@@ -84,6 +84,7 @@ class Place:
     model: str  # the model as this engine wants it: a directory, a file or a hub id
     gpus: Sequence[int] = ()
     contained: bool = False  # in a container that sees none of this machine's folders
+    threads: int | None = None  # CPUs that are reserved for it; None: as `hardware.threads` says
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ class Command:
         `{"tool": "docker", "name": …}` where the process is the client of a container.
     scratch
         Folders, beside the temporary one, in which its launcher makes something that goes with the server.
+    host
+        Where it answers, when that is not the spec's address.
+    node
+        `{"on": "ray://…", "ip": …}` where the process is the client of an engine on a cluster's node.
+    margin
+        s beyond the engine's grace that its end may take.
     """
 
     argv: list[str]
@@ -108,6 +115,9 @@ class Command:
     ready_path: str = ""
     container: dict[str, str] | None = None
     scratch: list[str] = field(default_factory=list)
+    host: str = ""
+    node: dict[str, str] | None = None
+    margin: float = 0.0
 
 
 class Engine:
@@ -132,6 +142,7 @@ class Engine:
     gone: Mapping[str, str] = {}  # option that is gone -> what to do instead
     lacking: Mapping[str, tuple[str, str]] = {}  # portable option it has not -> why, and what does the same
     config_flag: str = ""  # says where the configuration file is, for engines with options of the kind `Entry`
+    across_nodes: Sequence[str] = ()  # the words that let it use GPUs of several nodes of a Ray cluster; (): it cannot
     key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
 
     # Life.
@@ -276,12 +287,13 @@ class Engine:
 
     def stage(self, line: str) -> str | None:
         """What a log line says about the start's progress."""
-        stages = (*container_messages.STAGES, *self.stages)
+        stages = (*container_messages.STAGES, *cluster_messages.STAGES, *self.stages)
         return next((word for stage in stages if (word := stage.match(line))), None)
 
     def diagnose(self, log: Sequence[str]) -> Diagnosis | None:
         """The first signature (in the adapter's order: most specific first) that the log shows."""
-        for failure in (*container_messages.FAILURES, *self.failures, *COMMON_FAILURES):
+        first = (*cluster_messages.FAILURES, *container_messages.FAILURES)
+        for failure in (*first, *self.failures, *COMMON_FAILURES):
             for line in log:
                 if found := re.search(failure.pattern, line):
                     groups = found.groups()

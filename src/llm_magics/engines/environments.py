@@ -130,9 +130,26 @@ def ask(engine: Engine, python: str | Path, origin: str) -> Executable | None:
         [*engine.install.modules, interpreter.stat().st_mtime, *_packages(interpreter)],
         lambda: _answer(engine, interpreter),
     )
+    return _executable(engine, answer, interpreter, origin)
+
+
+def examined(engine: Engine, python: str | Path, origin: str) -> Executable | None:
+    """As `ask`, and nothing is kept of it: on a node of a cluster, where this project has no folder of its own."""
+    interpreter = Path(python).expanduser().absolute()
+    if not engine.install.modules or not os.access(interpreter, os.X_OK) or interpreter.is_dir():
+        return None
+    return _executable(engine, _answer(engine, interpreter), interpreter, origin)
+
+
+def program(engine: Engine, path: str, origin: str) -> Executable:
+    """A program of the engine's as it is, with what its `--version` says; nothing is kept of it."""
+    return Executable(_said_version(path), binary=str(Path(path).absolute()), origin=origin)
+
+
+def _executable(engine: Engine, answer: dict[str, Any] | None, python: Path, origin: str) -> Executable | None:
     if answer is None or answer["missing"]:
         return None
-    return Executable(_version(engine, answer["versions"]), python=str(interpreter), origin=origin)
+    return Executable(_version(engine, answer["versions"]), python=str(python), origin=origin)
 
 
 def _answer(engine: Engine, interpreter: Path) -> dict[str, Any] | None:

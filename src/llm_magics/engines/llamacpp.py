@@ -201,7 +201,7 @@ class LlamaCpp(Engine):
         found = place.executable
         start = [found.binary] if found.binary else [str(found.python), str(LAUNCHER)]
         source = "--model" if Path(place.model).is_file() else "--hf-repo"
-        threads = str(hardware.threads())
+        threads = str(place.threads or hardware.threads())
         return [
             *start, source, place.model, "--alias", self.served_name(spec, place.model),
             "--host", place.host, "--port", str(place.port), *self._context(place.model, spec), "--metrics",

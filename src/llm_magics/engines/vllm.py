@@ -59,6 +59,7 @@ class Vllm(Engine):
     key_env = "VLLM_API_KEY"
     memory = Memory(0.92, "total", whole=True)  # v1/worker/utils.py: request_memory
     grace = 15.0
+    across_nodes = ("--distributed-executor-backend", "ray")
     sleep = Sleep(("/sleep?level=1", {}), ("/wake_up", {}))  # level 1: weights wait in the machine's memory
 
     tested = ("0.32", "0.32.0+cpu", "0.33")

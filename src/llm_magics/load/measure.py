@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from llm_magics.errors import LoadError
+from llm_magics.errors import LoadError, SpecError
 from llm_magics.load import descriptors
 from llm_magics.load.arrivals import digest
 from llm_magics.load.asking import headers
@@ -96,8 +96,12 @@ def measure(
     )
     workers, sampler, clean = None, None, False
     try:
-        count = min(_workers(workload, steps, where.host), most_workers(steps))
-        workers = Workers(plan, count, record)
+        most = most_workers(steps)
+        if workload.workers_on == "local":
+            workers = Workers(plan, min(_workers(workload, steps, where.host), most), record)
+        else:
+            far = {"on": workload.workers_on, "workers": workload.workers, "most": most}
+            workers = Workers(plan, 1, record, far)
         if endpoint.sample is not None:
             sampler = _Sampler(endpoint.sample, workers.sample)
             sampler.start()
@@ -111,6 +115,8 @@ def measure(
     except BaseException as error:
         if workers is not None:
             workers.end()
+        if isinstance(error, SpecError):  # told before anything was sent: there is no run
+            spool.unlink(missing_ok=True)
         _close(record, origin, "cancelled" if isinstance(error, KeyboardInterrupt) else "failed", str(error))
         raise
     finally:

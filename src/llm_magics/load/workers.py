@@ -17,24 +17,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from llm_magics.cluster import entry, python
 from llm_magics.errors import LoadError
 from llm_magics.load.progress import together
 from llm_magics.load.sharing import share
 
 _GRACE = 10.0  # s for cancelled workers to write what they have
+_FAR_GRACE = 25.0  # s for that, where what they have comes from other machines
 _PATIENCE = 2.0  # s for a line that is being said to be taken
 _LOOK = 0.1  # s between two looks at `cancel`
 _LEAD = 5_000_000  # ns between the word to start and the start
 _COMMAND = [sys.executable, "-m", "llm_magics.load.worker"]
-_COMPLETE, _CANCELLED, _NOT_RECORDED, _REFUSED = 0, 3, 4, 5
+_COMPLETE, _CANCELLED, _NOT_RECORDED, _REFUSED, _LOST = 0, 3, 4, 5, 6
 
 
 class _Worker:
     """One process."""
 
-    def __init__(self, plan: dict[str, Any], record: int) -> None:
+    def __init__(self, plan: dict[str, Any], record: int, command: list[str]) -> None:
         self.process = subprocess.Popen(
-            _COMMAND,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -96,9 +98,16 @@ class _Worker:
 
 
 class Workers:
-    """All processes of a run. `plan` is that of the whole run; `count` of them share its steps."""
+    """All processes of a run. `plan` is that of the whole run; `count` of them share its steps.
 
-    def __init__(self, plan: dict[str, Any], count: int, record: int) -> None:
+    With `far` (`on`, `workers`, and `most` that have something to do) there is one, which has workers of its own on the
+    nodes of a cluster (`load.relay`).
+    """
+
+    def __init__(self, plan: dict[str, Any], count: int, record: int, far: dict[str, Any] | None = None) -> None:
+        command = _COMMAND if far is None else python.command("llm_magics.load.relay")
+        plan = plan if far is None else {**plan, "far": far}
+        self.grace = _GRACE if far is None else _FAR_GRACE
         self.all = [
             _Worker(
                 {
@@ -108,6 +117,7 @@ class Workers:
                     "spool": record,
                 },
                 record,
+                command,
             )
             for number in range(count)
         ]
@@ -145,7 +155,7 @@ class Workers:
 
     def end(self) -> None:
         """Let all of them stop and write what they have. A second interrupt kills them."""
-        until = time.monotonic() + _GRACE
+        until = time.monotonic() + self.grace
         for worker in self.all:
             try:
                 worker.hush()
@@ -207,13 +217,15 @@ class Workers:
                 raise LoadError(
                     "The measurements could not be written.", why=said, then="free some space; what was written is kept"
                 )
-            if code not in (_COMPLETE, _CANCELLED, _REFUSED):
+            if code == entry.WORDS:
+                raise python.failure(said)
+            if code not in (_COMPLETE, _CANCELLED, _REFUSED, _LOST):
                 raise LoadError(
                     f"The load generator ended unexpectedly (exit {code}).",
                     why="\n".join(said.splitlines()[-8:]),
                     then="run it again; what was measured until then is kept",
                 )
-        return "failed" if _REFUSED in codes else "cancelled" if _CANCELLED in codes else "complete"
+        return "failed" if _REFUSED in codes or _LOST in codes else "cancelled" if _CANCELLED in codes else "complete"
 
     def _code(self, worker: _Worker) -> int:
         """How it ended; one that was cancelled and had to be killed for it (a second interrupt) was cancelled."""

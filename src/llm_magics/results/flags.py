@@ -20,6 +20,7 @@ CORE = 0.70  # share of one core above which the client may blur what it measure
 LOOP_LAG = 1e-3  # s, p99
 LOAD = 0.98  # share of the asked load that must have been sent or held
 TURN = 3e-3  # s between a stream's requests that no client does without
+CLOCK = 20e-3  # s that a node's records may be off on the run's clock
 LENGTH = 0.01  # share by which lengths may differ from those asked for
 FAULTS = 10.0  # pages a second that the engine waited for
 SWAPPED = 2**24  # bytes, of the engine or moved by the machine, below which swapping is an old page and no bother
@@ -47,6 +48,7 @@ def flags(run: Run) -> list[str]:
         ]
         if run.given is None:
             found += [f"at {summary['label']}: {each}" for each in _of_requests(run, summary["point"], summary)]
+    found += _clocks(run)
     found += disturbed(run)
     if run.given is None and not len(run.measured):
         found.append("nothing was measured")
@@ -54,6 +56,16 @@ def flags(run: Run) -> list[str]:
     if isinstance(prompts, dict) and prompts.get("note"):
         found.append(str(prompts["note"]))
     return found
+
+
+def _clocks(run: Run) -> Iterator[str]:
+    """Nodes whose records may stand too far off on the run's clock; latencies are of one clock each, and are right."""
+    for node in run.header.get("nodes") or ():
+        if node["error"] > CLOCK:
+            yield (
+                f"the clock of the node {node['node']} is known to {node['error'] * 1e3:.0f} ms only: "
+                "its requests may stand that far off those of the others in time; latencies are not touched"
+            )
 
 
 def overloaded(run: Run) -> bool:

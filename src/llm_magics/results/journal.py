@@ -131,6 +131,7 @@ def of_run(run: Run) -> Deed:
         "levels": len({each for each in streams if each}),
         "streams": max(streams, default=0),
         "slo": bool(run.slo),
+        "nodes": len(run.header.get("nodes") or ()),
         "completed": sum(int(point.get("completed") or 0) for point in points),
     }
     return Deed("benched", float(run.header.get("started") or time.time()), facts)
@@ -156,5 +157,6 @@ def server_facts(known: Mapping[str, Any]) -> dict[str, Any]:
         "quantization": str(spec.get("quantization") or (named[0] if named else "none")).lower(),
         "speculative": str((spec.get("speculative") or {}).get("method") or ""),
         "gpus": len(known.get("gpus") or ()),
+        "on": str(spec.get("on") or "local").partition(":")[0],
         **{key: spec[key] for key in chosen if spec.get(key) is not None},
     }

@@ -35,7 +35,8 @@ class Run(Shown):
     ----------
     header
         Provenance: `run` (id), `name`, `label`, `started` (s since the epoch), `workload`, `points`, `target`,
-        `engine`, `engine_version`, `model`, `command`, `gpus`, `driver`, seed, schedule hash, machine, versions.
+        `engine`, `engine_version`, `model`, `command`, `gpus`, `driver`, seed, schedule hash, machine, versions;
+        `nodes` where the load came from several: each one's clock (`offset`, `error`, `drift`, s) and its own audit.
     columns
         Every request, warm-up included.
     windows, audits, samples

@@ -55,6 +55,8 @@ def read(path: str | Path) -> Run:
     for line in lines[1:]:
         if line:
             parsed.add(line, last=line is lines[-1])
+    if parsed.nodes:
+        fields["nodes"] = sorted(parsed.nodes, key=lambda node: node["worker"])
     run = Run(
         fields,
         parsed.builder.columns(),
@@ -99,6 +101,7 @@ class _Rows:
         self.windows: dict[tuple[int, int], list[PointWindow]] = {}  # of each repetition, one of every worker
         self.audits: dict[tuple[int, int], list[Audit]] = {}
         self.samples: list[ServerSample] = []
+        self.nodes: list[dict[str, Any]] = []
         self.status = "failed"
         self.error = ""
         self.ended = False
@@ -118,6 +121,8 @@ class _Rows:
                 self.audits.setdefault((audit.point, audit.repeat), []).append(audit)
             elif kind == "server":
                 self.samples.append(ServerSample(float(row["t"]), dict(row["values"])))
+            elif kind == "node":
+                self.nodes.append(row)
             elif kind == "end":
                 status = row["status"] if row.get("status") in _ENDS else "complete"
                 if not self.ended or _ENDS.index(status) > _ENDS.index(self.status):

@@ -170,7 +170,7 @@ def _start(
 ) -> Started | PortBusy:
     spec, engine = request.spec, request.engine
     busy = {port: record.name for record in registry.list() if record.alive and (port := urlsplit(record.url).port)}
-    if spec.port is not None and not ports.is_free(spec.host, spec.port):
+    if spec.port is not None and not spec.far and not ports.is_free(spec.host, spec.port):
         server = f"the server {busy[spec.port]}, " if spec.port in busy else ""
         return PortBusy(spec.port, server + ports.holder(spec.port))
     chosen = [spec.port] if spec.port is not None else [ports.free_port(spec.host, busy)]
@@ -206,6 +206,7 @@ def _start(
             grace=request.grace,
             command=attempts[0].command,
             container=attempts[0].container,
+            node=attempts[0].node,
             scratch=_scratch(attempts),
             log=str(registry.log_path(spec.name)),
             expected=StartTimes(registry.directory).expected(spec.reuse_key),
@@ -235,7 +236,7 @@ def _attempt(
     request: LaunchRequest, command: Command, port: int, key: str | None, identifier: str
 ) -> tuple[Attempt, str | None]:
     """The process for one port, and the key the server will have: one that the user gave by `env:` counts."""
-    host, key_env = request.spec.host, request.engine.key_env
+    host, key_env = command.host or request.spec.host, request.engine.key_env
     for path, text in command.files.items():
         write_whole(Path(path), text)
     gpus = visible_gpus(request.gpus, none=request.spec.gpus == "none")
@@ -254,6 +255,8 @@ def _attempt(
         ready_path=command.ready_path,
         container=command.container,
         scratch=command.scratch,
+        node=command.node,
+        margin=command.margin,
     ), key
 
 

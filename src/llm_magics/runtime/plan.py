@@ -25,6 +25,10 @@ class Attempt:
         `{"tool": …, "name": …}` where the process is the client of a container.
     scratch
         Folders, beside the temporary one, in which its launcher makes something named after the server.
+    node
+        `{"on": …, "ip": …}` where the process is the client of an engine on a cluster's node.
+    margin
+        s beyond the engine's grace that its end may take.
     """
 
     argv: list[str]
@@ -36,6 +40,8 @@ class Attempt:
     ready_path: str = ""
     container: dict[str, str] | None = None
     scratch: list[str] = field(default_factory=list)
+    node: dict[str, str] | None = None
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Readiness:
         self._attempt = attempt
         self._tree = tree
         self._ours = False
+        self.announced = False  # that an engine on a cluster's node listens: its guard there has seen whose port it is
         self._born = time.monotonic()
         self.next = 0.0
         self.ready = False
@@ -72,6 +73,8 @@ class Readiness:
     def _is_ours(self) -> bool:
         """Whether the server's own process listens there; a container's port is its daemon's, which is asked once."""
         attempt = self._attempt
+        if attempt.node is not None:
+            return self.announced
         if attempt.container is not None:
             return containers.publishes(attempt.container, attempt.port, attempt.env)
         return ports.held_by(attempt.port, (process.pid for process in self._tree())) is not False

@@ -47,6 +47,8 @@ class Record:
         s that this spec took to be ready the last time, or None.
     container
         `{"tool": …, "name": …}` while there is one to be removed by name.
+    node
+        `{"on": "ray://…", "ip": …}` where the engine is on a node of a cluster.
     scratch, shared
         Folders in which there may be something named after this server, and names of the shared memory that its
         processes were seen to use: to be removed with it (see `scratch`).
@@ -84,6 +86,7 @@ class Record:
     log: str = ""
     expected: float | None = None
     container: dict[str, str] | None = None
+    node: dict[str, str] | None = None
     scratch: list[str] = field(default_factory=list)
     shared: list[str] = field(default_factory=list)
     exit: int | None = None

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llm_magics.engines import cluster_messages
 from llm_magics.engines.base import Engine
 from llm_magics.runtime import containers, lifetime, ports, scratch
 from llm_magics.runtime.activity import Activity
@@ -59,7 +60,7 @@ class Supervisor:
         self.lifetime = lifetime.Lifetime()
         self.activity: Activity | None = None
         self.selector = selectors.DefaultSelector()
-        self.asked = False
+        self.asked = self.taken = False
         self.ended = False
         self.born = time.monotonic()
         self.next_census = self.next_look = self.next_activity = self.next_judgement = 0.0
@@ -108,7 +109,7 @@ class Supervisor:
             self._clear_up(self.process)
         elif self.record.state == "stopping":
             self.process.terminate()
-            if self.process.overdue(self.engine.grace):
+            if self.process.overdue(self._grace()):
                 self.process.kill()
         elif self.record.state == "ready":
             self._watch()
@@ -142,9 +143,11 @@ class Supervisor:
     def _start(self) -> None:
         self.attempt = self.attempts.pop(0)
         self.published.change(
-            url=self.attempt.url, command=self.attempt.command, stage="", container=self.attempt.container
-        )
+            url=self.attempt.url, command=self.attempt.command, stage="", container=self.attempt.container,
+            node=self.attempt.node,
+        )  # fmt: skip
         self.published.flush(force=True)  # a container must be known by name before it is there
+        self.taken = False
         scratch.make(self.attempt.env.get("TMPDIR"))
         try:
             process = EngineProcess(self.attempt, self.plan.cwd)
@@ -194,8 +197,25 @@ class Supervisor:
             self.selector.unregister(self.process.output)
             return
         for line in self.log.feed(output):
+            if self.attempt.node is not None:
+                self._from_node(line)
             if self.record.state == "loading" and (stage := self.engine.stage(line)):
                 self.published.change(stage=stage)
+
+    def _from_node(self, line: str) -> None:
+        """What our client on a cluster says for this process, and not for people alone."""
+        if line.startswith(cluster_messages.LISTENS) and self.readiness is not None:
+            self.readiness.announced = True
+        self.taken = self.taken or line.startswith(cluster_messages.TAKEN)
+
+    def _grace(self) -> float:
+        """s that the engine has to end, the way to it included."""
+        return self.engine.grace + self.attempt.margin
+
+    def _port_was_taken(self) -> bool:
+        if self.attempt.node is not None:
+            return self.taken
+        return not ports.is_free(self.attempt.host, self.attempt.port)
 
     # Being ready ------------------------------------------------------------------------------------------------------
 
@@ -259,7 +279,7 @@ class Supervisor:
     def _clear_up(self, process: EngineProcess) -> None:
         """The engine's own process has ended: see that nothing else stays, then say how it ended."""
         left = process.tree()
-        if left and not process.straggling() and not process.overdue(self.engine.grace):
+        if left and not process.straggling() and not process.overdue(self._grace()):
             return
         stuck = process.kill() if left else []
         self._remove_container()
@@ -269,7 +289,7 @@ class Supervisor:
         if stuck:
             self.log.say(f"these processes could not be ended: {', '.join(str(each.pid) for each in stuck)}")
         state, log = self.record.state, list(self.log.tail)
-        if state == "loading" and self.attempts and not ports.is_free(self.attempt.host, self.attempt.port):
+        if state == "loading" and self.attempts and self._port_was_taken():
             self.log.say(f"port {self.attempt.port} was taken in between; trying {self.attempts[0].port}")
             process.close()
             self._start()

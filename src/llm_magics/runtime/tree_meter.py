@@ -23,11 +23,11 @@ class TreeMeter:
     Parameters
     ----------
     record
-        The server. One in a container gives nothing: its processes are not below its supervisor.
+        The server. One in a container or on a node gives nothing: its processes are not below its supervisor.
     """
 
     def __init__(self, record: Record, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root = None if record.container else _supervisor(record.supervisor)
+        self._root = None if record.container or record.node else _supervisor(record.supervisor)
         self._clock = clock
         self._walk_at = float("-inf")
         self._known: list[Identity] = []

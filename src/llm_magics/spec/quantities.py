@@ -107,6 +107,13 @@ def collector(value: str) -> str:
     return value
 
 
+def cluster(value: str) -> str:
+    """A Ray cluster: `ray`, or `ray://HOST:PORT`."""
+    if not re.fullmatch(r"ray(://[\w.-]+(:\d{1,5})?|://\[[0-9a-fA-F:]+\](:\d{1,5})?)?", value):
+        raise ValueError(f"{value!r} is no Ray cluster: write ray, or ray://HOST:PORT")
+    return value
+
+
 def price(value: Any) -> Any:
     """A price in dollars an hour: a number, or who costs it."""
     if value is None:
@@ -131,4 +138,5 @@ Variable = Annotated[str, BeforeValidator(variable)]
 VariableName = Annotated[str, AfterValidator(variable_name)]
 Name = Annotated[str, AfterValidator(server_name)]
 Collector = Annotated[str, AfterValidator(collector)]
+Cluster = Annotated[str, AfterValidator(cluster)]
 Price = Annotated[float | dict[str, float] | None, BeforeValidator(price)]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from llm_magics.spec.quantities import (
+    Cluster,
     Collector,
     Count,
     Flag,
@@ -100,8 +101,11 @@ class ServerSpec(BaseModel):
     """Loopback address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
     """Port; a free one when left out."""
-    on: Literal["local", "docker", "podman", "apptainer"] = "local"
-    """Where it runs: `local`, or in a container by `docker`, `podman` or `apptainer`."""
+    on: Literal["local", "docker", "podman", "apptainer"] | Cluster = "local"
+    """Where it runs: `local`; in a container by `docker`, `podman` or `apptainer`; on a node of a Ray cluster by `ray`
+    (the one of this machine, or of RAY_ADDRESS) or `ray://HOST:PORT`."""
+    num_cpus: Count = 1
+    """CPUs that a Ray cluster reserves for it, and that llama.cpp computes on there (on: ray)."""
     image: Text | None = None
     """Container image, for `on: docker` and its like; the engine's official one when left out."""
     python: Text | None = None
@@ -115,6 +119,11 @@ class ServerSpec(BaseModel):
     """Stop after this long without a request (30m, 2h)."""
     timeout: Seconds = 900.0
     """Longest wait until ready; then it is stopped."""
+
+    @property
+    def far(self) -> bool:
+        """Whether it runs on a cluster's node."""
+        return self.on.startswith("ray")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -155,6 +164,7 @@ PORTABLE = tuple(
         "python",
         "bin",
         "on",
+        "num_cpus",
         "image",
         "keep",
         "idle",

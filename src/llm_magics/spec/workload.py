@@ -22,7 +22,7 @@ from llm_magics.spec.arrivals import (
 from llm_magics.spec.contradictions import check_arrivals
 from llm_magics.spec.points import Point, points_of
 from llm_magics.spec.prompts import ImageSize, Kind, Models, Schema, Think, check_prompts
-from llm_magics.spec.quantities import Count, Flag, Price, Seconds, Text, Whole
+from llm_magics.spec.quantities import Cluster, Count, Flag, Price, Seconds, Text, Whole
 from llm_magics.spec.searches import check_search
 
 __all__ = ["Arrival", "Point", "Slo", "Workload"]
@@ -131,6 +131,9 @@ class Workload(BaseModel):
     """A request that takes longer is an error."""
     drain: Seconds | None = None
     """Of a rate: how long answers are waited for after its last arrival (twice the test, at least a minute)."""
+    workers_on: Literal["local"] | Cluster = "local"
+    """Where those processes are: here, or one on each node of a Ray cluster that has a core free (`ray`,
+    `ray://HOST:PORT`); on a line of bench `--on`."""
     workers: Count | Literal["auto"] = "auto"
     """Processes that make the load: one per 50,000 chunks/s, as far as cores can be spared, or a number."""
     seed: Whole = 0

@@ -33,7 +33,22 @@ def parts(run: Run) -> list[tuple[str, bool]]:
     ]
     if load is not None:
         found.append((f"{load:.1%} of the asked load", bool(flags.load_missed(run))))
-    return [*found, (f"{reads:.2f} chunks a read", False)]
+    return [*found, (f"{reads:.2f} chunks a read", False), *_nodes(run)]
+
+
+def _nodes(run: Run) -> list[tuple[str, bool]]:
+    """Each node that made load, where it was not this machine: its own figures, and how well its clock is known."""
+    found = []
+    for node in run.header.get("nodes") or ():
+        lost = node.get("lost")
+        words = (
+            f"{node['node']}: {node['requests']} requests, {node['core']:.0%} of a core, "
+            f"woke {fmt.milliseconds(node['loop_lag_p99'] * 1e3)} late, "
+            f"clock ±{fmt.milliseconds(node['error'] * 1e3)}" + (f", lost ({lost})" if lost else "")
+        )
+        bad = bool(lost) or node["error"] > flags.CLOCK
+        found.append((words, bad or node["core"] > flags.CORE or node["loop_lag_p99"] > flags.LOOP_LAG))
+    return found
 
 
 def html(run: Run) -> Markup | None:

@@ -15,7 +15,7 @@ GOOD = Audit(0, 0, core=0.12, loop_lag_p99=1e-4, send_lag_p99=2e-4, chunks_per_r
 
 
 def run(*audits: Audit, **point: Any) -> Any:
-    return SimpleNamespace(audits=list(audits), points=[point], given=[])
+    return SimpleNamespace(audits=list(audits), points=[point], given=[], header={})
 
 
 def test_all_is_well() -> None:
@@ -40,6 +40,16 @@ def test_workers_and_rates() -> None:
     said = audit.text(run(replace(GOOD, workers=3), scheduled_rate=10.0, achieved_rate=9.0))
     assert "busiest of 3 workers" in said
     assert "90.0% of the asked load" in said
+
+
+def test_each_node_accounts_for_itself_and_for_its_clock() -> None:
+    node = {"node": "10.0.0.2", "requests": 8, "core": 0.2, "loop_lag_p99": 1e-4, "error": 0.0004}
+    several = run(replace(GOOD, workers=2))
+    several.header["nodes"] = [node, {**node, "node": "10.0.0.3", "error": 0.05}, {**node, "lost": "the node is gone"}]
+    said = audit.text(several)
+    assert ", 10.0.0.2: 8 requests, 20% of a core, woke 0.100 ms late, clock ±0.400 ms" in said
+    assert "!10.0.0.3" in said  # known to 50 ms only
+    assert "lost (the node is gone)" in said
 
 
 def test_runs_of_other_tools_have_no_line() -> None:
