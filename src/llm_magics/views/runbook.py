@@ -136,11 +136,11 @@ def _limits(known: Known) -> str:
         lines += ["", f"**Most it carries within it:** not measured. {ask}"]
     knee = next((run for run in known.runs if run.search is not None and run.search.knee), None)
     if knee is not None:
-        at = knee.search.named(knee.search.knee)
-        lines += [
-            "",
-            f"**Knee:** {at} (run `{knee.id}`, {_day(knee)}): beyond it more load brings more waiting than work.",
-        ]
+        at, most = knee.search.named(knee.search.knee), max(each.load for each in knee.search.probes)
+        said = "beyond it more load brings more waiting than work"
+        if knee.search.knee >= most:
+            said = "the highest load that was tried, so it may lie higher"
+        lines += ["", f"**Knee:** {at} (run `{knee.id}`, {_day(knee)}): {said}."]
     else:
         lines += ["", f"**Knee:** not measured. {_measure(name, 'search: saturation', 'budget: 120s')}"]
     lines += ["", *_table(known)]

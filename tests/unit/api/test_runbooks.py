@@ -16,6 +16,7 @@ from llm_magics.errors import SpecError
 from llm_magics.monitor.alerts import of_engine
 from llm_magics.results.journal import Journal
 from llm_magics.results.search import Search
+from llm_magics.results.searcher import Probe
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.views.runbook import Known, markdown
@@ -65,8 +66,18 @@ def test_what_nobody_measured_is_said_to_be_so_with_the_cell_that_measures_it() 
     assert "How long a start takes: not measured" in text
 
 
+def searched(knee: float) -> Search:
+    probes = [Probe(load, 20) for load in (3.0, 4.0, 5.0)]
+    return Search("slo", "rate", 0.95, {"ttft": 0.5}, 60.0, 4.0, 5.0, True, 0.9, 1.0, knee, "found", 55.0, probes)
+
+
+def test_a_knee_at_the_end_of_what_was_tried_is_no_knee_yet() -> None:
+    assert "it may lie higher" in markdown(known([Measured("r1aaaa", searched(knee=5.0))]))
+    assert "more waiting than work" in markdown(known([Measured("r1aaaa", searched(knee=4.0))]))
+
+
 def test_every_figure_names_its_run() -> None:
-    search = Search("slo", "rate", 0.95, {"ttft": 0.5}, 60.0, 4.0, 5.0, True, 0.9, 1.0, 3.0, "found", 55.0, [])
+    search = searched(knee=3.0)
     text = markdown(known([Measured("r1aaaa", search, {"ttft": 0.5}), Measured("r2bbbb")]))
     assert "**SLO:** ttft 500 ms (run `r1aaaa`" in text
     assert "(run `r1aaaa`, 2026-09-21; random, 64 tokens in, 32 out)" in text
