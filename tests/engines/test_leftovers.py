@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import llm_magics
+from llm_magics.runtime import processes, scratch
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.stop import stop
 
@@ -22,19 +23,17 @@ pytestmark = [
 SHARED = Path("/dev/shm")
 
 
-def files() -> set[Path]:
-    return {*SHARED.iterdir(), *Path(tempfile.gettempdir()).glob("llm-magics-*")}
-
-
-def settled(before: set[Path], seconds: float = 20.0) -> set[Path]:
-    """What is there now and was not before, once that is nothing or the time is over."""
+def left(server: str, before: set[Path], seconds: float = 20.0) -> set[Path]:
+    """What a server left: its folders, and new shared memory that no living process uses (others run engines too)."""
     until = time.monotonic() + seconds
-    while left := files() - before:
+    while True:
+        used = scratch._in_use()
+        shared = {path for path in SHARED.iterdir() if path.name not in used} - before
+        found = {*shared, *Path(tempfile.gettempdir()).glob(f"{scratch.name(server)}*")}
+        if not found or time.monotonic() > until:
+            return found
         Registry().list()
-        if time.monotonic() > until:
-            return left
         time.sleep(0.2)
-    return set()
 
 
 @pytest.mark.parametrize(
@@ -47,12 +46,13 @@ def settled(before: set[Path], seconds: float = 20.0) -> set[Path]:
     ],
 )  # fmt: skip
 def test_whoever_is_killed_nothing_stays(engine: str, who: str) -> None:
-    before = files()
+    before = set(SHARED.iterdir())
     server = llm_magics.serve("probe", engine=engine, keep="cell", timeout=400.0)
     record = server.record
     kill(record.supervisor["pid"], record.process["pid"], who)
     stop("probe")
-    assert settled(before) == set()
+    assert left(record.id, before) == set()
+    assert not list(processes.marked(record.id)), "what a living process of its own used would not have been seen"
 
 
 @pytest.mark.engine("deepspeed")
