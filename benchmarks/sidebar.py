@@ -12,6 +12,7 @@ import contextlib
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -266,6 +267,7 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=30.0, help="how long each look at processor time takes")
     options.add_argument("--no-save", action="store_true", help="print only")
     asked = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no engine is left behind then either
     before = os.getloadavg()[0]
     rows = sizes()
     measured, browser = measure(asked.minutes, asked.seconds)

@@ -133,7 +133,7 @@ function Doing(props: {
     <>
       <div className="llm-Row-line">
         {asked && <span title={trans.__('Requests that are being answered, and that wait')}>{asked}</span>}
-        <span className="llm-muted" title={trans.__('How long it has been ready')}>
+        <span className="llm-muted llm-mod-end" title={trans.__('How long it has been ready')}>
           {span(now - (engine.ready_at ?? engine.created))}
         </span>
       </div>
