@@ -51,6 +51,11 @@ def test_rules_and_dashboards_are_written(tmp_path: Path) -> None:
     assert {Path(each).name for each in answer.data["files"]} >= {"vllm.yml", "monitor.yml"}
     assert "> 0.05" in (tmp_path / "rules" / "vllm.yml").read_text()
     assert len(run(f"dashboards --out {tmp_path / 'boards'}").data["files"]) == 8
+    (tmp_path / "file").write_text("")
+    for action in ("rules", "dashboards"):
+        with pytest.raises(SpecError, match="cannot be written") as refused:
+            run(f"{action} --out {tmp_path / 'file' / 'x'}")
+        assert "--out DIR" in refused.value.then
 
 
 STATE = State(

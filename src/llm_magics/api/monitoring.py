@@ -5,13 +5,16 @@ What is done here is noted for the learning path: rules that Prometheus has load
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.errors import LLMMagicsError
+from llm_magics.errors import LLMMagicsError, SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from llm_magics.monitor.health import Status
     from llm_magics.monitor.running import Up
     from llm_magics.views.monitor import Panels
@@ -112,25 +115,47 @@ def show(*, span: float = 300.0, watch: float = 0.0) -> Panels:
 
 
 def dashboards(folder: str | Path) -> list[Path]:
-    """Write the Grafana dashboards: one an engine, one over all of them. The paths, in order (OSError as usual)."""
+    """Write the Grafana dashboards: one an engine, one over all of them. The paths, in order.
+
+    Raises
+    ------
+    SpecError
+        When the folder cannot be written.
+    """
     from llm_magics.api.learning import note
     from llm_magics.monitor import dashboards as made
 
-    written = made.write(Path(folder).expanduser())
+    with _writing(folder) as target:
+        written = made.write(target)
     note("dashboards", {"files": len(written)})
     return written
 
 
 def rules(folder: str | Path, **limits: Any) -> list[Path]:
-    """Write the rules for a Prometheus of one's own, with these limits (SpecError as in `alerts.settled`)."""
+    """Write the rules for a Prometheus of one's own, with these limits.
+
+    Raises
+    ------
+    SpecError
+        When the folder cannot be written; as in `alerts.settled`.
+    """
     from llm_magics.monitor import alerts, config
 
-    target = Path(folder).expanduser()
     files = config.rule_files(alerts.settled(limits), every=15.0)
-    target.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (target / name).write_text(text, "utf-8")
+    with _writing(folder) as target:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (target / name).write_text(text, "utf-8")
     return [target / name for name in files]
+
+
+@contextlib.contextmanager
+def _writing(folder: str | Path) -> Iterator[Path]:
+    target = Path(folder).expanduser()
+    try:
+        yield target
+    except OSError as error:
+        raise SpecError(f"{target} cannot be written.", why=str(error), then="--out DIR somewhere else") from None
 
 
 def _panels(span: float) -> Panels:

@@ -69,6 +69,9 @@ class Inbox:
     def take(self, message: Mapping[str, Any]) -> None:
         """Keep the alerts of one message of Alertmanager's.
 
+        It tells the whole group again whenever one of it changes, and all that fires every few hours: what has arrived
+        is no news.
+
         Raises
         ------
         OSError
@@ -76,7 +79,10 @@ class Inbox:
         """
         fresh = [_alert(each) for each in message.get("alerts", ()) if isinstance(each, dict)]
         with self._lock:
-            write_whole(self._path, json.dumps([*received(self._path), *fresh][-KEPT:], indent=1))
+            kept = received(self._path)
+            known = set(map(_identity, kept))
+            if news := [each for each in fresh if _identity(each) not in known]:
+                write_whole(self._path, json.dumps([*kept, *news][-KEPT:], indent=1))
 
     def page(self) -> bytes:
         """The page for Prometheus."""
@@ -130,6 +136,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _identity(alert: Mapping[str, Any]) -> tuple[Any, ...]:
+    return alert["status"], alert["starts"], *sorted(alert["labels"].items())
 
 
 def _alert(data: Mapping[str, Any]) -> dict[str, Any]:

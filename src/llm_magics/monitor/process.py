@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -152,14 +153,21 @@ class Monitor:
         """Servers are asked apart from the loop whether they are ready: one that hangs takes its time."""
         while not self.asked.is_set():
             began = time.monotonic()
-            records = list(self.records)
-            asked = {
-                record.name: (engine.ready_path, self.registry.key(record.name))
-                for record in records
-                if (engine := adapter(record.engine)) is not None
-            }
-            self.text = self.page.look(records, asked)
+            try:
+                self.text = self._look()
+            except Exception:  # noqa: BLE001 - a page that stays as it was says of a dead server that it is up
+                self.text = ""
+                traceback.print_exc()
             self.asked.wait(max(0.1, self.plan.every - (time.monotonic() - began)))
+
+    def _look(self) -> str:
+        records = list(self.records)
+        asked = {
+            record.name: (engine.ready_path, self.registry.key(record.name))
+            for record in records
+            if (engine := adapter(record.engine)) is not None
+        }
+        return self.page.look(records, asked)
 
 
 def adapter(key: str) -> Engine | None:

@@ -16,8 +16,9 @@ from llm_magics import engines
 from llm_magics.engines.metrics import parse
 from llm_magics.monitor import config, page
 from llm_magics.monitor.home import Home
+from llm_magics.monitor.inbox import Inbox, received
 from llm_magics.monitor.page import Page
-from llm_magics.monitor.process import adapter
+from llm_magics.monitor.process import Monitor, Plan, adapter
 from llm_magics.monitor.targets import keys, targets
 from llm_magics.runtime import gpus
 from llm_magics.runtime.identity import current
@@ -108,6 +109,43 @@ def test_memory_of_the_tree_and_gpus_are_said(tmp_path: Path, monkeypatch: pytes
     assert found["llm_gpu_memory_used_bytes", "s"] == 79
     assert found["llm_gpu_memory_total_bytes", "s"] == 80
     assert found["llm_server_memory_bytes", "s"] > 1e6
+
+
+def test_a_look_that_fails_leaves_no_old_page_and_the_next_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page that stays as it was would say of a server that died that it is up, and no alert would fire."""
+    plan = Plan(str(tmp_path), str(tmp_path / "r"), {}, {}, {}, {}, "", every=0.01)
+    monitor = Monitor(plan)
+    seen: list[str] = []
+
+    def look(*_: Any) -> str:
+        seen.append(monitor.text)
+        if len(seen) == 2:
+            raise RuntimeError("the driver is gone")
+        if len(seen) == 4:
+            monitor.asked.set()
+        return "a page"
+
+    monkeypatch.setattr(monitor.page, "look", look)
+    monitor._keep_looking()
+    assert seen == ["", "a page", "", "a page"]
+    assert "the driver is gone" in capsys.readouterr().err
+
+
+def test_what_alertmanager_tells_again_is_no_news(tmp_path: Path) -> None:
+    inbox = Inbox(0, "t", tmp_path / "alerts.json", lambda: "")
+    try:
+        first = {"labels": {"alertname": "A", "server": "s"}, "status": "firing", "startsAt": "2026-01-01T00:00:00Z"}
+        other = {**first, "labels": {"alertname": "B", "server": "s"}}
+        over = {**first, "status": "resolved", "endsAt": "2026-01-01T00:01:00Z"}
+        again = {**first, "startsAt": "2026-01-01T00:02:00Z"}
+        for group in ([first], [first, other], [over, other], [again, other]):
+            inbox.take({"alerts": group})
+    finally:
+        inbox.close()
+    said = [(each["alert"], each["status"], each["starts"][14:16]) for each in received(tmp_path / "alerts.json")]
+    assert said == [("A", "firing", "00"), ("B", "firing", "00"), ("A", "resolved", "00"), ("A", "firing", "02")]
 
 
 def test_labels_are_escaped() -> None:
