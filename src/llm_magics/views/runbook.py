@@ -201,13 +201,15 @@ def _back(known: Known) -> str:
             f"kubectl rollout status {space} {what}",
         ), ""]  # fmt: skip
     lines += [
-        "On the machine of the notebook: stop it, and run the cell above as it stands (it holds the whole spec).",
+        "On the machine of the notebook: stop it, and run the cell above"
+        + (", with the secrets in place of `***`." if "***" in json.dumps(known.record.spec) else " as it stands."),
         "",
     ]
     lines += [_code(f"llm-magics stop {name}", f"llm-magics logs {name} -n 40")]
-    ready = [after for run in known.runs if (after := run.header.get("ready_after"))]
-    if ready:
-        lines += ["", f"The last start took {ready[0]:.0f} s until it was ready (run `{known.runs[0].id}`)."]
+    started = next((run for run in known.runs if run.header.get("ready_after")), None)
+    if started is not None:
+        seconds = started.header["ready_after"]
+        lines += ["", f"The last start took {seconds:.0f} s until it was ready (run `{started.id}`)."]
     else:
         lines += ["", "How long a start takes: not measured. Any bench of it notes it."]
     return "\n".join(lines)

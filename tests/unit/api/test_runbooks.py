@@ -88,6 +88,19 @@ def test_every_figure_names_its_run() -> None:
     assert "The last start took 42 s" in text
 
 
+def test_a_start_is_told_with_the_run_that_saw_it() -> None:
+    attached = Measured("r1aaaa")
+    del attached.header["ready_after"]
+    assert "took 42 s until it was ready (run `r2bbbb`)" in markdown(known([attached, Measured("r2bbbb")]))
+
+
+def test_a_cell_whose_secrets_are_left_out_is_not_said_to_run_as_it_stands() -> None:
+    assert "run the cell above as it stands" in markdown(known([]))
+    hidden = known([])
+    hidden.record.spec["env"] = {"HF_TOKEN": "***"}
+    assert "with the secrets in place of `***`" in markdown(hidden)
+
+
 def test_every_alert_and_every_failure_of_the_engine_is_in_it() -> None:
     text = markdown(known([]))
     for alert in of_engine("vllm"):
