@@ -39,7 +39,7 @@ def deploy(
     name
         A server that was served on this machine, running or not; or a new name, with `engine` and `model`.
     out
-        A file, or a folder (an existing one, or a path that ends in `/`) for one file a document.
+        A file (`.yaml`, `.yml`), or a folder for one file a document.
     check
         Let the schemas of three releases of Kubernetes judge it, with no cluster (`kubernetes-validate`; seconds).
     apply
@@ -68,7 +68,9 @@ def deploy(
     spec = spec_of(name, of_server, lines)
     made = written(spec, deployment)
     if out is not None:
-        write(made, Path(out).expanduser())
+        place = _place(made, Path(out).expanduser())
+        made = made.at(place)
+        write(made, place)
     if check:
         made = checked(made)
     note("manifested", {"to": deployment.to, "engine": spec.engine, "valid": check})
@@ -127,8 +129,14 @@ def written(spec: ServerSpec, deployment: Deployment) -> Written:
     return make[deployment.to](pod(engine, spec, deployment), deployment)
 
 
+def _place(made: Written, path: Path) -> Path:
+    """The file that is written, or the folder for several."""
+    folder = path.is_dir() or path.suffix not in (".yaml", ".yml")
+    return path / made.file if folder and len(made.documents) == 1 else path
+
+
 def write(made: Written, path: Path) -> list[Path]:
-    """Write the file, or one for each document into a folder.
+    """Write the file, or one for each document into a folder (see `_place`).
 
     Raises
     ------
@@ -137,16 +145,12 @@ def write(made: Written, path: Path) -> list[Path]:
     """
     from llm_magics.deployment.documents import Written as Kind
 
-    folder = path.is_dir() or str(path).endswith("/") or path.suffix not in (".yaml", ".yml")
     try:
-        if not folder:
+        if not path.is_dir() and path.suffix in (".yaml", ".yml"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made.text, "utf-8")
             return [path]
         path.mkdir(parents=True, exist_ok=True)
-        if len(made.documents) == 1:
-            (path / made.file).write_text(made.text, "utf-8")
-            return [path / made.file]
         paths = []
         for number, document in enumerate(made.documents):
             kind = document.kind.lower()

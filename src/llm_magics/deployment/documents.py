@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 
@@ -56,6 +58,10 @@ class Written:
     notes: Sequence[str] = ()
     secrets: Sequence[str] = ()
     verdict: str = ""
+
+    def at(self, path: Path) -> Written:
+        """The same, with commands that name the place where it is written."""
+        return replace(self, then=[each.replace(f"-f {self.file}", f"-f {quote(str(path))}") for each in self.then])
 
     @property
     def text(self) -> str:

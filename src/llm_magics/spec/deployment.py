@@ -5,15 +5,37 @@ A server's spec says what runs; this says how a cluster runs it. The two share n
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from llm_magics.spec.quantities import Count, Flag, Text
+from llm_magics.spec.quantities import Count, Flag, Text, Variable
 
-Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Quantity = Annotated[str, Field(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
-TARGETS = ("kubernetes", "helm-values", "kserve", "compose")
+
+def _like(pattern: str, says: str) -> AfterValidator:
+    """Text of a form; what the form is, is said in words."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"takes {says}")
+        return value
+
+    return AfterValidator(check)
+
+
+Label = Annotated[
+    Text,
+    _like(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "a name of Kubernetes': a-z, 0-9 and -, at most 63, e.g. llm-prod"),
+]
+Quantity = Annotated[
+    Variable, _like(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?", "an amount as Kubernetes writes it: 8, 500m, 32Gi")
+]
+Value = Annotated[
+    Text,
+    _like(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", "a label's value: letters, digits, - _ . and no blank, at most 63"),
+]
+Claim = Annotated[Text, _like(r"[a-z0-9][a-z0-9.-]*(:[\w./@-]+)?", "CLAIM or CLAIM:PATH, e.g. models:qwen3")]
 
 
 class Deployment(BaseModel):
@@ -39,7 +61,7 @@ class Deployment(BaseModel):
     """Prometheus as the cluster sees it, for `autoscale: keda`."""
     gpus_per_pod: int | None = Field(default=None, ge=0, le=16)
     """GPUs of a pod, 0 for none; when left out what the spec splits the model over, none where it ran without."""
-    gpu_type: Text | None = None
+    gpu_type: Value | None = None
     """The nodes' label `nvidia.com/gpu.product` that is wanted, e.g. `NVIDIA-H100-80GB-HBM3`."""
     gpu_resource: Text = "nvidia.com/gpu"
     """The resource a GPU is asked for by; a MIG slice is e.g. `nvidia.com/mig-4g.71gb`."""
@@ -53,7 +75,7 @@ class Deployment(BaseModel):
     """Size of the claim that keeps downloaded models."""
     storage_class: Text | None = None
     """Storage class of that claim; the cluster's default when left out."""
-    model_pvc: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*(:[\w./@-]+)?$")] | None = None
+    model_pvc: Claim | None = None
     """A claim that is there and holds the model: `CLAIM` or `CLAIM:PATH`; for a hub id, the hub's cache."""
     service_monitor: Flag = True
     """Write a ServiceMonitor where the engine has metrics (Prometheus operator)."""

@@ -91,7 +91,7 @@ def variable_name(value: str) -> str:
 def server_name(value: str) -> str:
     """A server's name is bound in the notebook, so it is a Python name of at most 40 letters."""
     if not _NAME.match(value):
-        raise ValueError(f"{value!r} is not a name: letters, digits and _ only, not starting with a digit")
+        raise ValueError(f"{value!r} is not a name: at most 40 letters, digits and _, not starting with a digit")
     if iskeyword(value):
         raise ValueError(f"{value!r} is not a name that a notebook can bind: it is a word of Python")
     return value

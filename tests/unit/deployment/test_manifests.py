@@ -347,6 +347,43 @@ def test_a_folder_gets_one_file_a_document(tmp_path: Path) -> None:
     assert kinds == [each.kind for each in made("vllm").documents]
 
 
+@pytest.mark.parametrize(
+    ("to", "out", "named"),
+    [
+        ("kubernetes", "a b.yaml", "'{}/a b.yaml'"),
+        ("kubernetes", "k8s", "{}/k8s"),
+        ("compose", "here", "{}/here/my-llm-compose.yaml"),
+        ("helm-values", "v.yml", "{}/v.yml"),
+    ],
+)
+def test_the_commands_name_the_place_that_was_written(tmp_path: Path, to: str, out: str, named: str) -> None:
+    kept = deploy("my_llm", engine="vllm", model="Qwen/Qwen3-0.6B", to=to, out=tmp_path / out)
+    assert isinstance(kept, Written)
+    commands = [each for each in kept.then if " -f " in each]
+    assert commands
+    assert all(f" -f {named.format(tmp_path)}" in each for each in commands)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("namespace", "Foo_Bar", "a name of Kubernetes'"),
+        ("memory", "3Q", "32Gi"),
+        ("gpu_type", "NVIDIA H100", "no blank"),
+        ("model_pvc", "A:b", "CLAIM:PATH"),
+    ],
+)
+def test_a_value_that_kubernetes_would_refuse_is_said_in_words(option: str, value: str, says: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        made("vllm", **{option: value})
+    assert f"{option}: {value} - takes " in refused.value.what
+    assert says in refused.value.what
+
+
+def test_an_amount_may_be_written_as_a_number() -> None:
+    assert server(made("vllm", cpu=8, memory="32Gi"))["resources"]["requests"] == {"cpu": "8", "memory": "32Gi"}
+
+
 def test_a_place_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError, match="cannot be written"):
