@@ -90,7 +90,7 @@ class Cluster:
             ) from None  # fmt: skip
         self._configuration = client.Configuration()
         try:
-            config.load_kube_config(os.environ.get("KUBECONFIG"), context, self._configuration)  # type: ignore[no-untyped-call]
+            config.load_kube_config(os.environ.get("KUBECONFIG"), context, self._configuration)
         except config.ConfigException as error:
             if context is not None or not _in_pod(config, self._configuration):
                 raise DeployError(
