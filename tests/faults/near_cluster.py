@@ -1,7 +1,8 @@
 """`load.relay` on a cluster that is not there: its nodes are `cluster.node.Node` in this process, without Ray.
 
 Everything but Ray itself is the real thing: parcels, workers, rows. `NEAR` in the environment scripts the nodes:
-`{"skew": [s, s], "lose": {"1": s after it was first followed}, "closed": a port that refuses}`.
+`{"skew": [s, s], "lose": {"1": s after it was first followed}, "gone": {"1": the method at which it is},
+"closed": a port that refuses}`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class SkewedNode(Node):
 
 class NearPlace:
     def __init__(self, number: int) -> None:
-        self.node = SkewedNode(SCRIPT["skew"][number])
+        self.number, self.node = number, SkewedNode(SCRIPT["skew"][number])
         self.id, self.ip = f"node-{number}", f"10.0.0.{number + 1}"
         self.lost_after = SCRIPT.get("lose", {}).get(str(number))
         self.followed: float | None = None
@@ -43,6 +44,8 @@ class NearPlace:
             if time.monotonic() - self.followed > self.lost_after:
                 self.node.hush()  # what runs there must not outlive the test
                 raise NodeLost("the actor died")
+        if SCRIPT.get("gone", {}).get(str(self.number)) == method:
+            raise NodeLost("the actor died")
         if method == "ask" and (closed := SCRIPT.get("closed")):  # a firewall: from here another port answers
             words = (words[0], json.dumps({**json.loads(words[1]), "port": closed}))
         return getattr(self.node, method)(*words, **named)

@@ -129,6 +129,18 @@ def test_no_cluster_is_named(tmp_path: Path, cluster: ScriptedCluster, monkeypat
     assert not cluster.asked
 
 
+@pytest.mark.parametrize(
+    "text", ["not: [yaml", "just text", '{"current-context": "here", "contexts": [{"name": "here"}]}']
+)
+def test_a_kubeconfig_that_is_damaged(
+    tmp_path: Path, cluster: ScriptedCluster, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "damaged").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "damaged"))
+    assert refused().what in ("The kubeconfig cannot be read.", "Nothing says which cluster is meant.")
+    assert not cluster.asked
+
+
 def test_a_context_that_is_not_there(cluster: ScriptedCluster) -> None:
     assert "which cluster" in refused(context="elsewhere").what
 

@@ -99,6 +99,16 @@ def test_a_node_lost_in_the_middle_costs_its_requests_and_says_so(
     assert "lost (the node is gone)" in audit.text(run)
 
 
+@pytest.mark.parametrize("method", ["unpack", "clock", "start"])
+def test_a_node_lost_before_the_load_begins_is_named(
+    api: ScriptedApi, near: Callable[..., None], tmp_path: Path, method: str
+) -> None:
+    near(skew=[0.0, 0.0], gone={"1": method})
+    work = Workload(rate=20, requests=40, input_tokens=20, output_tokens=8, workers_on="ray", warmup=0)
+    with pytest.raises(SpecError, match=r"The node 10\.0\.0\.2 was lost before the load began"):
+        measure(Endpoint(api.url, "m"), work, tmp_path / "run.jsonl", header={})
+
+
 def test_of_streams_what_was_under_way_is_lost(near: Callable[..., None], tmp_path: Path) -> None:
     near(skew=[0.0, 0.0], lose={"0": 2.5})
     with ScriptedApi(slow).running() as api:

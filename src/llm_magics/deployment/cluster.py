@@ -97,6 +97,11 @@ class Cluster:
                     "Nothing says which cluster is meant.", why=str(error),
                     then="set KUBECONFIG, or see `kubectl config get-contexts` and add --context NAME",
                 ) from None  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - whatever the client trips over in a damaged file
+            raise DeployError(
+                "The kubeconfig cannot be read.", why=" ".join(str(error).split())[:300] or type(error).__name__,
+                then="`kubectl config view` says where; set KUBECONFIG to another",
+            ) from None  # fmt: skip
         self._pool = RESTClientObject(self._configuration).pool_manager
 
     @property

@@ -157,9 +157,15 @@ _PUT_IN = ["/bin/sh", "-ec", _SCRIPT, "put-in"]
 
 def gpus_of(engine: Engine, spec: ServerSpec, deployment: Deployment) -> int:
     """GPUs of one pod: what is said, else what the model is split over, else as it ran here."""
-    if deployment.gpus_per_pod is not None:
-        return deployment.gpus_per_pod
     split = (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1)
+    if (said := deployment.gpus_per_pod) is not None:
+        if 0 < said < split:
+            raise SpecError(
+                f"The model is split over {split} GPUs, and a pod has {said}.",
+                why="tensor, pipeline and data parallel sizes multiply; the engine would not start",
+                then=f"gpus_per_pod: {split}, or smaller parallel sizes",
+            )
+        return said
     if spec.gpus == "none":
         return 0
     if isinstance(spec.gpus, list):

@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,9 +96,12 @@ class Relay:
             sent = parcel.pack()
             self._on_all(places, lambda place: self._prepare(place, sent))
             count = len(places)
-            self.far = [Far(number, place, _offset(place)) for number, place in enumerate(places)]
+            for number, place in enumerate(places):
+                with _beginning(place):
+                    self.far.append(Far(number, place, _offset(place)))
             for far in self.far:
-                self._start(far, count)
+                with _beginning(far.place):
+                    self._start(far, count)
             for far in self.far:
                 threading.Thread(target=self._follow, args=(far,), daemon=True).start()
             try:
@@ -156,13 +160,8 @@ class Relay:
 
         def one(place: Place) -> None:
             try:
-                do(place)
-            except NodeLost as lost:
-                failed.append(
-                    SpecError(
-                        f"The node {place.ip} was lost before the load began.", why=str(lost), then="run it again"
-                    )
-                )
+                with _beginning(place):
+                    do(place)
             except Exception as error:  # noqa: BLE001 - raised below, in the thread that ends the run
                 failed.append(error)
 
@@ -353,6 +352,15 @@ class Relay:
         if REFUSED in codes:
             return REFUSED
         return CANCELLED if CANCELLED in codes or len(codes) == 0 or self.stopping is not None else COMPLETE
+
+
+@contextlib.contextmanager
+def _beginning(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except NodeLost as lost:
+        why = str(lost)
+        raise SpecError(f"The node {place.ip} was lost before the load began.", why=why, then="run it again") from None
 
 
 def _offset(place: Place) -> Offset:

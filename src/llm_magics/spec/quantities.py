@@ -109,7 +109,8 @@ def collector(value: str) -> str:
 
 def cluster(value: str) -> str:
     """A Ray cluster: `ray`, or `ray://HOST:PORT`."""
-    if not re.fullmatch(r"ray(://[\w.-]+(:\d{1,5})?|://\[[0-9a-fA-F:]+\](:\d{1,5})?)?", value):
+    found = re.fullmatch(r"ray(?:://(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?)?", value)
+    if found is None or not 0 < int(found[1] or 1) < 65536:
         raise ValueError(f"{value!r} is no Ray cluster: write ray, or ray://HOST:PORT")
     return value
 

@@ -380,6 +380,14 @@ def test_a_value_that_kubernetes_would_refuse_is_said_in_words(option: str, valu
     assert says in refused.value.what
 
 
+def test_a_pod_with_fewer_gpus_than_the_model_is_split_over_is_refused() -> None:
+    with pytest.raises(SpecError, match="split over 4 GPUs, and a pod has 2") as refused:
+        made("vllm", tensor_parallel_size=4, gpus_per_pod=2)
+    assert "gpus_per_pod: 4" in refused.value.then
+    limits = server(made("vllm", tensor_parallel_size=4, gpus_per_pod=8))["resources"]["limits"]
+    assert limits == {"nvidia.com/gpu": "8"}
+
+
 def test_an_amount_may_be_written_as_a_number() -> None:
     assert server(made("vllm", cpu=8, memory="32Gi"))["resources"]["requests"] == {"cpu": "8", "memory": "32Gi"}
 

@@ -89,7 +89,7 @@ def test_paths_that_the_node_must_see_are_the_user_s(tmp_path: Path) -> None:
     assert on_ray.paths_of(engines.get("llamacpp"), ServerSpec(name="s", on="ray"), tiny) == []
 
 
-@pytest.mark.parametrize("on", ["rays", "ray://", "ray://a b", "http://x", "ray://h:x"])
+@pytest.mark.parametrize("on", ["rays", "ray://", "ray://a b", "http://x", "ray://h:x", "ray://h:99999"])
 def test_what_is_no_cluster_is_refused_by_the_spec(on: str) -> None:
     with pytest.raises(SpecError):
         build(ServerSpec, {"name": "s", "on": on})
