@@ -14,7 +14,7 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar clean prometheus test-code test-running
+.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
@@ -24,7 +24,7 @@ test: $(VENV)/.test engines browser prometheus test-sidebar ## every test: unit,
 
 # The two halves of `make test`, side by side: either waits for processes half of its time. What they print comes half by half.
 test-code:
-	$(BIN)/python -m pytest tests --ignore tests/engines --ignore tests/ui
+	$(BIN)/python -m pytest tests --ignore tests/engines --ignore tests/ui --ignore tests/vscode
 	$(BIN)/python -m pytest tests/ui
 
 test-running:
@@ -73,6 +73,13 @@ sidebar: $(BIN)/python         ## build the JupyterLab sidebar, where node is th
 test-sidebar: $(VENV)/.test    ## the sidebar's own modules
 	$(BIN)/python tools/sidebar.py build --required
 	$(BIN)/python tools/sidebar.py test
+
+vscode: $(BIN)/python          ## build the extension for VS Code: vscode/llm-magics.vsix
+	$(BIN)/python tools/vscode.py
+
+test-vscode: $(VENV)/.test browser vscode  ## the extension in a real VS Code; the first time, code-server is installed: minutes
+	$(BIN)/python tools/code_server.py
+	$(BIN)/python -m pytest tests/vscode
 
 simulate: $(VENV)/.test        ## how often a verdict errs, 1,000 trials a row: 20 minutes; leaves benchmarks/results/verdicts.md
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tools/simulate_verdicts.py

@@ -74,8 +74,10 @@ def system_headers() -> None:
         return
     if not shutil.which("apt-get") or os.geteuid() != 0:
         raise OSError(f"these are missing: {' '.join(missing)}")
-    run(["apt-get", "update", "-qq"])
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "build-essential", *missing])
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "-qq"], environment=quiet)
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "build-essential", *missing]
+    subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
 
 
 def node() -> dict[str, str]:

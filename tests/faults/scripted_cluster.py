@@ -18,7 +18,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Answer = tuple[int, Any]
-_ITS_OWN = ("generation", "resourceVersion")  # of an object's metadata, set by the cluster
 _OBJECT = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)/namespaces/([^/]+)/([^/]+)(?:/([^/]+))?(/log)?$")
 
 
@@ -98,14 +97,8 @@ class ScriptedCluster:
             if space not in self.namespaces:
                 return _missing("namespaces", space)
             if not dry:
-                before = self.objects.get(key, {"metadata": {}})
-                number = before["metadata"].get("generation", 0)
-                known = {name: value for name, value in before["metadata"].items() if name not in _ITS_OWN}
-                if {**before, "metadata": known} != body:
-                    number += 1
-                meta = {**body["metadata"], "generation": number, "resourceVersion": str(number)}
-                self.objects[key] = {**body, "metadata": meta}
-                return 200, self.objects[key]
+                before = self.objects.get(key, {}).get("metadata", {}).get("generation", 0)
+                self.objects[key] = {**body, "metadata": {**body["metadata"], "generation": before + 1}}
             return 200, body
         if name is None:
             return 200, {
@@ -169,12 +162,10 @@ def pod(
     reason: str = "Error",
     ready: bool = False,
     running: bool = False,
-    template: str = "",
 ) -> dict[str, Any]:
-    """A pod in a state; `template` is the mark of the ReplicaSet that made it."""
+    """A pod in a state."""
     conditions = [{"type": "PodScheduled", "status": "False" if scheduled else "True", "message": scheduled}]
-    container: dict[str, Any] = {"name": "server", "image": "vllm/vllm-openai:v0.33.0", "restartCount": 0, "state": {},
-                                 "ready": ready}  # fmt: skip
+    container: dict[str, Any] = {"name": "server", "image": "vllm/vllm-openai:v0.33.0", "restartCount": 0, "state": {}}
     if waiting:
         container["state"] = {"waiting": {"reason": waiting[0], "message": waiting[1]}}
     if running or ready:
@@ -184,11 +175,7 @@ def pod(
     if ready:
         conditions.append({"type": "Ready", "status": "True"})
     containers = [] if scheduled else [container]
-    labels = {"pod-template-hash": template} if template else {}
-    return {
-        "metadata": {"name": name, "labels": labels},
-        "status": {"conditions": conditions, "containerStatuses": containers},
-    }
+    return {"metadata": {"name": name}, "status": {"conditions": conditions, "containerStatuses": containers}}
 
 
 @contextmanager

@@ -1,31 +1,22 @@
 """A JupyterLab and a browser for the tests that look at what a person sees.
 
-`lab` is one server for the session, with directories of its own; `page` a fresh page that records page errors and every
-request that leaves this machine: both lists must stay empty. No name but this machine is known to the browser, so such
-a request reaches nobody. (No route of Playwright's stops them: that would take the cache away, and ask this process for
-each of Lab's two hundred files.) The browser is the system's Chromium; set CHROMIUM to name another. Set
-LLM_MAGICS_SCREENSHOTS to a folder to keep the pictures.
+`lab` is one server for the session, with directories of its own; the browser is that of `browsing.py`.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from served import PATIENCE, Lab, start_lab
+from browsing import browser, new_page, page, picture, shared  # noqa: F401 - fixtures
+from served import Lab, start_lab
 
 from llm_magics.runtime.registry import Registry
-
-HERE = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,95 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@dataclass
-class Seen:
-    """What a page did that it should not have."""
-
-    errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab on loopback; its kernels import the package from this checkout."""
     found = start_lab(tmp_path_factory.mktemp("lab"))
     yield found
     found.stop()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, headless=True, args=flags)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="session")
-def shared(browser: Any) -> Iterator[Any]:
-    """The profile that pages of one test after another share: what Lab is made of is loaded and compiled once."""
-    context = browser.new_context()
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def new_page(browser: Any, shared: Any) -> Iterator[Callable[..., Any]]:
-    """Makes pages: `new_page(scheme="dark")`; each has `seen`, and is checked when the test is over.
-
-    The second page of a test is that of another person, or of another server: in a profile of its own.
-    """
-    contexts, pages = [], []
-
-    def make(scheme: str = "light", width: int = 1180, height: int = 1000) -> Any:
-        if pages:
-            contexts.append(browser.new_context())
-        page = (contexts[-1] if pages else shared).new_page()
-        page.set_viewport_size({"width": width, "height": height})
-        page.emulate_media(color_scheme=scheme)
-        page.set_default_timeout(PATIENCE)
-        page.seen = seen = Seen()
-        page.on("pageerror", lambda error: seen.errors.append(f"{error}\n{error.stack or ''}"))
-        page.on("request", lambda request: _look(request.url, seen))
-        page.on("websocket", lambda socket: _look(socket.url, seen))
-        pages.append(page)
-        return page
-
-    yield make
-    for page in pages:
-        page.close()
-    for context in contexts:
-        context.close()
-    for page in pages:
-        assert page.seen.errors == []
-        assert page.seen.outside == []
-
-
-@pytest.fixture
-def page(new_page: Callable[..., Any]) -> Any:
-    """A fresh page in the light theme."""
-    return new_page()
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Callable[[Any, str], Path]:
-    """Takes a screenshot of a page or an element; kept where LLM_MAGICS_SCREENSHOTS says."""
-    folder = Path(os.environ.get("LLM_MAGICS_SCREENSHOTS") or tmp_path)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def take(what: Any, name: str) -> Path:
-        path = folder / f"{name}.png"
-        what.screenshot(path=str(path))
-        return path
-
-    return take
 
 
 @pytest.fixture
@@ -135,8 +43,3 @@ def registry(lab: Lab) -> Iterator[Registry]:
     yield Registry(directory)
     for path in set(directory.iterdir()) - before:
         path.unlink()
-
-
-def _look(url: str, seen: Seen) -> None:
-    if not url.startswith(HERE):
-        seen.outside.append(url)

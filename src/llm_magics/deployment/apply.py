@@ -7,7 +7,7 @@ and invalid fields are found while there is nothing to undo.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from llm_magics.deployment.cluster import BRINGS, Cluster, refusal
@@ -15,13 +15,11 @@ from llm_magics.deployment.rollout import Rolled, followed, place_of
 from llm_magics.errors import DeployError
 
 if TYPE_CHECKING:
-    from llm_magics.deployment.cluster import Said
     from llm_magics.deployment.documents import Document, Written
     from llm_magics.spec import ServerSpec
     from llm_magics.spec.deployment import Deployment
 
 _PRODUCT = "nvidia.com/gpu.product"
-_GROWS = "where an autoscaler brings such nodes: --out FILE, and `kubectl apply --server-side -f FILE`"
 
 
 def applied(
@@ -51,36 +49,25 @@ def applied(
     """
     began, cluster = time.monotonic(), Cluster(context)
     documents, left_out = _looked(cluster, made, deployment, on_stage)
-    rolled = Rolled(made.name, made.namespace, [], [], left_out)
+    created: list[str] = []
+    changed: list[str] = []
+    for document in documents:
+        before = cluster.get(document.kind, made.namespace, document.name)
+        said = cluster.apply(document, made.namespace)
+        if not said.ok:
+            error = refusal(said, f"{document.kind} {document.name}", made.namespace)
+            raise _half(error, made.namespace, created, changed)
+        (changed if before.ok else created).append(place_of(document))
+        on_stage(f"{document.kind} {document.name} is {'changed' if before.ok else 'created'}")
+    rolled = Rolled(made.name, made.namespace, created, changed, left_out)
     try:
-        for document in documents:
-            _write(cluster, document, rolled, on_stage)
         followed(cluster, documents, spec, made.namespace, on_stage, pause=pause, patience=patience)
     except DeployError as error:
-        raise _half(error, rolled) from None
+        raise _half(error, made.namespace, created, changed) from None
     except KeyboardInterrupt:
-        on_stage(f"no longer followed; {rolled.there}, and it goes on. To undo: {rolled.undo}")
+        on_stage(f"no longer followed; it goes on. {rolled.undo}")
         raise
     return rolled.done(time.monotonic() - began)
-
-
-def _write(cluster: Cluster, document: Document, rolled: Rolled, on_stage: Callable[[str], None]) -> None:
-    """Apply one document, and note it: before it is known whether it went well where no answer comes."""
-    before = cluster.get(document.kind, rolled.namespace, document.name)
-    noted = rolled.changed if before.ok else rolled.created
-    noted.append(place_of(document))
-    said = cluster.apply(document, rolled.namespace)
-    if not said.ok:
-        noted.remove(place_of(document))
-        raise refusal(said, f"{document.kind} {document.name}", rolled.namespace)
-    if same := before.ok and _version(before) == _version(said) != "":
-        noted.remove(place_of(document))
-    on_stage(f"{document.kind} {document.name} is {'as it was' if same else 'changed' if before.ok else 'created'}")
-
-
-def _version(said: Said) -> str:
-    """What the cluster calls this state of an object; an apply that changes nothing leaves it."""
-    return str(said.body.get("metadata", {}).get("resourceVersion", "")) if isinstance(said.body, dict) else ""
 
 
 def _looked(
@@ -134,8 +121,7 @@ def _gpus_there(cluster: Cluster, made: Written, deployment: Deployment) -> None
     if deployment.gpu_type and deployment.gpu_type not in here:
         raise DeployError(
             f"The cluster has no GPU of the type {deployment.gpu_type}.",
-            why=f"its nodes have: {', '.join(here) or 'no GPU'}",
-            then=f"--gpu-type with one of them, or leave it out; {_GROWS}",
+            why=f"its nodes have: {', '.join(here) or 'no GPU'}", then="--gpu-type with one of them, or leave it out",
         )  # fmt: skip
     limits = (pods[0].get("containers") or [pods[0].get("model", {})])[0].get("resources", {}).get("limits", {})
     wanted = int(limits.get(resource, 0))
@@ -144,8 +130,7 @@ def _gpus_there(cluster: Cluster, made: Written, deployment: Deployment) -> None
         raise DeployError(
             f"No node of the cluster has {wanted} GPU{'s' if wanted > 1 else ''} ({resource}).",
             why=f"the largest has {most}",
-            then="a smaller tensor_parallel_size or --gpus-per-pod, or --gpu-resource for MIG slices, or add a node; "
-            + _GROWS,
+            then="a smaller tensor_parallel_size or --gpus-per-pod, or --gpu-resource for MIG slices; or add a node",
         )
 
 
@@ -160,8 +145,9 @@ def _secrets_there(cluster: Cluster, made: Written, on_stage: Callable[[str], No
             on_stage(f"not looked whether the Secret {name} is there: reading Secrets is not allowed")
 
 
-def _half(error: DeployError, rolled: Rolled) -> DeployError:
+def _half(error: DeployError, namespace: str, created: Sequence[str], changed: Sequence[str]) -> DeployError:
     """The error, with what is in the cluster now and how to undo it."""
-    if not rolled.created and not rolled.changed:
+    there = Rolled("", namespace, list(created), list(changed), [])
+    if not created and not changed:
         return error
-    return DeployError(error.what, why=f"{error.why}\n{rolled.there}", then=f"{error.then}; to undo: {rolled.undo}")
+    return DeployError(error.what, why=f"{error.why}\n{there.there}", then=f"{error.then}; to undo: {there.undo}")

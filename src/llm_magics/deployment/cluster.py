@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MANAGER = "llm-magics"
 _TIMEOUT = 30.0  # s for one answer; 5 s of it to be connected
-# Kind -> its place in the API. What is not here is neither written nor read by us.
+# Kind -> its place in the API. What is not here is not written by us.
 _PLACES = {
     "PersistentVolumeClaim": "api/v1/namespaces/{}/persistentvolumeclaims",
     "ConfigMap": "api/v1/namespaces/{}/configmaps",
@@ -30,7 +30,6 @@ _PLACES = {
     "Secret": "api/v1/namespaces/{}/secrets",
     "Pod": "api/v1/namespaces/{}/pods",
     "Deployment": "apis/apps/v1/namespaces/{}/deployments",
-    "ReplicaSet": "apis/apps/v1/namespaces/{}/replicasets",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
     "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
     "ServiceMonitor": "apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors",

@@ -65,8 +65,7 @@ def notes(pod: Pod, deployment: Deployment) -> list[str]:
 def secrets_to_make(pod: Pod, deployment: Deployment) -> list[str]:
     """Commands that make the Secrets which the pods read; the values come from the shell, no file holds them."""
     space, found = f"--namespace {deployment.namespace}", []
-    # Without the line break: it would be part of the key, which an engine compares byte by byte.
-    sources = {"HF_TOKEN": 'printf %s "$HF_TOKEN"', pod.engine.key_env: 'printf %s "$(openssl rand -hex 32)"'}
+    sources = {"HF_TOKEN": 'printf %s "$HF_TOKEN"', pod.engine.key_env: "openssl rand -hex 32"}
     by_name: dict[str, list[tuple[str, str]]] = {}
     for variable, where in pod.secrets.items():
         by_name.setdefault(where.secret, []).append((variable, where.key))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.deployment.kubernetes import SLACK
-from llm_magics.deployment.pod import dns
 from llm_magics.deployment.trouble import states
 from llm_magics.errors import DeployError
 
@@ -38,24 +37,23 @@ class Rolled:
         """What is in the cluster now."""
         made = [f"created: {', '.join(self.created)}"] if self.created else []
         made += [f"changed: {', '.join(self.changed)}"] if self.changed else []
-        return f"in {self.namespace} now: {'; '.join(made) or 'everything as it was'}"
+        return f"in {self.namespace} now: {'; '.join(made)}"
 
     @property
     def undo(self) -> str:
         """What takes it back."""
         space, words = f"--namespace {self.namespace}", []
         if self.created:
-            words.append(f"`kubectl delete {space} {' '.join(self.created)}`")
+            words.append(f"kubectl delete {space} {' '.join(self.created)}")
         if back := [each for each in self.changed if each.startswith("deployment/")]:
-            words.append(f"`kubectl rollout undo {space} {back[0]}`")
-        if rest := [each for each in self.changed if each not in back]:
-            words.append(f"apply the earlier file again for {', '.join(rest)}, of which the cluster keeps no history")
-        return "; ".join(words) or "nothing is to be undone"
+            words.append(f"kubectl rollout undo {space} {back[0]}")
+        return "; ".join(f"`{each}`" for each in words) or "nothing is to be undone"
 
     def __str__(self) -> str:
+        target = next((each.split("/")[1] for each in [*self.created, *self.changed]), "")
         lines = [f"{self.name} serves in {self.namespace} after {self.seconds:.0f} s", self.there]
         lines += [f"left out: {each}" for each in self.left_out]
-        return "\n".join([*lines, f"undo: {self.undo}", f"measure it: %bench k8s://{self.namespace}/{dns(self.name)}"])
+        return "\n".join([*lines, f"undo: {self.undo}", f"measure it: %bench k8s://{self.namespace}/{_base(target)}"])
 
 
 def place_of(document: Document) -> str:
@@ -96,7 +94,7 @@ def followed(
         if _ready(root.kind, said.body):
             return
         _refused(said.body)
-        found = states(cluster, root, namespace, engine) if _taken_up(root.kind, said.body) else []
+        found = states(cluster, root, namespace, engine)
         words, wrong = (found[0].words, found[0].wrong) if found else ("waiting for the first pod", None)
         if words != stage:
             stage, since = words, time.monotonic()
@@ -113,20 +111,14 @@ def followed(
 
 def _ready(kind: str, body: Any) -> bool:
     status, spec = body.get("status") or {}, body.get("spec") or {}
-    if not _taken_up(kind, body):
-        return False
     if kind == "InferenceService":
         found = status.get("conditions", [])
         return any(each.get("type") == "Ready" and each.get("status") == "True" for each in found)
+    if status.get("observedGeneration", 0) < body.get("metadata", {}).get("generation", 0):
+        return False  # what it says is about the spec before this one
     wanted, updated = spec.get("replicas", 1), status.get("updatedReplicas", 0)
     gone = status.get("replicas", 0) <= updated  # none of the old ones is left
     return bool(updated >= wanted and status.get("availableReplicas", 0) >= wanted and gone)
-
-
-def _taken_up(kind: str, body: Any) -> bool:
-    """Whether what it says of itself, and its pods, are about this spec, not the one before it."""
-    seen = (body.get("status") or {}).get("observedGeneration", 0)
-    return kind != "Deployment" or bool(seen >= body.get("metadata", {}).get("generation", 0))
 
 
 def _refused(body: Any) -> None:
@@ -141,3 +133,7 @@ def _refused(body: Any) -> None:
                 then="promise less or more with --cpu, --memory, --gpus-per-pod, --replicas, or ask for more quota"
                 if quota else "ask whoever runs the cluster's admission rules",
             )  # fmt: skip
+
+
+def _base(name: str) -> str:
+    return name.removesuffix("-models").removesuffix("-files")

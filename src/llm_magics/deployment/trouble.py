@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
 
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-_TEMPLATE, _REVISION = "pod-template-hash", "deployment.kubernetes.io/revision"
 _CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -33,24 +32,11 @@ class State:
 def states(cluster: Cluster, root: Document, namespace: str, engine: Engine) -> list[State]:
     """The states of what serves, those in trouble first, then those that are not ready, the newest first."""
     mark = "app.kubernetes.io/instance" if root.kind == "Deployment" else "serving.kserve.io/inferenceservice"
-    chosen = f"{mark}={root.name}"
-    said, newest = cluster.get("Pod", namespace, labelSelector=chosen), _newest(cluster, namespace, chosen)
+    said = cluster.get("Pod", namespace, labelSelector=f"{mark}={root.name}")
     pods = [pod for pod in (said.body.get("items", []) if said.ok else []) if not _leaves(pod)]
-    pods = [pod for pod in pods if newest in ("", pod["metadata"].get("labels", {}).get(_TEMPLATE, ""))]
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
     found = [_state(cluster, pod, namespace, engine) for pod in pods]
     return sorted(found, key=lambda state: (state.wrong is None, state.words == "ready"))
-
-
-def _newest(cluster: Cluster, namespace: str, chosen: str) -> str:
-    """The mark of the pods that the newest rollout makes: what ails those before them is why somebody applies again.
-
-    "" where it cannot be told, for there are no ReplicaSets or they may not be looked at.
-    """
-    said = cluster.get("ReplicaSet", namespace, labelSelector=chosen)
-    sets = [each["metadata"] for each in (said.body.get("items", []) if said.ok else [])]
-    latest: Any = max(sets, key=lambda each: int(each.get("annotations", {}).get(_REVISION, 0)), default={})
-    return str(latest.get("labels", {}).get(_TEMPLATE, ""))
 
 
 def _leaves(pod: Any) -> bool:
@@ -105,8 +91,8 @@ def _crashed(cluster: Cluster, name: str, container: Any, namespace: str, engine
     state, last = container.get("state") or {}, container.get("lastState") or {}
     ended = last.get("terminated") or state.get("terminated") or {}
     loops = (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff"
-    if not loops and (container.get("ready") or not ended.get("exitCode")):
-        return None  # one that serves again has its past behind it
+    if not loops and not ended.get("exitCode"):
+        return None
     key = str(container.get("name", ""))
     log = cluster.log(namespace, name, previous=True, container=key) or cluster.log(namespace, name, container=key)
     whole = f"the whole log: `kubectl logs --namespace {namespace} {name} --previous`"

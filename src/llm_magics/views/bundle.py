@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from llm_magics.views.still import still, wanted
+
 SHORT = 16  # numbers; shorter lists stay readable
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -22,7 +24,7 @@ _CONFIG = {
 }
 
 
-def bundle(figure: Any = None, html: str | None = None, text: str = "") -> dict[str, Any]:
+def bundle(figure: Any = None, html: str | None = None, text: str = "", *, moves: bool = False) -> dict[str, Any]:
     """A mime bundle.
 
     Parameters
@@ -33,12 +35,16 @@ def bundle(figure: Any = None, html: str | None = None, text: str = "") -> dict[
         A complete fragment (see `markup.page`), or None.
     text
         The plain form; always there.
+    moves
+        It is replaced before long (a live view, a slider's answer), so no picture is made of it.
     """
     made: dict[str, Any] = {"text/plain": text}
     if html is not None:
         made["text/html"] = html
     if figure is not None:
         made[PLOTLY] = plotly_json(figure)
+        if not moves and (kind := wanted()):
+            made |= still(figure, made[PLOTLY], kind)
     return made
 
 

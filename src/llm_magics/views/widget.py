@@ -46,16 +46,34 @@ def slo_widget(runs: Mapping[str, Run]) -> Any:
         for key, title in (("ttft", "TTFT within, ms"), ("tpot", "TPOT within, ms"))
     )
     shown = ipywidgets.Output()
+    sliders = ipywidgets.HBox([ttft, tpot], layout={"flex_flow": "row wrap"})
+    box = _readable(ipywidgets.VBox)([sliders, shown])
 
     def redraw(_: Any = None) -> None:
         found = goodput(runs, ttft.value / 1000, tpot.value / 1000)
-        data = bundle(_figure(runs, found), page(_table(runs, found).html()), str(_table(runs, found)))
-        shown.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        box.still = bundle(_figure(runs, found), page(_table(runs, found).html()), str(_table(runs, found)), moves=True)
+        shown.outputs = ({"output_type": "display_data", "data": box.still, "metadata": {}},)
 
     for slider in (ttft, tpot):
         slider.observe(redraw, "value")
     redraw()
-    return ipywidgets.VBox([ipywidgets.HBox([ttft, tpot], layout={"flex_flow": "row wrap"}), shown])
+    return box
+
+
+def _readable(kind: Any) -> Any:
+    """A kind of widget that is also what `still` says: where no widget manager is (a saved notebook, an editor without
+    one), the figure or the table stands in its place. Front ends that have one prefer the widget."""
+
+    class Readable(kind):  # type: ignore[misc]
+        still: Mapping[str, Any] = {}
+
+        def _repr_mimebundle_(self, **asked: Any) -> Any:
+            own = super()._repr_mimebundle_(**asked)
+            data, *metadata = own if isinstance(own, tuple) else (own,)
+            both = {**self.still, **{key: value for key, value in (data or {}).items() if key != "text/plain"}}
+            return (both, *metadata) if metadata else both
+
+    return Readable
 
 
 def goodput(runs: Mapping[str, Run], ttft: float, tpot: float) -> dict[str, list[dict[str, float]]]:
