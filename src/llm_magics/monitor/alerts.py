@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from llm_magics.errors import SpecError
 from llm_magics.monitor import signals
+from llm_magics.spec.quantities import limit as time_limit
 from llm_magics.spec.quantities import seconds
 from llm_magics.spec.reading import nearest
 
@@ -151,8 +152,10 @@ def settled(asked: Mapping[str, Any]) -> dict[str, float]:
                 then="%llm monitor up --limits ttft=500ms,tpot=50ms",
             )
         try:
-            found[name] = seconds(value) if limits()[name].unit == "s" else float(value)
-        except (TypeError, ValueError):
+            found[name] = time_limit(value) if limits()[name].unit == "s" else float(value)
+        except (TypeError, ValueError) as error:
+            if "in what?" in str(error):
+                raise SpecError(f"limits: {name}: {value} - {error}.") from None
             found[name] = -1.0
         if not 0 < found[name] < float("inf"):
             unit = limits()[name].unit

@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.results.secrets import without_secrets
+from llm_magics.spec.quantities import written
 
 if TYPE_CHECKING:
     from llm_magics.results.run import Run
@@ -85,8 +86,9 @@ def _server(header: Mapping[str, Any]) -> str:
 
 def _bench(workload: Mapping[str, Any]) -> str:
     kept = {key: value for key, value in workload.items() if value not in (None, {}, []) and key not in _SILENT}
+    limits = {name: limit for name, limit in (kept.pop("slo", None) or {}).items() if limit is not None}
     lines = [f"{key}: {_said(value)}" for key, value in kept.items()]
-    return "\n".join(["%%bench server", *lines])
+    return "\n".join(["%%bench server", *lines, *([f"slo: {written(limits)}"] if limits else [])])
 
 
 def _said(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from keyword import iskeyword
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 _UNITS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(us|µs|ms|s|min|m|h|d)?\s*$")
+_BARE = 10  # a limit in seconds that nobody types without its unit
 _TOKENS = re.compile(r"^\s*(\d+)\s*(k|K|Ki)?\s*$")
 _NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")
 
@@ -38,6 +40,29 @@ def seconds(value: Any) -> float:
     if match is None:
         raise ValueError(f"{value!r} is not a time; write 500ms, 30s or 2m")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def limit(value: Any) -> float:
+    """Seconds of a latency's limit: as `seconds`, but a bare 250 is not guessed at, for milliseconds were meant.
+
+    Floats are taken as the seconds they are: a stored workload holds its limits so.
+
+    Raises
+    ------
+    ValueError
+        As `seconds`, and for a whole number from 10 without its unit.
+    """
+    bare = isinstance(value, int) or (isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value))
+    found = seconds(value)
+    if bare and found >= _BARE:
+        raise ValueError(f"in what? write {int(value)}ms or {int(value)}s")
+    return found
+
+
+def written(limits: Mapping[str, float]) -> str:
+    """Limits (s) as they are typed: `{ttft: 250ms, e2e: 10s}`."""
+    times = {key: f"{value:g}s" if value >= 1 else f"{value * 1e3:g}ms" for key, value in limits.items()}
+    return "{" + ", ".join(f"{key}: {value}" for key, value in times.items()) + "}"
 
 
 def tokens(value: Any) -> int:
@@ -130,6 +155,7 @@ def price(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
+Limit = Annotated[float, BeforeValidator(limit)]
 Tokens = Annotated[int, BeforeValidator(tokens), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(whole), Field(gt=0)]
 Whole = Annotated[int, BeforeValidator(whole)]

@@ -22,7 +22,7 @@ from llm_magics.spec.arrivals import (
 from llm_magics.spec.contradictions import check_arrivals
 from llm_magics.spec.points import Point, points_of
 from llm_magics.spec.prompts import ImageSize, Kind, Models, Schema, Think, check_prompts
-from llm_magics.spec.quantities import Cluster, Count, Flag, Price, Seconds, Text, Whole
+from llm_magics.spec.quantities import Cluster, Count, Flag, Limit, Price, Seconds, Text, Whole
 from llm_magics.spec.searches import check_search
 
 __all__ = ["Arrival", "Point", "Slo", "Workload"]
@@ -40,11 +40,11 @@ class Slo(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    ttft: Seconds | None = None
+    ttft: Limit | None = None
     """Time to first token."""
-    tpot: Seconds | None = None
+    tpot: Limit | None = None
     """Time per output token after the first."""
-    e2e: Seconds | None = None
+    e2e: Limit | None = None
     """Whole request."""
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Mapping
 
 NOTHING = "\u2013"  # an en dash: what stands where there is no value
 
@@ -54,6 +55,11 @@ def milliseconds(value: float | None) -> str:
 def latency(seconds: float | None) -> str:
     """A latency given in seconds, written as `milliseconds` does."""
     return milliseconds(None if seconds is None else seconds * 1000)
+
+
+def limits(slo: Mapping[str, float]) -> str:
+    """An SLO, its limits given in seconds: `TTFT ≤ 250 ms, TPOT ≤ 50 ms`."""
+    return ", ".join(f"{key.upper()} ≤ {latency(limit)}" for key, limit in slo.items())
 
 
 def duration(seconds: float | None) -> str:

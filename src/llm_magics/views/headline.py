@@ -81,5 +81,5 @@ def of_run(run: Run) -> str:
     if point.get("valid") is not None:
         figures.append(f"{fmt.percent(point['valid'])} valid JSON")
     if point.get("goodput") is not None:
-        figures.append(f"{fmt.percent(point['goodput'])} within the SLO")
+        figures.append(f"{fmt.percent(point['goodput'])} within the SLO ({fmt.limits(run.slo)})")
     return " · ".join(part for part in (sent(run), gone, lost, *figures) if part)

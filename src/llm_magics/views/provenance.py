@@ -36,7 +36,7 @@ def _load(run: Run) -> str:
 
 
 def _limits(run: Run) -> str:
-    return ", ".join(f"{key.upper()} ≤ {fmt.latency(limit)}" for key, limit in run.slo.items())
+    return fmt.limits(run.slo)
 
 
 def _search(run: Run) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from llm_magics.spec.quantities import written
+
 
 class _Alert(Protocol):
     name: str
@@ -123,7 +125,7 @@ def _limits(known: Known) -> str:
         said = ", ".join(f"{key} {_time(limit)}" for key, limit in slo.slo.items())
         lines += [f"**SLO:** {said} (run `{slo.id}`, {_day(slo)})."]
     found = next((run for run in known.runs if run.search is not None and run.search.goal == "slo"), None)
-    limits = next((f"slo: {json.dumps(run.slo)}" for run in known.runs if run.slo), "slo: {ttft: 500ms, tpot: 50ms}")
+    limits = next((f"slo: {written(run.slo)}" for run in known.runs if run.slo), "slo: {ttft: 500ms, tpot: 50ms}")
     if found is not None:
         lines += [
             "",

@@ -91,6 +91,8 @@ def test_engines_that_export_nothing_are_named() -> None:
 
 
 def test_limits_are_read_as_people_write_them_and_wrong_ones_refused() -> None:
+    with pytest.raises(SpecError, match="ttft: 250 - in what"):
+        alerts.settled({"ttft": 250})
     assert alerts.settled({"ttft": "500ms", "queue": 8})["ttft"] == 0.5
     for wrong in ({"tftt": 1}, {"ttft": "soon"}, {"queue": 0}, {"errors": -1}, {"kv": "nan"}):
         with pytest.raises(SpecError) as error:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec, Workload
+from llm_magics.spec.quantities import written
 from llm_magics.spec.reading import build, read_mapping
 
 
@@ -233,6 +234,8 @@ def test_wrong_variables_are_named(body: str, words: str) -> None:
         (5, "slo: 5 - takes {ttft: 500ms, tpot: 50ms, e2e: 10s}."),
         ({"foo": "1s"}, "slo has no 'foo'.\n-> slo takes: ttft, tpot, e2e"),
         ({"tpt": "1s"}, "slo has no 'tpt' (did you mean 'tpot'?)."),
+        ({"ttft": 250}, "slo: ttft: 250 - in what? write 250ms or 250s."),
+        ({"ttft": 250.0, "e2e": "30"}, "slo: e2e: 30 - in what? write 30ms or 30s."),
         ({"ttft": "fast"}, "slo: ttft: fast - 'fast' is not a time; write 500ms, 30s or 2m."),
     ],
 )
@@ -240,3 +243,12 @@ def test_what_slo_takes_is_said(slo: object, words: str) -> None:
     with pytest.raises(SpecError) as caught:
         build(Workload, {"slo": slo})
     assert str(caught.value) == words
+
+
+def test_an_slo_goes_round_as_it_is_typed_and_as_it_is_stored() -> None:
+    asked = build(Workload, {"slo": {"ttft": "250ms", "tpot": 0.05, "e2e": 2}})
+    assert asked.slo.limits == {"ttft": 0.25, "tpot": 0.05, "e2e": 2.0}
+    assert written(asked.slo.limits) == "{ttft: 250ms, tpot: 50ms, e2e: 2s}"
+    long = build(Workload, {"slo": {"e2e": "30s"}})
+    assert written(long.slo.limits) == "{e2e: 30s}"
+    assert build(Workload, long.model_dump(exclude_unset=True)).slo == long.slo
