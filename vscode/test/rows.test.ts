@@ -38,7 +38,7 @@ test('an engine at work: state, model, where it runs and how fast, at a glance a
     'Runs on': 'CPU · 1.0 GiB',
     Requests: '1 running · 2 waiting',
     Output: '45 tok/s',
-    'Ready for': '1 min',
+    'Ready for': '90 s',
     URL: 'http://127.0.0.1:9000/v1'
   });
 });
@@ -58,7 +58,7 @@ test('a start says its stage and how long the same start took', () => {
     engine('qwen', { state: 'loading', stage: 'loading weights 1/2', ready_at: null, expected: 200 })
   );
   expect(row.description).toBe('loading · loading weights 1/2');
-  expect(details(row)['Start']).toBe('loading weights 1/2 · 1 min of about 3 min');
+  expect(details(row)['Start']).toBe('loading weights 1/2 · 100 s of about 3 min');
   expect(row.context).toBe('engine.runs');
   expect(row.icon).toBe('loading~spin');
 });
