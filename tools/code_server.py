@@ -91,7 +91,7 @@ def node() -> dict[str, str]:
     programs["npx"] = "lib/node_modules/npm/bin/npx-cli.js"
     for name, file in programs.items():
         (BIN / name).unlink(missing_ok=True)
-        (BIN / name).symlink_to(wheel / file)
+        (BIN / name).symlink_to(Path("..") / wheel.relative_to(PLACE) / file)  # a cache may be moved
     path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "npm_config_nodedir": str(wheel)}
 
