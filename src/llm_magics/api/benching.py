@@ -136,17 +136,24 @@ def priced(work: Workload) -> Workload:
 
 
 def measured(
-    target: Target, work: Workload, *, label: str | None = None, title: str = "", salt: int | None = None
+    target: Target,
+    work: Workload,
+    *,
+    label: str | None = None,
+    title: str = "",
+    salt: int | None = None,
+    played: str = "",
 ) -> Run:
     """Measure a checked workload against a checked target, store the run, return it ready to be shown.
 
-    `title` stands above the progress; `salt` decides the words of generated prompts (see `load.measure`).
+    `title` stands above the progress; `salt` decides the words of generated prompts (see `load.measure`); `played` says
+    of what the run is a part, where it is a comparison's round.
     """
     from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
     from llm_magics.views.bench_progress import BenchProgress
     from llm_magics.views.progress import live
 
-    header = head(target, work, label)
+    header = head(target, work, label) | ({"round": played} if played else {})
     with live() as show, watched(target) as (endpoint, seen):
         run, path = spooled(
             target, endpoint, work, {**header, **seen}, salt=salt,

@@ -80,7 +80,7 @@ class Calibration:
         if abs(self.tpot_error) > PACE:
             found.append(f"TPOT is off by {self.tpot_error:+.2%}")
         if self.core > flags.CORE:
-            found.append(f"the client used {self.core:.0%} of a core")
+            found.append(f"the client used {self.core * 100:.0f} % of a core")
         if self.loop_lag_p99 > flags.LOOP_LAG:
             found.append(f"the client woke {self.loop_lag_p99 * 1e3:.1f} ms late (p99)")
         if self.held < flags.LOAD * self.concurrency:
@@ -98,7 +98,10 @@ class Calibration:
     def notes(self) -> list[str]:
         """What a reader should know besides."""
         found = [
-            f"One worker is good for about {self.good_for} streams of {1 / ITL:.0f} tokens/s ({flags.CORE:.0%} core)."
+            (
+                f"One worker is good for about {self.good_for} streams of {1 / ITL:.0f} tokens/s "
+                f"({flags.CORE * 100:.0f} % of a core)."
+            )
         ]
         if self.server_late_p99 > _LATE:
             found.append(

@@ -127,8 +127,10 @@ def compare(
 def _rounds(rounds: Any, *, under_load: bool) -> int | None:
     if rounds is None or (rounds == "auto" and under_load):
         return None
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1 or not under_load:
-        raise SpecError("rounds is auto or a whole number from 1, for a comparison under load.", then="add --load")
+    if not under_load:
+        raise SpecError("rounds belong to a comparison under load.", then="add --load, or leave rounds out")
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        raise SpecError(f"rounds: {rounds} - is auto or a whole number from 1.", then="write --rounds auto, or 3")
     return rounds
 
 

@@ -190,7 +190,7 @@ def _not_free(prepared: Prepared, known: ModelFacts, room: Room, share: float) -
     ways += _other_gpus(spec, int(share * total), room.gpu.index)
     ways.append("stop what holds it (`%llm gpus`)")
     return SpecError(
-        f"{prepared.engine.title} takes {share:.0%} of a GPU's memory, and GPU {room.gpu.index} has less free.",
+        f"{prepared.engine.title} takes {share * 100:.0f} % of a GPU's memory, and GPU {room.gpu.index} has less free.",
         why=f"{share * total / GIB:.1f} GiB are wanted, {room.free / GIB:.1f} of {total / GIB:.1f} GiB are free; "
         f"{room.taken}",
         then=f"{'; or '.join(ways)}; or --force to start it all the same",

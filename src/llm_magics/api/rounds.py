@@ -86,12 +86,13 @@ def in_rounds(
 
     with live():  # one display for all rounds
         for number in range(1, most + 1):
+            part = f"round {number} of {' and '.join(sides)}"
             once = work.model_copy(update={"seed": work.seed + number - 1})
             for label in list(runs) if number % 2 else list(reversed(runs)):
                 title = ", ".join(each for each in (_round(number, least, most), clock.words()) if each)
                 try:
                     with sides[label]() as target:
-                        run = measured(target, once, label=label, title=title, salt=salt + number)
+                        run = measured(target, once, label=label, title=title, salt=salt + number, played=part)
                 except LLMMagicsError as error:
                     if len(runs) > _FEWEST:
                         left_out[label] = error.what.rstrip(".")

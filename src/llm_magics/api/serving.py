@@ -201,6 +201,11 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
     raise failure(spec, engine, outcome)
 
 
+def _value(value: Any) -> str:
+    """An option's value in a difference; one that was not given is the engine's own."""
+    return "the default" if value is None else repr(value)
+
+
 def failure(spec: ServerSpec, engine: Engine, outcome: outcomes.Outcome) -> LaunchError:
     """An outcome that is no running server, as the error a person reads."""
     name, title = spec.name, engine.title
@@ -208,7 +213,9 @@ def failure(spec: ServerSpec, engine: Engine, outcome: outcomes.Outcome) -> Laun
     match outcome:
         case outcomes.Differs(_, differences):
             what = f"{name} is running with another spec."
-            why = "\n".join(f"{key}: {theirs!r} runs, {ours!r} is asked" for key, (theirs, ours) in differences.items())
+            why = "\n".join(
+                f"{key}: {_value(theirs)} runs, {_value(ours)} is asked" for key, (theirs, ours) in differences.items()
+            )
             then = f"add --replace to stop it and start this one, choose another name, or `%llm stop {name}`"
         case outcomes.Failed(exit_, log, diagnosis):
             what = f"{title} ended before it was ready (exit status {exit_})."

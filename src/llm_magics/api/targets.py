@@ -82,6 +82,7 @@ def _from_server(name: str) -> Target:
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
+    from llm_magics.spec.quantities import is_name
     from llm_magics.spec.reading import nearest
 
     registry = Registry()
@@ -92,6 +93,8 @@ def _from_server(name: str) -> Target:
         names = [each.name for each in registry.list() if each.state == "ready"]
         state = f"{name} is {record.state}." if record else f"There is no server {name!r}{nearest(name, names)}."
         then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
+        if record is None and not is_name(name):
+            then = "`%llm list` shows the servers, `%llm runs` the runs"
         if ":" in name or "/" in name:
             then = f"a URL begins with http://: http://{name}"
         raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)

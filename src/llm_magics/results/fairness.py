@@ -101,17 +101,18 @@ def _caches(pooled: Mapping[str, Run]) -> Iterator[str]:
     shares = [_cached_share(run) for run in pooled.values()]
     known = [each for each in shares if each is not None]
     if len(known) == len(shares) and known and max(known) - min(known) > CACHED:
-        yield f"caches helped unequally: {_each(pooled, [f'{each:.0%} of the prompt tokens' for each in known])}"
+        told = [f"{each * 100:.0f} % of the prompt tokens" for each in known]
+        yield f"caches helped unequally: {_each(pooled, told)}"
     elif known and len(known) < len(shares) and max(known) > CACHED:
         told = [label for label, each in zip(pooled, shares, strict=True) if each is not None]
-        share = f"{max(known):.0%} of the prompt tokens"
+        share = f"{max(known) * 100:.0f} % of the prompt tokens"
         yield f"{', '.join(told)} answered up to {share} from its cache; the others do not say"
 
 
 def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
-    busy = [label for label, runs in sides.items() if any(map(flags.overloaded, runs))]
-    if busy:
-        yield f"the load generator was overloaded while it measured {', '.join(busy)}: latencies may be its own"
+    for label, runs in sides.items():
+        if why := flags.overload([audit for run in runs for audit in run.audits]):
+            yield f"the load generator was overloaded while it measured {label} ({why}): latencies may be its own"
     for label, runs in sides.items():
         if beside := list(dict.fromkeys(each for run in runs for each in flags.disturbed(run))):
             more = f" (and {len(beside) - 1} more)" if len(beside) > 1 else ""

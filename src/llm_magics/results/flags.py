@@ -5,7 +5,7 @@ A run that deserves none of them has an empty list. The thresholds are those of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from llm_magics.results import timeline
 from llm_magics.results.columns import OK, Columns
 
 if TYPE_CHECKING:
+    from llm_magics.results.records import Audit
     from llm_magics.results.run import Run
 
 CORE = 0.70  # share of one core above which the client may blur what it measures
@@ -71,6 +72,14 @@ def _clocks(run: Run) -> Iterator[str]:
 def overloaded(run: Run) -> bool:
     """Whether the client itself was too busy at some point to be believed."""
     return any(audit.core > CORE or audit.loop_lag_p99 > LOOP_LAG for audit in run.audits)
+
+
+def overload(audits: Iterable[Audit]) -> str:
+    """By what the client was too busy, its worst figure of each kind; "" when it was not."""
+    told = list(audits)
+    core, lag = (max((getattr(each, key) for each in told), default=0.0) for key in ("core", "loop_lag_p99"))
+    found = [f"{core * 100:.0f} % of a core"] * (core > CORE)
+    return ", ".join([*found, *[f"its loop woke {lag * 1e3:.1f} ms late, p99"] * (lag > LOOP_LAG)])
 
 
 def load_missed(run: Run) -> list[str]:
@@ -134,7 +143,7 @@ def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:
             "(`drain`): the server does not carry this rate"
         )
     if (core := summary.get("client_core")) is not None and core > CORE:
-        yield f"the load generator used {core:.0%} of a core: latencies may be its own"
+        yield f"the load generator used {core * 100:.0f} % of a core: latencies may be its own"
     if (lag := summary.get("client_loop_lag_ms")) is not None and lag > LOOP_LAG * 1e3:
         yield f"the load generator woke {lag:.1f} ms late (p99): latencies may be its own"
 
@@ -216,4 +225,5 @@ def _lengths(run: Run, answered: Columns) -> Iterator[str]:
     cached = answered.cached_tokens[counted & (answered.cached_tokens >= 0)].sum()
     total = answered.prompt_tokens[counted].sum()
     if total and cached > CACHED * total:
-        yield f"{cached / total:.0%} of the prompt tokens came from the server's cache, though the prompts are random"
+        share = cached / total * 100
+        yield f"{share:.0f} % of the prompt tokens came from the server's cache, though the prompts are random"

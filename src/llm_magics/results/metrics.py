@@ -51,7 +51,7 @@ _PLAIN = (
         "total_token_throughput", "Total tokens/s", "tok/s", "prompt and output tokens of finished requests / duration",
         "higher",
     ),
-    Metric("goodput", "Goodput", "", "requests that met every SLO / requests that finished or failed", "higher"),
+    Metric("goodput", "Goodput", "", "requests that met every SLO / all requests", "higher"),
     Metric("request_goodput", "Good requests/s", "req/s", "requests that met every SLO / duration", "higher"),
     Metric("valid", "Valid JSON", "", "finished requests whose answer keeps the JSON schema / those asked for one",
            "higher"),

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from llm_magics.results import statistics, timeline
-from llm_magics.results.columns import CANCELLED, OK, Columns
+from llm_magics.results.columns import OK, Columns
 from llm_magics.results.run import Run
 from llm_magics.results.searcher import Probe
-from llm_magics.results.summary import met
+from llm_magics.results.summary import counted, met
 
 _TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
 
@@ -34,9 +34,8 @@ def probe_of(run: Run, load: float, *, seconds: float, overloaded: str = "") -> 
     """
     columns = run.at(0)
     streams = run.asked[0].get("concurrency")
-    kept = (
-        columns.take(timeline.under_load(columns, streams) & (columns.status != CANCELLED)) if len(columns) else columns
-    )
+    judged = counted(columns, interrupted=run.partial and not overloaded)  # what was given up on has missed its SLO
+    kept = columns.take(timeline.under_load(columns, streams) & judged) if len(columns) else columns
     kept = kept.take(np.argsort(kept.intended, kind="stable"))
     answered = kept.status == OK
     good = met(kept, run.slo) if run.slo else np.zeros(len(kept), dtype=np.bool_)

@@ -140,11 +140,22 @@ class Run(Shown):
         for number in map(int, np.unique(self.measured.point)):
             windows = [window for window in self.windows if window.point == number]
             audits = [audit for audit in self.audits if audit.point == number]
-            figures = summary(self.at(number), self.asked[number], windows, slo=self.slo, audits=audits)
+            figures = summary(
+                self.at(number), self.asked[number], windows, slo=self.slo, audits=audits, interrupted=self.partial
+            )
+            figures |= self._searched(figures)
             figures |= cost.figures(self.header, figures["output_throughput"])
             figures |= server_side.figures(self.server_samples, windows, figures["total_output_tokens"])
             found.append({"point": number, **figures})
         return found
+
+    def _searched(self, figures: Mapping[str, Any]) -> dict[str, Any]:
+        """The goodput by which a search judged a load, of the requests that met it in full: table and chart say one."""
+        if self.search is None or self.search.goal != "slo":
+            return {}
+        key = "max_concurrency" if self.search.over == "concurrency" else "request_rate"
+        probe = next((each for each in self.search.probes if each.load == figures[key]), None)
+        return {"goodput": probe.goodput} if probe is not None and probe.goodput is not None else {}
 
     @property
     def summary(self) -> dict[str, Any] | list[dict[str, Any]]:

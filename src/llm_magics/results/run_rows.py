@@ -21,8 +21,8 @@ class RunRow:
     points, requests
         How many of each were measured.
     headline
-        The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the lowest
-        median TTFT and TPOT of all points (`median_ttft_ms`, `median_tpot_ms`).
+        The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the median
+        TTFT and TPOT of that point (`median_ttft_ms`, `median_tpot_ms`); of a comparison's run its `round`, in words.
     """
 
     id: str
@@ -50,14 +50,11 @@ def row_of(run: Run) -> RunRow:
         status=run.status,
         points=len(run.points),
         requests=len(run.measured) or sum(point.get("completed") or 0 for point in run.points),
-        headline=_headline(run.points),
+        headline=_headline(run.points) | ({"round": header["round"]} if header.get("round") else {}),
     )
 
 
 def _headline(points: list[dict[str, Any]]) -> dict[str, Any]:
     best = max(points, key=lambda point: point.get("output_throughput") or 0.0, default={})
-    found = {"output_throughput": best.get("output_throughput"), "at": best.get("label")}
-    for key in ("median_ttft_ms", "median_tpot_ms"):
-        values = [value for point in points if (value := point.get(key)) is not None]
-        found[key] = min(values, default=None)
-    return found
+    figures = ("output_throughput", "median_ttft_ms", "median_tpot_ms")
+    return {"at": best.get("label"), **{key: best.get(key) for key in figures}}

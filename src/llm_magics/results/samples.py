@@ -18,7 +18,7 @@ from llm_magics.results import resampling, timeline
 from llm_magics.results.columns import CANCELLED, OK, Columns, Floats
 from llm_magics.results.resampling import Statistic
 from llm_magics.results.run import Run
-from llm_magics.results.summary import met
+from llm_magics.results.summary import counted, met
 
 _SLICES = 40
 _THROUGHPUTS = ("output_throughput", "steady_output_throughput", "request_throughput", "total_token_throughput")
@@ -120,7 +120,7 @@ def _sample(run: Run, point: int, metric: str, known: dict[tuple[int, str], Samp
         idle = [1.0 if whole else timeline.idle_factor(part, streams) for part in parts]
         return _throughput([part.take(full) for part, full in zip(parts, loaded, strict=True)], idle, metric)
     if metric == "goodput":
-        return _goodput(parts, loaded, run.slo)
+        return _goodput(parts, loaded, run.slo, interrupted=run.partial)
     which, _, rest = metric.partition("_")
     name = _LATENCIES.get(rest.removesuffix("_ms"))
     if name is None:
@@ -191,10 +191,12 @@ def _extent(part: Columns) -> tuple[float, float] | None:
     return (float(np.nanmin(part.sent)), float(last.max())) if len(last) else None
 
 
-def _goodput(parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], slo: dict[str, float]) -> Sample | None:
+def _goodput(
+    parts: Sequence[Columns], loaded: Sequence[NDArray[np.bool_]], slo: dict[str, float], *, interrupted: bool
+) -> Sample | None:
     if not slo:
         return None
-    ended = [part.status != CANCELLED for part in parts]
+    ended = [counted(part, interrupted=interrupted) for part in parts]
     full = [each[here] for each, here in zip(loaded, ended, strict=True)]
     kept = [part.take(here) for part, here in zip(parts, ended, strict=True)]
     rounds = [met(part, slo).astype(np.float64)[:, None] for part in kept]

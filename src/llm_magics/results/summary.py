@@ -27,6 +27,7 @@ def summary(
     *,
     slo: Mapping[str, float] | None = None,
     audits: Sequence[Audit] = (),
+    interrupted: bool = False,
 ) -> dict[str, Any]:
     """The summary mapping of one sweep point.
 
@@ -43,6 +44,8 @@ def summary(
         Limits in seconds: `ttft`, `tpot`, `e2e`.
     audits
         What the client said about itself over this point.
+    interrupted
+        Whether the run was ended before its time: what was cut off then has not missed its SLO.
     """
     repeats = [columns.take(columns.repeat == number) for number in np.unique(columns.repeat)]
     spans = [_span(part, windows) for part in repeats]
@@ -51,7 +54,7 @@ def summary(
     prompt, output = _total(answered.prompt_tokens), _total(answered.output_tokens)
     steady = [timeline.steady(part, point.get("concurrency")) for part in repeats]
     good = met(answered, slo or {})
-    ended = int(np.sum(columns.status != CANCELLED))
+    judged = int(np.sum(counted(columns, interrupted=interrupted)))
     return {
         "label": point.get("label", ""),
         "arrival": point.get("arrival"),
@@ -74,7 +77,7 @@ def summary(
         "max_output_tokens_per_s": max(map(timeline.peak_per_second, repeats), default=0.0),
         "max_concurrent_requests": max(map(_peak, repeats), default=0),
         # What it leaves out.
-        "goodput": float(good.sum()) / ended if slo and ended else None,
+        "goodput": float(good.sum()) / judged if slo and judged else None,
         "steady_output_throughput": _steady_throughput(repeats, steady),
         "achieved_rate": _mean([_rate(part.sent) for part in repeats]),
         "scheduled_rate": _mean([_rate(part.intended) for part in repeats]) if _open(point) else None,
@@ -100,6 +103,15 @@ def blank() -> dict[str, Any]:
     """Every key of a summary with nothing in it, for runs of which another tool kept only some figures."""
     one = Columns.of_records([RequestRecord(point=0, index=0, intended=0.0)])
     return dict.fromkeys(summary(one, {}))
+
+
+def counted(columns: Columns, *, interrupted: bool) -> NDArray[np.bool_]:
+    """Which requests a goodput is a share of: all; not those that are without an answer because a run was interrupted.
+
+    One that was still unanswered when the waiting after the last arrival ended has missed every limit.
+    """
+    here: NDArray[np.bool_] = columns.status != CANCELLED
+    return here if interrupted else np.ones(len(columns), dtype=np.bool_)
 
 
 def met(columns: Columns, slo: Mapping[str, float]) -> NDArray[np.bool_]:

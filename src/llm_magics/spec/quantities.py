@@ -113,6 +113,11 @@ def variable_name(value: str) -> str:
     return value
 
 
+def is_name(value: str) -> bool:
+    """Whether a server can be called so."""
+    return bool(_NAME.match(value)) and not iskeyword(value)
+
+
 def server_name(value: str) -> str:
     """A server's name is bound in the notebook, so it is a Python name of at most 40 letters."""
     if not _NAME.match(value):

@@ -96,9 +96,15 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
         mark = getattr(error, "problem_mark", None)
         where = f"Line {mark.line + first_line}: " if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise SpecError(
-            f"{where}the body is not valid YAML.", why=str(problem), then="quote text that holds : # { or ["
-        ) from error
+        why, then = str(problem), "quote text that holds : # { or ["
+        opened = getattr(error, "context_mark", None)
+        if "\\t" in why and "cannot start any token" in why:
+            why, then = "a tab stands there", "use spaces, not tabs"
+        elif opened and "flow" in str(getattr(error, "context", "")) and opened.index < len(body):
+            bracket = body[opened.index]
+            where = f"Line {opened.line + first_line}: "
+            why, then = f"{bracket} is not closed", f"close it with {']' if bracket == '[' else '}'}"
+        raise SpecError(f"{where}the body is not valid YAML.", why=why, then=then) from error
     finally:
         if loader is not None:
             loader.dispose()
@@ -164,6 +170,21 @@ def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] 
         raise SpecError(first, why="\n".join(more), then=then) from None
 
 
+_WRITE = {
+    "literal_error": "{expected}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number that has an end",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+}  # what pydantic found wrong, as what to write instead
+
+
 def _say(kind: type[BaseModel], key: str, item: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if not key:  # of several options together; the first word names one of them
@@ -183,6 +204,10 @@ def _say(kind: type[BaseModel], key: str, item: Any, values: Mapping[str, Any], 
         message = f"takes {shape[0]}"
     if isinstance(given, Mapping) and inner in map(str, given):
         key, given = f"{key}: {inner}", next(value for name, value in given.items() if str(name) == inner)
+    if item["type"] in _WRITE:
+        context = {name: str(value).replace("'", "").removesuffix(".0") for name, value in item.get("ctx", {}).items()}
+        message = f"write {_WRITE[item['type']].format(**context)}"
+    message = message.removeprefix(f"{given!r} ")  # what was written stands before it
     shown = f"{key}: {given}" if not isinstance(given, (dict, list)) and len(str(given)) < 80 else key
     return f"{where}{shown} - {message}."
 

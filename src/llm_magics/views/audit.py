@@ -27,12 +27,15 @@ def parts(run: Run) -> list[tuple[str, bool]]:
     workers = max(audit.workers for audit in audits)
     load = _load(run)
     found = [
-        (f"{core:.0%} of a core" + (f" (busiest of {workers} workers)" if workers > 1 else ""), core > flags.CORE),
+        (
+            f"{fmt.percent(core)} of a core" + (f" (busiest of {workers} workers)" if workers > 1 else ""),
+            core > flags.CORE,
+        ),
         (f"loop woke {fmt.milliseconds(lag * 1e3)} late (p99)", lag > flags.LOOP_LAG),
         (f"requests sent {fmt.milliseconds(sent * 1e3)} late (p99)", False),
     ]
     if load is not None:
-        found.append((f"{load:.1%} of the asked load", bool(flags.load_missed(run))))
+        found.append((f"{load * 100:.1f} % of the asked load", bool(flags.load_missed(run))))
     return [*found, (f"{reads:.2f} chunks a read", False), *_nodes(run)]
 
 
@@ -42,7 +45,7 @@ def _nodes(run: Run) -> list[tuple[str, bool]]:
     for node in run.header.get("nodes") or ():
         lost = node.get("lost")
         words = (
-            f"{node['node']}: {node['requests']} requests, {node['core']:.0%} of a core, "
+            f"{node['node']}: {node['requests']} requests, {fmt.percent(node['core'])} of a core, "
             f"woke {fmt.milliseconds(node['loop_lag_p99'] * 1e3)} late, "
             f"clock ±{fmt.milliseconds(node['error'] * 1e3)}" + (f", lost ({lost})" if lost else "")
         )

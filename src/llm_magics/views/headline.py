@@ -32,14 +32,22 @@ def sent(run: Run) -> str:
         shared = f"{' + '.join(map(fmt.count, levels))} shared + " if work["workload"] == "prefix" else ""
         parts.append(f"{shared}{fmt.count(work['input_tokens'])} → {fmt.count(work.get('output_tokens'))} tokens")
     if work.get("models"):
-        parts.append(" and ".join(f"{share:.0%} {fmt.visible(str(name))}" for name, share in work["models"].items()))
+        parts.append(
+            " and ".join(f"{fmt.percent(share)} {fmt.visible(str(name))}" for name, share in work["models"].items())
+        )
     if work.get("images"):
         width, height = work["image_size"]
         parts.append(f"{work['images']} picture{'s' * (work['images'] != 1)} of {width}x{height}")
-    total = sum(int(point.get("completed") or 0) + int(point.get("failed") or 0) for point in run.points)
+    total, lost = requests(run), sum(int(point.get("cancelled") or 0) for point in run.points)
     if total:
-        parts.append(f"{fmt.count(total)} requests")
+        parts.append(f"{fmt.count(total)} requests" + (f" ({fmt.count(lost)} of them unanswered)" if lost else ""))
     return ", ".join(parts)
+
+
+def requests(run: Run) -> int:
+    """How many were measured: answered, failed, and cut off without an answer."""
+    ends = ("completed", "failed", "cancelled")
+    return len(run.measured) or sum(int(point.get(key) or 0) for point in run.points for key in ends)
 
 
 def _kind(work: Mapping[str, Any]) -> str:

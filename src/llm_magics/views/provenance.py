@@ -72,6 +72,9 @@ def _client(run: Run) -> str:
     parts = []
     if cores:
         parts.append(f"at most {fmt.percent(max(cores))} of a core")
+    loops = [point["client_loop_lag_ms"] for point in run.points if point.get("client_loop_lag_ms") is not None]
+    if loops:
+        parts.append(f"its loop woke at most {fmt.milliseconds(max(loops))} late (p99)")
     if lags:
         parts.append(f"requests sent at most {fmt.milliseconds(max(lags))} late (p99)")
     return ", ".join(parts)

@@ -72,7 +72,12 @@ class SearchProgress(Card):
         return tag("div", head, bar, fact_row(moment.figures), *said, cls="card")
 
     def __str__(self) -> str:
-        parts = (self.name, f"{self.title}: {self.progress.label}", self.bracket, f"{self.share:.0%} of the budget")
+        parts = (
+            self.name,
+            f"{self.title}: {self.progress.label}",
+            self.bracket,
+            f"{fmt.percent(self.share)} of the budget",
+        )
         return fmt.visible(" · ".join(part for part in parts if part))
 
     @property

@@ -44,9 +44,11 @@ def points(run: Run, *, brief: bool = False) -> Table:
     ]
     judged = any(point.get("goodput") is not None for point in run.points)
     failed = any(point.get("failed") for point in run.points)
+    unanswered = any(point.get("cancelled") for point in run.points)
     checked = any(point.get("valid") is not None for point in run.points)
     columns += [Column("Valid JSON", align="right")] * checked
     columns += [Column("Goodput", align="right")] * judged + [Column("Failed", align="right")] * failed
+    columns += [Column("Unanswered", align="right")] * unanswered
     costs = [each for each in _COSTS if any(point.get(each[0]) is not None for point in run.points)]
     columns += [Column(title, unit, align="right") for _, title, unit in costs]
     rows = []
@@ -65,11 +67,22 @@ def points(run: Run, *, brief: bool = False) -> Table:
             row.append(fmt.percent(point.get("goodput")))
         if failed:
             row.append(Cell(fmt.count(point.get("failed")), "worse" if point.get("failed") else ""))
+        if unanswered:
+            row.append(Cell(fmt.count(point.get("cancelled")), "worse" if point.get("cancelled") else ""))
         row += [fmt.number(point.get(key)) for key, _, _ in costs]
         rows.append(row)
-    return Table(columns, rows, empty="Nothing was measured.")
+    lost = [str(point.get("label") or "load") for point in run.points if _lossy(point)]
+    notes = [f"latencies are of the answered requests only, many got no answer: {', '.join(lost)}"] if lost else []
+    return Table(columns, rows, empty="Nothing was measured.", notes=notes)
 
 
+def _lossy(point: Mapping[str, Any]) -> bool:
+    """Whether so many got no answer that the latencies of the others say little of the load."""
+    lost = (point.get("cancelled") or 0) + (point.get("failed") or 0)
+    return lost > _LOST * (lost + (point.get("completed") or 0))
+
+
+_LOST = 0.05  # share of the requests without an answer from which a p99 is no more that of the load
 _COSTS = (
     ("output_throughput_per_gpu", "Each GPU", "tok/s"),
     ("dollars_per_million_output_tokens", "Million tokens", "$"),
@@ -190,7 +203,7 @@ def _run(row: RunRow, now: float | None) -> Sequence[Cell | str]:
     figures = row.headline
     return [
         Cell(row.id, "flag" if row.status != "complete" else "", mark="" if row.status == "complete" else "partial"),
-        row.label,
+        Cell(row.label, note=str(figures.get("round") or "")),
         row.engine,
         fmt.shortened(row.model, 40),
         fmt.ago(datetime.fromisoformat(row.started).timestamp(), now),

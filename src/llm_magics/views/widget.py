@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_magics.errors import LLMMagicsError
-from llm_magics.results.columns import CANCELLED, OK
+from llm_magics.results.columns import OK
+from llm_magics.results.summary import counted
 from llm_magics.views import format as fmt
 from llm_magics.views import palette
 from llm_magics.views.bundle import bundle
@@ -79,7 +80,7 @@ def _readable(kind: Any) -> Any:
 def goodput(runs: Mapping[str, Run], ttft: float, tpot: float) -> dict[str, list[dict[str, float]]]:
     """Per side and sweep point, for limits in s: `share` of requests within both, and `rate` of those (requests/s).
 
-    A request without a TPOT (one chunk) meets that limit, an error meets none, a cancelled one does not count: as in
+    A request without a TPOT (one chunk) meets that limit, an error and one left unanswered meet none: as in
     `results.summary`.
     """
     found: dict[str, list[dict[str, float]]] = {}
@@ -88,7 +89,7 @@ def goodput(runs: Mapping[str, Run], ttft: float, tpot: float) -> dict[str, list
         for point in run.points:
             columns = run.at(point["point"])
             good = (columns.status == OK) & (columns.ttft <= ttft) & ((columns.tpot <= tpot) | np.isnan(columns.tpot))
-            ended = int(np.sum(columns.status != CANCELLED))
+            ended = int(np.sum(counted(columns, interrupted=run.partial)))
             duration = float(point.get("duration") or 0.0)
             rows.append({"share": float(good.sum()) / ended if ended else 0.0,
                          "rate": float(good.sum()) / duration if duration else 0.0})  # fmt: skip

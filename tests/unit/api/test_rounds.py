@@ -29,7 +29,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
     found: list[tuple[str, int, str]] = []
     rng = np.random.default_rng(0)
 
-    def measured(target: Any, work: Workload, *, label: str, title: str, salt: int) -> Any:
+    def measured(target: Any, work: Workload, *, label: str, title: str, salt: int, played: str) -> Any:
         found.append((label, work.seed, title))
         speed = {"ttft": 0.04, "tpot": 0.008} if target.name == "b" else {}
         noise = getattr(target, "noise", 0.0)

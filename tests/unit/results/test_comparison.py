@@ -17,6 +17,7 @@ from llm_magics.results.answers import Answer
 from llm_magics.results.comparison import WEIGHTS, Comparison
 from llm_magics.results.pooling import pooled
 from llm_magics.results.run import Run
+from llm_magics.views.provenance import table
 
 
 def rounds(name: str, count: int = 3, **server: Any) -> list[Run]:
@@ -276,7 +277,11 @@ def test_one_side_that_ignores_the_asked_length_is_said() -> None:
 def test_an_overloaded_client_is_said() -> None:
     one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
     other.audits[0].core = 0.9
-    assert flagged(Comparison.of_runs({"A": one, "B": other}), "overloaded while it measured B")
+    assert flagged(Comparison.of_runs({"A": one, "B": other}), "overloaded while it measured B (90 % of a core)")
+    late = synthetic_run(name="B", seed=1)
+    late.audits[0].loop_lag_p99 = 0.0123
+    assert flagged(Comparison.of_runs({"A": one, "B": late}), "measured B (its loop woke 12.3 ms late, p99)")
+    assert "its loop woke at most 12.3 ms late (p99)" in str(table({"B": late}))
 
 
 def test_one_round_is_said_and_three_are_enough() -> None:

@@ -31,7 +31,7 @@ def test_a_clean_run_has_none() -> None:
 @pytest.mark.parametrize(
     ("audit", "words"),
     [
-        (Audit(0, 0, core=0.71, loop_lag_p99=0, send_lag_p99=0, chunks_per_read=1, held=1), "71% of a core"),
+        (Audit(0, 0, core=0.71, loop_lag_p99=0, send_lag_p99=0, chunks_per_read=1, held=1), "71 % of a core"),
         (Audit(0, 0, core=0.1, loop_lag_p99=0.0021, send_lag_p99=0, chunks_per_read=1, held=1), "2.1 ms late"),
     ],
 )
@@ -91,7 +91,7 @@ def test_errors_with_the_most_frequent_one() -> None:
 
 def test_a_cache_that_knows_random_prompts() -> None:
     assert said(
-        synthetic_run(concurrency=[1], cached_tokens=100), "78% of the prompt tokens came from the server's cache"
+        synthetic_run(concurrency=[1], cached_tokens=100), "78 % of the prompt tokens came from the server's cache"
     )
     assert not said(synthetic_run(concurrency=[1], cached_tokens=10), "cache")
 

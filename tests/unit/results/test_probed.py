@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from synthetic import synthetic_run
 
+from llm_magics.results.columns import CANCELLED
 from llm_magics.results.probed import joined, probe_of
+from llm_magics.results.run_rows import row_of
 from llm_magics.results.search import Search
 from llm_magics.results.searcher import Plan, Searcher
+from llm_magics.views.headline import of_run
+from llm_magics.views.tables import points
 
 
 def test_a_probe_counts_the_requests_under_load() -> None:
@@ -19,6 +23,23 @@ def test_a_probe_counts_the_requests_under_load() -> None:
     assert probe.tokens == pytest.approx(64 * probe.throughput, rel=0.01)
     late = synthetic_run(concurrency=[8], requests=200, ttft=0.2, slo={"ttft": 0.1})
     assert probe_of(late, 8, seconds=3).good == 0
+
+
+def test_what_a_probe_gave_up_on_has_missed_its_slo_in_table_and_chart() -> None:
+    run = synthetic_run(rate=[20], requests=100, ttft=0.05, noise=0, slo={"ttft": 0.1}, status="cancelled")
+    run.columns.status[60:] = CANCELLED
+    cut, lost = (probe_of(run, 20, seconds=5, overloaded=why) for why in ("", "requests in flight grew"))
+    assert cut.good == cut.requests == lost.good < lost.requests - 30
+    searcher = Searcher(Plan("slo", "rate", start=20))
+    searcher.add(lost)
+    found = Search.of(searcher, {"ttft": 0.1}, 5)
+    whole = joined([(20.0, 0.0, run)], {"workload": run.workload, "search": found.to_json()}, "complete")
+    assert whole.points[0]["goodput"] == found.probes[0].goodput == lost.good / lost.requests
+    text = str(points(whole))
+    assert "Unanswered" in text
+    assert "many got no answer: 20 req/s" in text
+    assert f"{len(run.measured)} requests ({whole.points[0]['cancelled']} of them unanswered)" in of_run(whole)
+    assert row_of(whole).requests == len(run.measured)
 
 
 def test_a_rates_requests_in_flight_are_followed() -> None:

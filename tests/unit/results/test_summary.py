@@ -77,7 +77,9 @@ def test_failures_count_and_their_latencies_do_not() -> None:
     assert found["errors"] == {"500 Internal Server Error": 1}
     assert found["mean_ttft_ms"] == pytest.approx(50)
     assert found["total_output_tokens"] == 11
-    assert found["goodput"] == pytest.approx(0.5)  # a failure is not good; a request the user cancelled is nobody's
+    assert found["goodput"] == pytest.approx(1 / 3)  # neither a failure is good nor what was left unanswered
+    cut = summary(Columns.of_records([good, bad, gone]), CLOSED, slo={"ttft": 0.1}, interrupted=True)
+    assert cut["goodput"] == pytest.approx(0.5)  # a request the user cut off is nobody's
 
 
 def test_goodput_needs_every_limit_and_a_single_chunk_has_no_tpot_to_miss() -> None:

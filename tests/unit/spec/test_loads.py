@@ -71,7 +71,7 @@ def test_stages_are_points_that_say_so() -> None:
         ("turns: 2\nthink: [5s, 1s]", "the second time is the longer one"),
         ("images: 1\nendpoint: completions", "Line 2: images needs endpoint: chat"),
         ("image_size: 9x9", "Line 2: image_size belongs to images"),
-        ("images: 1\nimage_size: wide", "'wide' is not a size: write 512x512"),
+        ("images: 1\nimage_size: wide", "image_size: wide - is not a size: write 512x512"),
         ("models: {a: 0}", "the weight of 'a' is 0"),
         ("models: 4", "takes {base: 0.5, adapter: 0.5}"),
         ("schema: {type: objekt}", "this is no JSON schema (at type)"),

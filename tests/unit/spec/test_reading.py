@@ -45,7 +45,7 @@ def test_unknown_option_inside_a_mapping() -> None:
         ("seed: 1.5", "seed"),
         ("port: 08000", "port"),
         ("port: 70000", "port"),
-        ("gpu_memory_utilization: 90", "less than or equal to 1"),
+        ("gpu_memory_utilization: 90", "write 1 or less"),
         ("max_model_len: -1", "max_model_len"),
         ("keep: forever", "keep"),
         ("host: 0.0.0.0", "host"),
@@ -236,7 +236,7 @@ def test_wrong_variables_are_named(body: str, words: str) -> None:
         ({"tpt": "1s"}, "slo has no 'tpt' (did you mean 'tpot'?)."),
         ({"ttft": 250}, "slo: ttft: 250 - in what? write 250ms or 250s."),
         ({"ttft": 250.0, "e2e": "30"}, "slo: e2e: 30 - in what? write 30ms or 30s."),
-        ({"ttft": "fast"}, "slo: ttft: fast - 'fast' is not a time; write 500ms, 30s or 2m."),
+        ({"ttft": "fast"}, "slo: ttft: fast - is not a time; write 500ms, 30s or 2m."),
     ],
 )
 def test_what_slo_takes_is_said(slo: object, words: str) -> None:
@@ -252,3 +252,22 @@ def test_an_slo_goes_round_as_it_is_typed_and_as_it_is_stored() -> None:
     long = build(Workload, {"slo": {"e2e": "30s"}})
     assert written(long.slo.limits) == "{e2e: 30s}"
     assert build(Workload, long.model_dump(exclude_unset=True)).slo == long.slo
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("rate: 0", "Line 2: rate: 0 - is not a rate: write requests/s"),
+        ("requests: -1", "Line 2: requests: -1 - write more than 0."),
+        ("warmup: -1", "Line 2: warmup: -1 - write 0 or more."),
+        ("requests: many", "Line 2: requests: many - write a whole number."),
+        ("workload: rand", "Line 2: workload: rand - write random, sonnet, prefix, file, dataframe or trace."),
+        ("slo:\n\tttft: 1s", "Line 3: the body is not valid YAML.\n  a tab stands there\n-> use spaces, not tabs"),
+        ("seed: 1\nrate: [1, 2\nrequests: 5", "Line 3: the body is not valid YAML.\n  [ is not closed"),
+        ("slo: {ttft: 1s\n", "Line 2: the body is not valid YAML.\n  { is not closed\n-> close it with }"),
+    ],
+)
+def test_what_is_wrong_is_said_once_with_what_to_write(body: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        work(body)
+    assert words in str(caught.value)

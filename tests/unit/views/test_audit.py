@@ -21,13 +21,13 @@ def run(*audits: Audit, **point: Any) -> Any:
 def test_all_is_well() -> None:
     said = audit.text(run(GOOD, max_concurrency=8, achieved_concurrency=7.99))
     assert said == (
-        "client: 12% of a core, loop woke 0.100 ms late (p99), requests sent 0.200 ms late (p99), "
-        "99.9% of the asked load, 1.25 chunks a read"
+        "client: 12 % of a core, loop woke 0.100 ms late (p99), requests sent 0.200 ms late (p99), "
+        "99.9 % of the asked load, 1.25 chunks a read"
     )
 
 
 @pytest.mark.parametrize(
-    ("changes", "red"), [({"core": 0.71}, "!71% of a core"), ({"loop_lag_p99": 2e-3}, "!loop woke 2 ms late (p99)")]
+    ("changes", "red"), [({"core": 0.71}, "!71 % of a core"), ({"loop_lag_p99": 2e-3}, "!loop woke 2 ms late (p99)")]
 )
 def test_what_is_beyond_its_threshold_is_red(changes: dict[str, float], red: str) -> None:
     bad = run(GOOD, replace(GOOD, **changes))
@@ -39,7 +39,7 @@ def test_what_is_beyond_its_threshold_is_red(changes: dict[str, float], red: str
 def test_workers_and_rates() -> None:
     said = audit.text(run(replace(GOOD, workers=3), scheduled_rate=10.0, achieved_rate=9.0))
     assert "busiest of 3 workers" in said
-    assert "90.0% of the asked load" in said
+    assert "90.0 % of the asked load" in said
 
 
 def test_each_node_accounts_for_itself_and_for_its_clock() -> None:
@@ -47,7 +47,7 @@ def test_each_node_accounts_for_itself_and_for_its_clock() -> None:
     several = run(replace(GOOD, workers=2))
     several.header["nodes"] = [node, {**node, "node": "10.0.0.3", "error": 0.05}, {**node, "lost": "the node is gone"}]
     said = audit.text(several)
-    assert ", 10.0.0.2: 8 requests, 20% of a core, woke 0.100 ms late, clock ±0.400 ms" in said
+    assert ", 10.0.0.2: 8 requests, 20 % of a core, woke 0.100 ms late, clock ±0.400 ms" in said
     assert "!10.0.0.3" in said  # known to 50 ms only
     assert "lost (the node is gone)" in said
 

@@ -59,10 +59,11 @@ def test_doctor_puts_the_remedy_beside_the_finding() -> None:
 
 
 def test_stored_runs_show_their_headline_and_partial_ones_say_so() -> None:
-    headline = {"output_throughput": 1234.5, "at": "8 streams", "median_ttft_ms": 12.34, "median_tpot_ms": 5.0}
+    headline = {"output_throughput": 1234.5, "at": "8 streams", "median_ttft_ms": 12.34, "median_tpot_ms": 5.0,
+                "round": "round 2 of A and B"}  # fmt: skip
     row = RunRow("r1", "qwen", "qwen", "vllm", "m", "2026-11-23T10:00:00+00:00", "cancelled", 3, 900, headline)
     text = str(tables.runs([row]))
-    for word in ("r1 partial", "1,234", "8 streams", "12.3"):
+    for word in ("r1 partial", "1,234", "8 streams", "12.3", "round 2 of A and B"):
         assert word in text
 
 
