@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,13 @@ from llm_magics import verbs
 from llm_magics.errors import LLMMagicsError, SpecError
 from llm_magics.reader import while_read
 from llm_magics.spec.line import HelpShown
+from llm_magics.spec.typed import PROG, in_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_magics.results.sweep import Sweep
 
-PROG = "llm-magics"
-
-# Messages are written once, in a notebook's words. A cell magic (`%%`) stays: it shows a cell, body and all.
-_MAGIC = re.compile(r"(?<!%)%(?:llm (?=[a-z])|(?=(?:serve|bench|compare)\b))")
 
 _USAGE = f"""usage: {PROG} VERB [options]      ({PROG} VERB --help explains one; --json prints one JSON document)
 
@@ -53,12 +49,12 @@ def main(argv: list[str] | None = None) -> int:
         _say(answer, as_json=as_json, verbatim=words[0] == "logs")
         return int(answer.failed)
     except HelpShown as help_text:
-        print(_in_terminal(str(help_text)))
+        print(in_terminal(str(help_text)))
     except SpecError as error:
-        print(_in_terminal(str(error)), file=sys.stderr)
+        print(in_terminal(str(error)), file=sys.stderr)
         return 2
     except LLMMagicsError as error:
-        print(_in_terminal(str(error)), file=sys.stderr)
+        print(in_terminal(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -72,17 +68,8 @@ def main(argv: list[str] | None = None) -> int:
 def _answer(verb: str, words: list[str]) -> verbs.Answer:
     if verb in _COMMANDS:
         return _COMMANDS[verb](words)
-    return verbs.VERBS[verb].run(verbs.parser(verb, PROG).read(words)) if verb in verbs.VERBS else _unknown(verb)
-
-
-def _unknown(verb: str) -> verbs.Answer:
-    verbs.parser(verb, PROG)
-    raise AssertionError(verb)
-
-
-def _in_terminal(text: str) -> str:
-    """What a notebook's user would type, as it is typed here: `%llm list` is `llm-magics list`."""
-    return _MAGIC.sub(f"{PROG} ", text)
+    options = verbs.parser(verb, PROG).read(words)
+    return verbs.VERBS[verb].run(options)
 
 
 def _say(answer: verbs.Answer, *, as_json: bool, verbatim: bool = False) -> None:
@@ -97,9 +84,9 @@ def _say(answer: verbs.Answer, *, as_json: bool, verbatim: bool = False) -> None
         if as_json:
             raise SpecError("This goes on line by line; there is no JSON of it.", then="leave --json out")
         with while_read():
-            answer.stream(lambda line: print(line if verbatim else _in_terminal(line), flush=True))
+            answer.stream(lambda line: print(line if verbatim else in_terminal(line), flush=True))
     if answer.shown is not None:
-        print(answer.shown if verbatim else _in_terminal(str(answer.shown)))
+        print(answer.shown if verbatim else in_terminal(str(answer.shown)))
 
 
 def _json(value: Any) -> str:

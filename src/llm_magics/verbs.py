@@ -16,6 +16,7 @@ from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
 
+_MAGICS = ("serve", "bench", "compare")
 Say = Callable[[str], None]
 Send = Callable[[Any], None]
 
@@ -59,6 +60,17 @@ def names() -> list[str]:
     return list(VERBS)
 
 
+def unknown(name: str, prog: str) -> SpecError:
+    """What is said of a word that is no verb; serve, bench and compare are verbs of a terminal only."""
+    notebook = prog.startswith("%")
+    near = nearest(name, [*_MAGICS, *names()])
+    if notebook and name in _MAGICS:
+        return SpecError(f"{name} is a magic of its own, no verb of {prog}.", then=f"%{name} --help")
+    every = ", ".join(names() if notebook else [*_MAGICS, *names()])
+    then = f"{prog} lists them with what they do" + "; %serve, %bench and %compare are magics of their own" * notebook
+    return SpecError(f"There is no verb {name!r}{near}.", why=every, then=then)
+
+
 def parser(name: str, prog: str) -> LineParser:
     """The parser of one verb; `prog` is `%llm` or `llm-magics`.
 
@@ -68,9 +80,7 @@ def parser(name: str, prog: str) -> LineParser:
         When there is no such verb; names the nearest.
     """
     if name not in VERBS:
-        raise SpecError(
-            f"There is no verb {name!r}{nearest(name, names())}.", why=summaries(), then=f"{prog} VERB --help"
-        )
+        raise unknown(name, prog)
     found = LineParser(f"{prog} {name}", VERBS[name].summary)
     VERBS[name].options(found)
     return found
@@ -210,7 +220,7 @@ def _gpus(_: Any) -> Answer:
 
 
 def _install_options(line: LineParser) -> None:
-    line.add_argument("engine", help="the engine to install, in an environment of its own")
+    line.add_argument("engine", help="the engine to install, in an environment of its own; ENGINE==VERSION: that one")
     line.add_argument("--if-missing", action="store_true", default=False, help="do nothing when it is here already")
     which = line.add_mutually_exclusive_group()
     which.add_argument("--gpu", action="store_true", default=None, help="the build for a GPU, whatever is found here")
@@ -222,14 +232,15 @@ def _install(options: Any) -> Answer:
     from llm_magics.engines import environments
     from llm_magics.engines.install import install
 
-    here = environments.locate(engines.get(options.engine)) if options.if_missing else None
-    if here is not None:
+    key, _, version = options.engine.partition("==")
+    here = environments.locate(engines.get(key)) if options.if_missing else None
+    if here is not None and here.version.removesuffix("+cpu") == (version or here.version).removesuffix("+cpu"):
         where = here.python or here.binary
-        return Answer(f"{options.engine} {here.version} is here already: {where}", {"where": where})
+        return Answer(f"{key} {here.version} is here already: {where}", {"where": where})
 
     def work(say: Say) -> None:
         made = install(options.engine, gpu=options.gpu, on_line=say)
-        say(f"{options.engine} {made.version} is ready: {made.python or made.binary}")
+        say(f"{key} {made.version} is ready: {made.python or made.binary}")
 
     return Answer(stream=work)
 

@@ -147,3 +147,14 @@ def test_deploy_writes_a_file_and_says_what_to_type(tmp_path: Path, capsys: pyte
     assert any("kubectl apply" in each for each in said["then"])
     assert main([*words, "--replicas", "none"]) == 2
     assert "replicas" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("serv", "serve"), ("benhc", "bench"), ("lst", "list")])
+def test_a_verb_that_is_none_names_the_nearest_of_all(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(typed, "tiny", capsys=capsys)
+    assert status == 2
+    assert f"no verb '{typed}' (did you mean '{meant}'?)" in err
+    assert "serve, bench, compare, list" in err
+    assert len(err.splitlines()) == 3

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
 
 VARIABLE = "LLM_MAGICS_ENVS"
+KERNELS = "the kernel's Python"  # where an engine was found that shares the kernel's environment
 _ASK_TIMEOUT = 60.0  # s; an interpreter on a slow network disk takes seconds to start
 
 # Run by the other interpreter, any Python 3.8 or newer: which modules are missing, which versions are installed.
@@ -262,7 +263,7 @@ def _of_kernel(engine: Engine) -> Executable | None:
     for name in engine.install.distributions:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
-    return Executable(_version(engine, versions), python=sys.executable, origin="the kernel's Python")
+    return Executable(_version(engine, versions), python=sys.executable, origin=KERNELS)
 
 
 def _of_folder(engine: Engine) -> Executable | None:

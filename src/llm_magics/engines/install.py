@@ -7,6 +7,7 @@ made is removed, and the log stays.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,8 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
 
     Parameters
     ----------
+    key
+        The engine; with `==VERSION` that version of it, as `%llm engines` shows versions.
     gpu
         The build for a GPU or for a CPU; None: as this machine is.
     on_line
@@ -49,10 +52,14 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
     InstallError
         With the installer's last lines; the whole log stays in `<folder>/<key>.log`.
     """
+    key, _, version = key.partition("==")
     engine = engines.get(key)
-    steps = engine.install.gpu if (hardware.has_gpu() if gpu is None else gpu) else engine.install.cpu
+    for_gpu = hardware.has_gpu() if gpu is None else gpu
+    steps = engine.install.gpu if for_gpu else engine.install.cpu
     if not steps:
         raise SpecError(f"{engine.title} cannot be installed by pip on this machine.", then=engine.install.hint)
+    if version:
+        steps = _pinned(engine, steps, version)
     home = environments.folder()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     target, log = home / key, home / f"{key}.log"
@@ -66,7 +73,7 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
 
         try:
             _make(engine, target, say)
-            wheels = [] if steps is engine.install.gpu else _cpu_wheels()
+            wheels = [] if for_gpu else _cpu_wheels()
             for step in steps:
                 _run(_pip(target, step, wheels), say)
             proof = engine.install.proof or ("-c", "import " + ", ".join(engine.install.modules))
@@ -83,6 +90,20 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
     if found is None:
         raise InstallError(f"{engine.title} was installed and is not found in {target}.", then=f"see {log}")
     return found
+
+
+def _pinned(engine: Engine, steps: Sequence[Sequence[str]], version: str) -> list[list[str]]:
+    """The steps with this version of the engine's own package; what else they install is as the adapter says."""
+    exact = version.removesuffix("+cpu")  # our mark of a build that is a package of its own (`environments`)
+    own = "|".join(re.escape(name) for name in engine.install.distributions)
+    requirement = re.compile(rf"({own})(\[[^\]]*\])?(?:[=<>~!].*)?")
+    pinned = [
+        [f"{found[1]}{found[2] or ''}=={exact}" if (found := requirement.fullmatch(word)) else word for word in step]
+        for step in steps
+    ]
+    if pinned == [list(step) for step in steps] and not any(f"=={exact}" in word for step in steps for word in step):
+        raise SpecError(f"No package of {engine.title} is among what is installed for it.", then=engine.install.hint)
+    return pinned
 
 
 @contextmanager

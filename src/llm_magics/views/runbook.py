@@ -1,17 +1,21 @@
 """A runbook as Markdown: what to look at first, commands to paste, limits that were measured.
 
-For somebody who was woken and does not know this server. Nothing is guessed: what nobody measured is marked so, with
-the cell that measures it.
+For somebody who was woken and does not know this server, at a terminal: every command is one of a shell. Nothing is
+guessed: what nobody measured is marked so, with the command that measures it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from llm_magics.spec.quantities import written
+from llm_magics.spec.typed import in_terminal, options
+from llm_magics.views.signature import filled, readable
+
+_OF_GPU = re.compile(r"GPU|NCCL|NVIDIA|CUDA", re.IGNORECASE)
 
 
 class _Alert(Protocol):
@@ -27,6 +31,19 @@ class _Failure(Protocol):
     pattern: str
     cause: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A setting or a version that ran under this name before: its spec, the engine's version, the run that saw it.
+
+    `install` is what brings that version back, "" where it is the one that is here.
+    """
+
+    spec: Mapping[str, Any]
+    version: str
+    run: Any
+    install: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,12 @@ class Known:
         Where it is in a cluster, if it is; its name there.
     sleeps
         Whether it can give its memory back.
+    gpu
+        Whether it may be on a GPU; what is about GPUs only is left out of the runbook of one that is not.
+    earlier
+        What ran under this name before, newest first.
+    undeployable
+        Why it cannot be deployed as it is and what is needed instead; "" where it can.
     """
 
     record: Any
@@ -58,6 +81,9 @@ class Known:
     namespace: str | None
     deployed: str
     sleeps: bool
+    gpu: bool = True
+    earlier: Sequence[Earlier] = ()
+    undeployable: str = ""
 
 
 def markdown(known: Known) -> str:
@@ -74,29 +100,53 @@ def markdown(known: Known) -> str:
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
+def _start(name: str, spec: Mapping[str, Any], idle: float | None = None) -> str:
+    """The command that starts a server of this spec, to go on when the terminal is closed."""
+    life = {"keep": "detached", "idle": f"{idle:g}s" if idle else None}
+    return f"llm-magics serve {name} {options({**_unusual(spec), **life})}"
+
+
+def _unusual(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec without what holds anyway."""
+    usual = {"host": "127.0.0.1", "on": "local", "num_cpus": 1}
+    return {key: value for key, value in spec.items() if value not in (None, {}, []) and usual.get(key) != value}
+
+
 def _code(*lines: str) -> str:
     return "```\n" + "\n".join(lines) + "\n```"
 
 
 def _head(known: Known) -> str:
     record = known.record
-    spec = {key: value for key, value in record.spec.items() if value not in (None, {}, [])}
+    spec = _unusual(record.spec)
     said = [f"{key}: {json.dumps(value) if isinstance(value, (dict, list)) else value}" for key, value in spec.items()]
-    cell = _code(f"%%serve {record.name}", *said)
     return "\n".join([
         f"# Runbook: {record.name}", "",
         f"{known.title} {record.engine_version} serves `{record.model}` under the name `{record.served_model}`.",
-        "Written by `%llm runbook`; no number in it was made up. Write it again when the server changes.", "",
-        "## How it was started", "", cell, "", "The exact command, secrets left out:", "", _code(record.command),
+        "Written by `llm-magics runbook`; no number in it was made up. Write it again when the server changes.",
+        "Commands are for a terminal on the machine that serves, where `llm-magics` is installed.", "",
+        "## How it was started", "", _code(_start(record.name, record.spec, record.idle)), "",
+        *_secrets(record.spec), "The same as a cell of a notebook:", "", _code(f"%%serve {record.name}", *said), "",
+        "The engine's own command, secrets left out:", "", _code(record.command),
     ])  # fmt: skip
+
+
+def _secrets(spec: Mapping[str, Any]) -> Iterator[str]:
+    names = [name for name, value in (spec.get("env") or {}).items() if value == "***"]
+    if names:
+        yield f"Secrets are named, not written down: set {', '.join(names)} in the shell first."
+        yield ""
+    if any("***" in word for word in spec.get("args") or ()):
+        yield "`***` among `--args` stands for a secret: put it in."
+        yield ""
 
 
 def _first(known: Known) -> str:
     name = known.record.name
     here = _code(
         "llm-magics list                    # is it there, in which state, since when",
-        f"llm-magics logs {name} -n 40       # its last words; a failed start ends with cause and remedy",
-        "llm-magics gpus                    # who holds the memory",
+        f"{f'llm-magics logs {name} -n 40':35}# its last words; a failed start ends with cause and remedy",
+        *["llm-magics gpus                    # who holds the memory"] * known.gpu,
         "llm-magics monitor status          # what fires, what is not scraped",
     )
     lines = ["## Check in this order", ""]
@@ -119,13 +169,14 @@ def _limits(known: Known) -> str:
     name = known.record.name
     lines = ["## Limits that were measured", ""]
     slo = next((run for run in known.runs if run.slo), None)
+    limits = "ttft=500ms,tpot=50ms"
     if slo is None:
-        lines += [f"**SLO:** not set in any run. {_measure(name, 'rate: [1, 2, 4]', 'slo: {ttft: 500ms, tpot: 50ms}')}"]
+        lines += [f"**SLO:** not set in any run. {_measure(name, f'--rate 1,2,4 --slo {limits}')}"]
     else:
+        limits = ",".join(f"{key}={_time(limit)}" for key, limit in slo.slo.items())
         said = ", ".join(f"{key} {_time(limit)}" for key, limit in slo.slo.items())
         lines += [f"**SLO:** {said} (run `{slo.id}`, {_day(slo)})."]
     found = next((run for run in known.runs if run.search is not None and run.search.goal == "slo"), None)
-    limits = next((f"slo: {written(run.slo)}" for run in known.runs if run.slo), "slo: {ttft: 500ms, tpot: 50ms}")
     if found is not None:
         lines += [
             "",
@@ -134,7 +185,7 @@ def _limits(known: Known) -> str:
         if found.search.reason:
             lines += [found.search.reason]
     else:
-        ask = _measure(name, "search: slo", limits, "budget: 120s")
+        ask = _measure(name, f"--search slo --slo {limits} --budget 120s")
         lines += ["", f"**Most it carries within it:** not measured. {ask}"]
     knee = next((run for run in known.runs if run.search is not None and run.search.knee), None)
     if knee is not None:
@@ -144,7 +195,7 @@ def _limits(known: Known) -> str:
             said = "the highest load that was tried, so it may lie higher"
         lines += ["", f"**Knee:** {at} (run `{knee.id}`, {_day(knee)}): {said}."]
     else:
-        lines += ["", f"**Knee:** not measured. {_measure(name, 'search: saturation', 'budget: 120s')}"]
+        lines += ["", f"**Knee:** not measured. {_measure(name, '--search saturation --budget 120s')}"]
     lines += ["", *_table(known)]
     return "\n".join(lines)
 
@@ -152,47 +203,68 @@ def _limits(known: Known) -> str:
 def _table(known: Known) -> Iterator[str]:
     rows = [(run, point) for run in known.runs[:3] for point in run.points]
     if not rows:
-        yield f"**What it does at a load:** not measured. {_measure(known.record.name, 'concurrency: [1, 4, 16]')}"
+        yield f"**What it does at a load:** not measured. {_measure(known.record.name, '--concurrency 1,4,16')}"
         return
     yield "What the last runs saw:"
     yield ""
     yield "| Run | Date | Load | Requests/s | Output tokens/s | TTFT p50 / p99 | TPOT p50 | Failed |"
     yield "|---|---|---|---|---|---|---|---|"
     for run, point in rows:
+        load, failed = point.get("label") or "the only point", point.get("failed", 0)
+        if failed and point.get("completed") == 0:
+            yield f"| `{run.id}` | {_day(run)} | {load} | no request was answered | | | | all {failed} |"
+            continue
         ttft = f"{_ms(point, 'median_ttft_ms')} / {_ms(point, 'p99_ttft_ms')}"
-        load = point.get("label") or "the only point"
         yield (
             f"| `{run.id}` | {_day(run)} | {load} | {_figure(point, 'request_throughput')} | "
             f"{_figure(point, 'output_throughput')} | {ttft} | {_ms(point, 'median_tpot_ms')} | "
-            f"{point.get('failed', 0)} |"
+            f"{failed} |"
         )
-    flags = list(dict.fromkeys(flag for run in known.runs[:3] for flag in run.flags))
-    if flags:
+    flagged = [run for run in known.runs[:3] if run.flags]
+    if flagged:
         yield ""
-        yield "Said of these runs: " + "; ".join(flags[:6]) + "."
+        yield from (f"- Run `{run.id}`: {'; '.join(dict.fromkeys(run.flags))}." for run in flagged)
 
 
 def _alerts(known: Known) -> str:
     lines = ["## Alerts, and what to do", ""]
-    for each in known.alerts:
+    shown = [each for each in known.alerts if known.gpu or not each.name.startswith("Gpu")]
+    for each in shown:
         lines += [f"### {each.name} ({each.severity}, after {each.hold:g} s)", "", each.meaning, ""]
-        lines += [f"{number}. {step}" for number, step in enumerate(each.todo, 1)]
-        lines += ["", _code(each.cell.replace("{server}", known.record.name)), ""]
-    if not known.alerts:
+        steps = [step for step in each.todo if known.gpu or "GPU" not in step or "CPU" in step]
+        lines += [f"{number}. {_named(step, known)}" for number, step in enumerate(steps, 1)]
+        cell = each.cell if known.gpu or each.cell != "%llm gpus" else "%llm list"
+        lines += ["", _code(_named(cell, known)), ""]
+    if not shown:
         lines.append("There is no rule for this engine.")
     return "\n".join(lines)
 
 
 def _diagnosis(known: Known) -> str:
     lines = [f"## Diagnosis: what {known.title}'s log says when it fails", "",
-             "`llm-magics logs` shows the line; `{0}` stands for what the line names.", "",
+             "`llm-magics logs` shows the line; `…` stands for what the line itself names.", "",
              "| In the log | Cause | Remedy |", "|---|---|---|"]  # fmt: skip
-    lines += [f"| `{_cell(each.pattern)}` | {_cell(each.cause)} | {_cell(each.remedy)} |" for each in known.failures]
+    for each in known.failures:
+        words = readable(each.pattern)
+        if not known.gpu:
+            words = [] if _OF_GPU.search(each.cause) else [word for word in words if not _OF_GPU.search(word)]
+        if words:
+            seen = " or ".join(f"`{_cell(word)}`" if "`" not in word else f"`` {_cell(word)} ``" for word in words)
+            lines.append(f"| {seen} | {_said(each.cause, known)} | {_said(each.remedy, known)} |")
     return "\n".join(lines)
 
 
+def _named(text: str, known: Known) -> str:
+    """A notebook's words as a terminal's, with the server's name."""
+    return in_terminal(re.sub(r"\{server\}|\bNAME\b", known.record.name, text))
+
+
+def _said(text: str, known: Known) -> str:
+    return _cell(_named(filled(text), known))
+
+
 def _back(known: Known) -> str:
-    name = known.record.name
+    record, name = known.record, known.record.name
     lines = ["## Start it again, roll back", ""]
     if known.namespace:
         space, what = f"--namespace {known.namespace}", f"deployment/{known.deployed}"
@@ -201,13 +273,21 @@ def _back(known: Known) -> str:
             f"kubectl rollout history {space} {what}",
             f"kubectl rollout undo {space} {what}       # the one before",
             f"kubectl rollout status {space} {what}",
-        ), ""]  # fmt: skip
+        ), "", "On the machine of the notebook:", ""]  # fmt: skip
     lines += [
-        "On the machine of the notebook: stop it, and run the cell above"
-        + (", with the secrets in place of `***`." if "***" in json.dumps(known.record.spec) else " as it stands."),
-        "",
-    ]
-    lines += [_code(f"llm-magics stop {name}", f"llm-magics logs {name} -n 40")]
+        "Start it again, as it was (`stop` says so when it does not run):", "", _code(
+            f"llm-magics stop {name}",
+            _start(name, record.spec, record.idle),
+            f"llm-magics logs {name} -n 40",
+        ), "", *_secrets(record.spec),
+    ]  # fmt: skip
+    if not known.earlier:
+        lines.append("Roll back: no other setting and no other version of it was measured here, so none is known.")
+    for each in known.earlier:
+        lines += [f"Roll back to {_before(each, known)} (run `{each.run.id}`, {_day(each.run)}):", "", _code(
+            f"llm-magics stop {name}", *[each.install] * bool(each.install),
+            _start(name, each.spec, record.idle), f"llm-magics logs {name} -n 40",
+        ), "", *_secrets(each.spec)]  # fmt: skip
     started = next((run for run in known.runs if run.header.get("ready_after")), None)
     if started is not None:
         seconds = started.header["ready_after"]
@@ -215,6 +295,16 @@ def _back(known: Known) -> str:
     else:
         lines += ["", "How long a start takes: not measured. Any bench of it notes it."]
     return "\n".join(lines)
+
+
+def _before(each: Earlier, known: Known) -> str:
+    """What was other than it is now."""
+    now, then = known.record.spec, each.spec
+    keys = [key for key in dict.fromkeys([*then, *now]) if then.get(key) != now.get(key)]
+    said = [f"{key} {json.dumps(then[key]) if then.get(key) not in (None, {}, []) else 'left out'}" for key in keys]
+    if each.install:
+        said.insert(0, f"version {each.version}")
+    return "what ran with " + ", ".join(said)
 
 
 def _scale(known: Known) -> str:
@@ -225,7 +315,10 @@ def _scale(known: Known) -> str:
         lines += [_code(scale, f"kubectl get hpa {space} {known.deployed}"), ""]
     else:
         lines += ["It runs on one machine. More of it: in a cluster, grown by its queue.", ""]
-        lines += [_code(f"llm-magics deploy {name} --to kubernetes --max-replicas N --out {name}.yaml"), ""]
+        if known.undeployable:
+            lines += [f"That needs something first: {in_terminal(known.undeployable)}", ""]
+        else:
+            lines += [_code(f"llm-magics deploy {name} --to kubernetes --max-replicas 4 --out {name}.yaml"), ""]
     found = next((run for run in known.runs if run.search is not None and run.search.goal == "slo"), None)
     answer = found.search.answer if found is not None else None
     if found is not None and answer:
@@ -234,13 +327,13 @@ def _scale(known: Known) -> str:
         )
     else:
         lines.append("How many are needed: not known, for what one carries was not measured (*Limits*).")
-    if known.sleeps:
+    if known.sleeps and known.gpu:
         lines.append(f"To give its GPU memory to another for a while: `llm-magics sleep {name}`, then `wake`.")
     return "\n".join(lines)
 
 
-def _measure(name: str, *body: str) -> str:
-    return "This cell measures it:\n\n" + _code(f"%%bench {name}", *body)
+def _measure(name: str, asked: str) -> str:
+    return "This measures it:\n\n" + _code(f"llm-magics bench {name} {asked}")
 
 
 def _day(run: Any) -> str:
@@ -255,7 +348,7 @@ def _what(run: Any) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
+    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
 
 
 def _figure(point: Mapping[str, Any], key: str) -> str:

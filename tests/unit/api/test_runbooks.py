@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llm_magics import engines
+from llm_magics import engines, lines
 from llm_magics.api.deploying import spec_of
 from llm_magics.api.runbooks import runbook
+from llm_magics.engines.common_failures import COMMON_FAILURES
 from llm_magics.errors import SpecError
 from llm_magics.monitor.alerts import of_engine
 from llm_magics.results.journal import Journal
@@ -19,7 +22,8 @@ from llm_magics.results.search import Search
 from llm_magics.results.searcher import Probe
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
-from llm_magics.views.runbook import Known, markdown
+from llm_magics.spec.typed import in_terminal
+from llm_magics.views.runbook import Earlier, Known, markdown
 
 
 class Measured:
@@ -60,8 +64,8 @@ def test_what_nobody_measured_is_said_to_be_so_with_the_cell_that_measures_it() 
     text = markdown(known([]))
     limits = text[text.index("## Limits") : text.index("## Alerts")]
     assert limits.count("not measured") == 3
-    assert limits.count("%%bench qwen") == 4
-    assert "search: slo" in limits
+    assert limits.count("llm-magics bench qwen --") == 4
+    assert "--search slo" in limits
     assert not re.search(r"\d+(\.\d+)? (req/s|tokens/s|ms\b)", limits.replace("500ms", "").replace("50ms", ""))
     assert "How long a start takes: not measured" in text
 
@@ -79,11 +83,11 @@ def test_a_knee_at_the_end_of_what_was_tried_is_no_knee_yet() -> None:
 def test_every_figure_names_its_run() -> None:
     search = searched(knee=3.0)
     text = markdown(known([Measured("r1aaaa", search, {"ttft": 0.5}), Measured("r2bbbb")]))
-    assert "**SLO:** ttft 500 ms (run `r1aaaa`" in text
+    assert "**SLO:** ttft 500ms (run `r1aaaa`" in text
     assert "(run `r1aaaa`, 2026-09-21; random, 64 tokens in, 32 out)" in text
     assert "**Knee:** 3 req/s (run `r1aaaa`" in text
     assert "| `r2bbbb` | 2026-09-21 | 4 req/s | 3.9 | not measured | 120 ms / not measured | not measured | 2 |" in text
-    assert "other processes used 1.2" in text
+    assert "- Run `r2bbbb`: at 4 req/s: other processes used 1.2" in text
     assert "One of it carries 4 req/s within the SLO (run `r1aaaa`)" in text
     assert "The last start took 42 s" in text
     assert "slo: {ttft: 250ms}" in markdown(known([Measured("r2bbbb", slo={"ttft": 0.25})]))
@@ -95,22 +99,69 @@ def test_a_start_is_told_with_the_run_that_saw_it() -> None:
     assert "took 42 s until it was ready (run `r2bbbb`)" in markdown(known([attached, Measured("r2bbbb")]))
 
 
-def test_a_cell_whose_secrets_are_left_out_is_not_said_to_run_as_it_stands() -> None:
-    assert "run the cell above as it stands" in markdown(known([]))
+def test_the_start_is_a_command_of_a_terminal_that_asks_for_the_same_server() -> None:
     hidden = known([])
-    hidden.record.spec["env"] = {"HF_TOKEN": "***"}
-    assert "with the secrets in place of `***`" in markdown(hidden)
+    hidden.record.spec["env"] = {"HF_TOKEN": "***", "A": "b c"}
+    text = markdown(hidden)
+    line = next(each for each in text.splitlines() if each.startswith("llm-magics serve qwen "))
+    assert text.count(line) == 2  # how it was started, and to start it again
+    words = shlex.split(line.replace('"$HF_TOKEN"', "'***'"))
+    asked = lines.given(lines.serve("llm-magics").read(words[2:]), "name", "dry_run", "no_wait", "replace", "force")
+    assert asked.pop("keep") == "detached"
+    assert spec_of("qwen", asked).identity == {**hidden.record.spec, "gpus": "auto"}
+    assert "set HF_TOKEN in the shell first" in text
+    assert "set HF_TOKEN" not in markdown(known([]))
 
 
-def test_every_alert_and_every_failure_of_the_engine_is_in_it() -> None:
+def test_everything_but_one_cell_is_for_a_terminal() -> None:
+    text = markdown(known([]))
+    assert text.count("%%") == 1
+    assert not re.search(r"(?<!%)%(llm|serve|bench)", text)
+
+
+def test_the_way_back_is_the_setting_and_the_version_that_ran_before() -> None:
+    run = Measured("r2bbbb")
+    before = Earlier({**record().spec, "max_model_len": 2048}, "0.32.0", run, "llm-magics install vllm==0.32.0")
+    text = markdown(replace(known([run]), earlier=[before]))
+    back = text[text.index("Roll back to") : text.index("## Scale")]
+    assert "what ran with version 0.32.0, max_model_len 2048 (run `r2bbbb`" in back
+    order = [back.index(each) for each in ("llm-magics stop qwen", "install vllm==0.32.0", "--max-model-len 2048")]
+    assert order == sorted(order)
+    assert "none is known" in markdown(known([]))
+
+
+def test_every_alert_and_every_failure_of_the_engine_is_in_it_in_readable_words() -> None:
     text = markdown(known([]))
     for alert in of_engine("vllm"):
         assert f"### {alert.name} " in text
-        assert all(step in text for step in alert.todo)
-        assert alert.cell.replace("{server}", "qwen") in text
+        assert in_terminal(alert.cell.replace("{server}", "qwen")) in text
     rows = [line for line in text.splitlines() if line.startswith("| `") and "Cause" not in line]
+    rows = [line for line in rows if not re.match(r"\| `r\w{5}` ", line)]
     assert len(rows) == len(engines.get("vllm").failures)
-    assert all(len(re.split(r"(?<!\\)\|", line)) == 5 for line in rows)  # no bar of a pattern breaks the table
+    assert all(len(re.split(r"(?<!\\)\|", line)) == 5 for line in rows)
+    assert not re.search(r"\\[dSsw(.]|\{\d\}|\{\{", "".join(rows))
+
+
+def test_what_is_about_gpus_is_left_out_of_a_server_that_has_none() -> None:
+    with_gpu = replace(known([]), failures=(*engines.get("vllm").failures, *COMMON_FAILURES))
+    assert "NCCL error" in markdown(with_gpu)
+    assert "env: {NCCL_DEBUG: INFO}" in markdown(with_gpu)
+    without = markdown(replace(with_gpu, gpu=False))
+    assert not re.search("NCCL|CUDA|GpuMemoryFull|llm-magics gpus", without)
+    assert "No space left on device" in without
+
+
+def test_a_deployment_that_would_be_refused_is_not_recommended() -> None:
+    assert "llm-magics deploy qwen" in markdown(known([]))
+    refused = markdown(replace(known([]), undeployable="The pods cannot see the model: %llm fit says more."))
+    assert "llm-magics deploy" not in refused
+    assert "something first: The pods cannot see the model: llm-magics fit says more." in refused
+
+
+def test_a_run_that_answered_nothing_is_said_to_have_failed() -> None:
+    run = Measured("r3cccc")
+    run.points = [{"label": "1 stream", "request_throughput": 0.0, "completed": 0, "failed": 8}]
+    assert "| `r3cccc` | 2026-09-21 | 1 stream | no request was answered | | | | all 8 |" in markdown(known([run]))
 
 
 def test_commands_of_the_cluster_come_with_its_namespace() -> None:

