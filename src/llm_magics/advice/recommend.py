@@ -145,7 +145,7 @@ def recommend(given: Mapping[str, str], found: Mapping[str, str], *, capability:
             for engine, points in rule.get("score", {}).items():
                 if engine in lacking:
                     continue
-                said = rule.get("against", why) if int(points) < 0 else why
+                said = rule.get("against", why) if int(points) < 0 else rule.get("own", {}).get(engine, why)
                 reasons[engine].append(Reason(rule["id"], int(points), said, *about))
             for engine in dict.fromkeys([*rule.get("exclude", ()), *lacking]):
                 reasons[engine].append(Reason(rule["id"], None, rule.get("cannot", why), *about))

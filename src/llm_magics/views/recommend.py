@@ -29,7 +29,8 @@ class RecommendationView:
             parts.append(f"Measured here: {data['verdict']}")
         parts += [*(_reasons(each) for each in data["ranked"][:3]), str(self._excluded()), self._guide()]
         if data["cell"]:
-            said = ["A cell that runs on this machine:", *(f"# {note}" for note in data["notes"]), data["cell"]]
+            first, *body = data["cell"].splitlines()  # the magic's line stands first, or the cell cannot be pasted
+            said = ["A cell that runs on this machine:", first, *(f"# {note}" for note in data["notes"]), *body]
             parts.append("\n".join(said))
         elif data["notes"]:
             parts.append("\n".join([_NO_CELL, *(f"  {note}" for note in data["notes"])]))
@@ -87,11 +88,16 @@ class RecommendationView:
         for each in self.data["excluded"]:
             barred = (rule for rule in each["reasons"] if rule["points"] is None)
             rows.append([each["title"], "; ".join(f"{rule['why']} ({rule['rule']})" for rule in barred)])
-        return Table([Column("Cannot"), Column("Because", wrap=True)], rows, empty="No engine is excluded.")
+        return Table(
+            [Column("Cannot"), Column("Because", wrap=True)],
+            rows,
+            empty="The rules exclude no engine; what each needs here stands in the table above.",
+        )
 
     def _guide(self) -> str:
         guide = self.data["guide"]
-        return f"The guide's tree (2024) says {guide['answer']}: that {_HOLDS[guide['holds']]}. {guide['now']}"
+        about = "The guide of 2024 (a decision tree for choosing an engine, on which these rules began)"
+        return f"{about} says {guide['answer']}: that {_HOLDS[guide['holds']]}. {guide['now']}"
 
 
 def form(questions: Mapping[str, Any], answers: Mapping[str, str], answer: Callable[[dict[str, str]], Any]) -> Any:

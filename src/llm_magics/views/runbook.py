@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from llm_magics.spec.quantities import written
 from llm_magics.spec.typed import in_terminal, options
 from llm_magics.views.signature import filled, readable
 
@@ -173,9 +174,9 @@ def _limits(known: Known) -> str:
     if slo is None:
         lines += [f"**SLO:** not set in any run. {_measure(name, f'--rate 1,2,4 --slo {limits}')}"]
     else:
-        limits = ",".join(f"{key}={_time(limit)}" for key, limit in slo.slo.items())
-        said = ", ".join(f"{key} {_time(limit)}" for key, limit in slo.slo.items())
-        lines += [f"**SLO:** {said} (run `{slo.id}`, {_day(slo)})."]
+        said = written(slo.slo)[1:-1]
+        limits = said.replace(": ", "=").replace(", ", ",")
+        lines += [f"**SLO:** {said.replace(':', '')} (run `{slo.id}`, {_day(slo)})."]
     found = next((run for run in known.runs if run.search is not None and run.search.goal == "slo"), None)
     if found is not None:
         lines += [
@@ -345,10 +346,6 @@ def _day(run: Any) -> str:
 def _what(run: Any) -> str:
     work = run.workload
     return f"{work.get('workload') or 'random'}, {work.get('input_tokens')} tokens in, {work.get('output_tokens')} out"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
 
 
 def _figure(point: Mapping[str, Any], key: str) -> str:

@@ -131,7 +131,7 @@ def test_answer_is_shown_and_told_as_data() -> None:
     found = recommend({"priority": "ease"}, {"hardware": "cpu"})
     json.dumps(found.data())
     assert "(assumed)" in str(found)
-    assert "The guide's tree (2024) says vLLM" in str(found)
+    assert "says vLLM: that" in str(found)
     assert "TGI" in found._repr_mimebundle_()["text/html"]
 
 
@@ -158,3 +158,20 @@ def test_form_asks_every_question_and_follows_the_answers(monkeypatch: pytest.Mo
     before = shown.outputs[0]["data"]["text/plain"]
     fields[1].value = "tpu"
     assert shown.outputs[0]["data"]["text/plain"] != before
+
+
+def test_a_reason_is_the_engines_own() -> None:
+    found = recommend({"hardware": "nvidia"}, {})
+    said = {
+        choice.engine: reason.why for choice in found.ranked for reason in choice.reasons if reason.rule == "hw-nvidia"
+    }
+    assert len(said) > 5
+    assert len(set(said.values())) == len(said)
+    assert not [engine for engine, why in said.items() if engine != "vllm" and "vLLM has" in why]
+
+
+def test_a_cell_in_a_terminal_begins_with_its_magic() -> None:
+    from dataclasses import replace
+
+    found = replace(recommend({}, {"hardware": "cpu"}), cell="%%serve mine\nmodel: tiny", cell_notes=("a note",))
+    assert str(found).endswith("%%serve mine\n# a note\nmodel: tiny")
