@@ -101,8 +101,8 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
     engine = engines.get(spec.engine)
     engine.said(spec)  # first: what comes next may ask the installed engine, which imports all of it
     model = models.resolve(engine, spec)
-    gpus = _gpus(spec, engine)
-    prepared = Prepared(spec, engine, _executable(engine, spec), model, gpus)
+    gpus = gpus_of(spec, engine)
+    prepared = Prepared(spec, engine, executable_of(engine, spec), model, gpus)
     if not force and not spec.far:  # what is free here says nothing of a node
         from llm_magics.api.memory_check import check
 
@@ -148,8 +148,13 @@ def serve(
 
 
 def dry_run(name: str, *, force: bool = False, lines: Mapping[str, int] | None = None, **options: Any) -> str:
-    """The exact command `serve` would start, as one types it in a shell; starts nothing (errors as in `serve`)."""
-    return prepare(build(ServerSpec, {"name": name, **options}, lines), force=force).command_line
+    """The exact command `serve` would start, as one types it in a shell; starts nothing (errors as in `serve`).
+
+    An engine or a GPU that is missing here is no error: a comment above the command says so.
+    """
+    from llm_magics.api.supposing import shown
+
+    return shown(build(ServerSpec, {"name": name, **options}, lines), force=force)
 
 
 def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:
@@ -270,7 +275,7 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
     return alive
 
 
-def _executable(engine: Engine, spec: ServerSpec) -> Executable:
+def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
     """Where the engine is, here or in an image, with the options of its version where there is reason to ask."""
     from llm_magics.engines import containers, environments, flags_of, on_ray
     from llm_magics.engines.base import Executable
@@ -302,7 +307,8 @@ def _executable(engine: Engine, spec: ServerSpec) -> Executable:
         return flags_of.informed(engine, executable, spec, lambda seconds: show(WaitingCard(what, seconds)))
 
 
-def _gpus(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
+def gpus_of(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
+    """The numbers of the GPUs that it will be on; none where none was asked for."""
     from llm_magics.runtime import gpus
 
     if spec.far:

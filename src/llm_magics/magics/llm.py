@@ -47,6 +47,8 @@ class LLMMagics(Magics):
 
         with _help_as_text():
             asked = lines.serve("%").read(line)
+            if not asked.dry_run:
+                self._free(asked.name)
             on_line = lines.given(asked, "name", "no_wait", "replace", "dry_run")
             body, numbers = read_mapping(cell or "")
             _no_option_twice(on_line, numbers)
@@ -177,6 +179,32 @@ class LLMMagics(Magics):
 
     def _bind(self, name: str, value: Any) -> None:
         self.shell.user_ns[name] = value
+
+    def _free(self, name: str) -> None:
+        """Refuse a server's name that already says something else here; one that we bound may be bound anew."""
+        import builtins
+
+        from llm_magics import verbs
+        from llm_magics.runtime.registry import Registry
+        from llm_magics.runtime.server import Server
+
+        bound = self.shell.user_ns.get(name)
+        if isinstance(bound, Server):
+            return
+        if name in verbs.names() and Registry().get(name) is None:
+            raise SpecError(
+                f"{name!r} is a verb and no good name for a server (did you mean `%llm {name}`?).",
+                then=f"%serve my_{name} … where a server is meant",
+            )
+        taken = (
+            "Python's own" if hasattr(builtins, name) else "a variable of this notebook" if bound is not None else ""
+        )
+        if taken:
+            kind = f", {type(bound).__name__}" if bound is not None else ""
+            raise SpecError(
+                f"{name!r} is {taken}{kind}, and %serve would overwrite it.",
+                then=f"another name, `%serve my_{name} …`" + (f"; or `del {name}` first" if bound is not None else ""),
+            )
 
     def _value(self, name: str) -> Any:
         if name not in self.shell.user_ns:

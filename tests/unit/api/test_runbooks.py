@@ -90,7 +90,7 @@ def test_every_figure_names_its_run() -> None:
     assert "- Run `r2bbbb`: at 4 req/s: other processes used 1.2" in text
     assert "One of it carries 4 req/s within the SLO (run `r1aaaa`)" in text
     assert "The last start took 42 s" in text
-    assert "slo: {ttft: 250ms}" in markdown(known([Measured("r2bbbb", slo={"ttft": 0.25})]))
+    assert "--slo ttft=250ms " in markdown(known([Measured("r2bbbb", slo={"ttft": 0.25})]))
 
 
 def test_a_start_is_told_with_the_run_that_saw_it() -> None:

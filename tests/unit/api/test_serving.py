@@ -18,6 +18,6 @@ def test_what_an_engine_does_not_take_is_said_before_it_is_asked(
     engine: str, options: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asking means importing all of it: ten seconds on a good disk, a minute on a busy one."""
-    monkeypatch.setattr(serving, "_executable", lambda *_: pytest.fail("the installed engine was asked"))
+    monkeypatch.setattr(serving, "executable_of", lambda *_: pytest.fail("the installed engine was asked"))
     with pytest.raises(SpecError, match=said):
         serving.dry_run("s", engine=engine, **options)

@@ -82,6 +82,32 @@ def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
         shell.run_line_magic("bench", "tiny --data nothing")
 
 
+def test_a_server_takes_no_name_that_says_something_else(shell: InteractiveShell) -> None:
+    shell.user_ns["results"] = [1, 2]
+    with pytest.raises(SpecError, match="'results' is a variable of this notebook, list") as refused:
+        shell.run_line_magic("serve", "results")
+    assert "%serve my_results" in refused.value.then
+    assert shell.user_ns["results"] == [1, 2]
+    with pytest.raises(SpecError, match="'dict' is Python's own"):
+        shell.run_line_magic("serve", "dict")
+    for verb in ("list", "stop", "runs"):
+        with pytest.raises(SpecError, match=f"did you mean `%llm {verb}`"):
+            shell.run_line_magic("serve", verb)
+    with pytest.raises(SpecError, match="There is no verb 'foo'") as unknown:
+        shell.run_line_magic("llm", "foo")
+    assert "%serve" in unknown.value.then
+
+
+def test_a_name_that_was_bound_to_a_server_is_bound_anew(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from llm_magics.runtime.server import Server
+
+    shell.user_ns["tiny"] = Server("tiny")
+    shell.run_line_magic("serve", "tiny --dry-run")
+    assert "--port PORT" in capsys.readouterr().out
+
+
 def test_errors_are_short_and_fail_the_cell(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
     result = shell.run_cell("%%serve tiny\nfoo: 1")
     assert isinstance(result.error_in_exec, SpecError)
