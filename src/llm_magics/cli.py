@@ -156,6 +156,7 @@ def _compare(words: list[str]) -> verbs.Answer:
     comparison = compare(asked.targets, **lines.comparison(asked))
     if getattr(asked, "report", None):
         comparison.report(asked.report)
+        print(f"The report is written to {asked.report}", file=sys.stderr)
     return verbs.Answer(
         comparison,
         {

@@ -5,6 +5,7 @@ Flags and messages: llama.cpp common/arg.cpp and tools/server, and the servers t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -229,9 +230,14 @@ class LlamaCpp(Engine):
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: the wheel's server cannot fetch a model from a hub, the binary can."""
         if not place.executable.binary and not Path(place.model).is_file():
+            repository = spec.model.partition(":")[0]
+            if "gguf" not in repository.lower():
+                repository += "-GGUF"
+            tool = "" if shutil.which("hf") else "; `pip install huggingface_hub` brings hf"
             raise SpecError(
                 f"The xllamacpp wheel serves local files, and {spec.model} is none.",
-                then=f"fetch it (`hf download {spec.model.partition(':')[0]} --include '*.gguf' --local-dir .`) "
+                why="GGUF files mostly lie in a repository of their own, the model's name with -GGUF",
+                then=f"look for it on the hub (`hf download {repository} --include '*.gguf' --local-dir .`{tool}) "
                 "and give the file's path, or put a llama-server binary on PATH",
             )
         if spec.speculative and not place.executable.binary:

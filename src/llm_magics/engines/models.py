@@ -5,6 +5,7 @@ Everything that can be told from the disk is told here, in milliseconds; an engi
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from pathlib import Path
@@ -47,7 +48,9 @@ def resolve(engine: Engine, spec: ServerSpec) -> str:
         raise SpecError(
             f"There is no model at {spec.model}.",
             why=f"{path.absolute()} does not exist" + _nearby(path),
-            then="correct model:, or write a hub id such as Qwen/Qwen3-0.6B",
+            then="correct model:, or write a hub id such as Qwen/Qwen3-0.6B"
+            if engine.model_format != "gguf"
+            else f"correct model:, the path of a .gguf file for {engine.title}; `tiny` ships with llm-magics",
         )
     (_check_gguf if engine.model_format == "gguf" else _check_folder)(engine, path)
     return str(path.absolute())
@@ -146,5 +149,11 @@ def _contents(folder: Path) -> str:
 
 
 def _nearby(path: Path) -> str:
-    parent = next(each for each in path.absolute().parents if each.exists())
-    return f"; {parent} holds {_contents(parent)}" if parent.is_dir() else ""
+    """What was probably meant: names beside it that are much like it, or are GGUF files where one was asked for."""
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        return ""
+    names = sorted(each.name for each in parent.iterdir() if not each.name.startswith("."))
+    alike = difflib.get_close_matches(path.name, names, n=3)
+    found = alike or [name for name in names if path.suffix == ".gguf" and name.endswith(".gguf")][:5]
+    return f"; beside it: {', '.join(found)}" if found else ""

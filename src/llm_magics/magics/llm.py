@@ -144,6 +144,7 @@ class LLMMagics(Magics):
             comparison = compare(targets, **lines.comparison(asked, cell or ""))
             if hasattr(asked, "report"):
                 comparison.report(asked.report)
+                print(f"The report is written to {asked.report}")  # noqa: T201
             if hasattr(asked, "out"):
                 self._bind(asked.out, comparison)
             _say(comparison)

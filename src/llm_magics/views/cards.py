@@ -68,7 +68,7 @@ class ServerCard(Card):
             return "not started"
         if self.record.state != "ready":
             return str(self.record.state)
-        return "ready" + ", reused" * self.reused + ", asleep" * self.record.asleep
+        return "ready" + ", was running already" * self.reused + ", asleep" * self.record.asleep
 
     @property
     def time_line(self) -> str:

@@ -35,9 +35,8 @@ class PathView:
                 rows.append([when, Cell(task["id"], note=task["title"]), _tick(task), _still(task)])
         done = sum(task["done"] for week in self.weeks for task in week["tasks"])
         caption = f"The learning path: {done} of {len(rows)} tasks are done"
-        return Table(
-            columns, rows, caption=caption, notes=["%llm learn TASK explains one and copies its notebook here."]
-        )
+        notes = ["%llm learn TASK explains one and copies its notebook here."]
+        return Table(columns, rows, caption=caption, notes=notes, widest=120)
 
 
 class TaskView:
@@ -89,6 +88,5 @@ def _still(task: Mapping[str, Any]) -> Cell:
         return Cell("")
     if task["manual"]:
         return Cell("mark it by hand" if task["notebook"] else "mark it by hand; no notebook yet")
-    lacks = ", ".join(_LACKS.get(each, each) for each in task["cannot"])
-    note = f"lighter form: no {lacks.removeprefix('a ')} here" if lacks else ""
-    return Cell("; ".join(task["missing"]), note=note)
+    form = str(task["lighter"]).rstrip(".") if task["cannot"] else ""
+    return Cell("; ".join(task["missing"]), note=f"lighter form: {form[:1].lower()}{form[1:]}" if form else "")

@@ -87,6 +87,7 @@ class Table:
     caption: str = ""
     notes: Sequence[str] = field(default_factory=tuple)
     empty: str = "nothing to show"
+    widest: int | None = None  # columns of its text where no terminal bounds it
 
     def html(self) -> Markup:
         """The table as markup, to be put on a page or into a report."""
@@ -99,7 +100,7 @@ class Table:
         return Markup(table + "".join(tag("p", note, cls="muted") for note in self.notes))
 
     def __str__(self) -> str:
-        return self.plain(_terminal())
+        return self.plain(_terminal() or self.widest)
 
     def plain(self, room: int | None = None) -> str:
         """The table as text, no wider than `room` terminal columns (None: as wide as it is) where its columns wrap."""

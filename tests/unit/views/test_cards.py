@@ -33,7 +33,7 @@ def test_a_ready_server_says_how_to_use_it() -> None:
     assert "ready in 12 s" in str(card)
     assert "qwen.client.chat.completions.create(model=qwen.model" in html(card)
     assert "http://127.0.0.1:4123/v1" in html(card)
-    assert "reused" in str(ServerCard(record(), reused=True))
+    assert "was running already" in str(ServerCard(record(), reused=True))
 
 
 def test_a_failed_server_shows_cause_line_and_remedy() -> None:

@@ -25,7 +25,9 @@ DONE = {
 def test_the_table_says_what_is_done_and_what_is_missing() -> None:
     shown = str(PathView([{"week": "1-2", "title": "Foundations", "tasks": [TASK, DONE]}]))
     assert "1 of 2 tasks are done" in shown
-    assert "serve any model (lighter form: no GPU here)" in shown
+    words = " ".join(shown.split())
+    assert "serve any model (lighter form: without a GPU, the small one)" in words
+    assert max(map(len, shown.splitlines())) <= 120
     assert "✓ 2026-11-26 (lighter form)" in shown
 
 
