@@ -14,15 +14,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from llm_magics.cluster import python
 from llm_magics.errors import LLMMagicsError
 
 _STORE = 80_000_000  # bytes of each node's object store: the least that Ray takes is 75 MB
-_PATIENCE = 200.0  # s that a node may take to start
+_ATTEMPTS = 5
 
 
 class LocalCluster:
@@ -47,10 +45,12 @@ class LocalCluster:
     """
 
     def __init__(self, nodes: int = 3) -> None:
+        # Ray starts a dozen Pythons: without compiled modules each of them takes too long for the others.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._process = subprocess.Popen(
             python.command("llm_magics.cluster.local", str(nodes)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**kept, "RAY_USAGE_STATS_ENABLED": "0"},
         )  # fmt: skip
         self._said: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
@@ -99,7 +99,7 @@ class LocalCluster:
         raise LLMMagicsError(
             "The local Ray cluster did not come up.",
             why="".join(self._said[-6:]),
-            then="see whether the machine is full",
+            then="start it again, when the machine has less to do",
         )
 
     def _listen(self) -> None:
@@ -111,12 +111,13 @@ class LocalCluster:
 
 def main() -> None:
     """Start the nodes, lose those that we are told to, end with stdin."""
-    folder, port = tempfile.mkdtemp(prefix="llm-magics-ray-"), _free_port()
-    cluster = _started(folder, port)
+    from ray.cluster_utils import Cluster
+
+    folder, port, cluster = tempfile.mkdtemp(prefix="llm-magics-ray-"), _free_port(), Cluster()
     try:
+        _added(cluster, include_dashboard=False, temp_dir=folder, ray_client_server_port=port)
         for number in range(2, int(sys.argv[1]) + 1):
-            own = {"node_ip_address": f"127.0.0.{number}"} if sys.platform == "linux" else {}
-            cluster.add_node(num_cpus=1, object_store_memory=_STORE, wait=False, **own, **_ports())
+            _added(cluster, wait=False, **({"node_ip_address": f"127.0.0.{number}"} if sys.platform == "linux" else {}))
         cluster.wait_for_nodes()
         host = cluster.address.rpartition(":")[0]
         nodes = {each.node_ip_address: each for each in [cluster.head_node, *cluster.worker_nodes]}
@@ -125,66 +126,36 @@ def main() -> None:
             cluster.remove_node(nodes[json.loads(line)["lose"]], allow_graceful=False)
             _tell({"local": True})
     finally:
-        cluster.shutdown()
-        _clear()
+        _end(_processes())  # not Ray's own shutdown, which asks each node to drain, and waits for those that were lost
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(folder: str, port: int) -> Any:
-    """A cluster with its head."""
-    from ray._private import services
-    from ray.cluster_utils import Cluster
-
-    services.get_node = _patient(services.get_node)
-    cluster = Cluster()
-    try:
-        cluster.add_node(
-            num_cpus=1, object_store_memory=_STORE, include_dashboard=False, temp_dir=folder,
-            ray_client_server_port=port, **_ports(),
-        )  # fmt: skip
-    except BaseException:
-        _clear()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return cluster
+def _added(cluster: Any, **words: Any) -> None:
+    """One more node. Its raylet gives its agents 15 s to start, then itself up: it is tried again."""
+    for attempt in range(_ATTEMPTS):
+        before = _processes()
+        try:
+            cluster.add_node(num_cpus=1, object_store_memory=_STORE, **words)
+        except Exception:
+            _end(_processes() - before)
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
-def _ports() -> dict[str, int]:
-    """Ports of a node's agents: where they are not said beforehand, a node gives up on an agent that starts slowly."""
-    return {
-        name: _free_port()
-        for name in (
-            "metrics_agent_port",
-            "metrics_export_port",
-            "runtime_env_agent_port",
-            "dashboard_agent_listen_port",
-        )
-    }
-
-
-def _patient(ask: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node 30 s to start, by asking for it again and again; a busy machine may need longer."""
-
-    def asked(*words: Any) -> Any:
-        until = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                return ask(*words)
-            except RuntimeError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-
-    return asked
-
-
-def _clear() -> None:
-    """End what Ray's own shutdown does not know of: the processes of a node that did not come up."""
+def _processes() -> set[Any]:
     import psutil
 
-    for child in psutil.Process().children(recursive=True):
+    return set(psutil.Process().children(recursive=True))
+
+
+def _end(processes: set[Any]) -> None:
+    import psutil
+
+    for each in processes:
         with contextlib.suppress(psutil.Error):
-            child.kill()
+            each.kill()
 
 
 def _tell(words: dict[str, Any]) -> None:

@@ -119,11 +119,11 @@ class Relay:
         enough = None
         if workers == "auto":
             # A node whose cores are taken never comes: as many are waited for as there are cores to be had.
-            enough = max(1, min(len(nodes[:most]), int(session.free().get("CPU", 0))))
-            wanted = [session.ask_for(1, 0, node["id"]) for node in nodes[:most]]
+            enough = max(1, min(len(nodes), most, int(session.free().get("CPU", 0))))
+            wanted = [session.ask_for(1, 0, node["id"]) for node in nodes]
         else:
             wanted = [session.ask_for(1, 0) for _ in range(min(int(workers), most))]
-        come = session.wait_for(wanted, PLACE, self._told_to_stop, enough)
+        come = session.wait_for(wanted, PLACE, self._told_to_stop, enough)[:most]
         for place in wanted:
             if place not in come:
                 session.give_back(place)
