@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_magics.results import timeline
+from llm_magics.results import server_side, timeline
 from llm_magics.results.columns import OK, Columns
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ CLOCK = 20e-3  # s that a node's records may be off on the run's clock
 LENGTH = 0.01  # share by which lengths may differ from those asked for
 FAULTS = 10.0  # pages a second that the engine waited for
 SWAPPED = 2**24  # bytes, of the engine or moved by the machine, below which swapping is an old page and no bother
+COMPANY = 0.10  # share by which the tokens that the server counts may exceed those of the run
 OTHERS = 0.10  # share of the machine's cores that others may use
 LOOKED = 2.0  # s of measuring below which the looks, half a second apart, say little of what lies between them
 STOLEN = 0.02  # share of the machine's cores that a hypervisor may keep
@@ -99,11 +100,28 @@ def disturbed(run: Run) -> list[str]:
     Known only of servers whose processes could be seen meanwhile.
     """
     cores = run.header.get("cores")
-    return [
+    return list(_company(run)) + [
         f"at {summary.get('label') or 'the only point'}: {each}"
         for summary in run.points
         for each in (*_paging(summary), *_others(run, summary, cores if isinstance(cores, int) else None))
     ]
+
+
+def _company(run: Run) -> Iterator[str]:
+    """Requests of others, by the server's own count of tokens; of an answer that was cut off all of it is ours."""
+    if (
+        run.given is not None
+        or (found := server_side.counted(run.server_samples, run.windows, "output_tokens")) is None
+    ):
+        return
+    sent = run.measured
+    tokens = np.where(sent.status == OK, sent.output_tokens, sent.asked_tokens)
+    grown, doubt = found
+    if len(tokens) and tokens.min() >= 0 and grown > (1 + COMPANY) * tokens.sum() + len(tokens) + doubt:
+        yield (
+            f"other requests reached this server meanwhile: it counts {grown:,.0f} output tokens, "
+            f"those of this run had {tokens.sum():,}"
+        )
 
 
 def _paging(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ export, or this machine does not show, is None, never 0. Sources of the values: 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,12 +66,7 @@ def figures(
     output_tokens
         Tokens that were answered in these windows, for the energy of one.
     """
-    clocks = sorted({sample.clock for sample in samples})
-    spans = [
-        _Span([sample for sample in samples if sample.clock == clock], window.start, window.end)
-        for window in windows
-        if (clock := max((each for each in clocks if each <= window.repeat), default=None)) is not None
-    ]
+    spans = _spans(samples, windows)
     waiting, seconds = _together(spans, "waiting"), sum(span.end - span.start for span in spans)
     energy, source = _energy(spans)
     return {
@@ -93,6 +89,28 @@ def figures(
         "output_tokens_per_joule": _ratio(output_tokens, energy),
         **_beside(spans, seconds),
     }
+
+
+def counted(samples: Sequence[ServerSample], windows: Sequence[PointWindow], key: str) -> tuple[float, float] | None:
+    """How much a counter grew over some windows, and by how much that may be wrong at their ends, between two samples.
+
+    None where the samples do not cover them, or where the windows overlap and so would be counted twice.
+    """
+    spans = _spans(samples, windows)
+    grown = _grown(spans, key)
+    for one, other in itertools.combinations(windows, 2):
+        if one.repeat == other.repeat and one.start < other.end and other.start < one.end:
+            return None
+    return None if grown is None else (grown, sum(span.doubt(key) for span in spans))
+
+
+def _spans(samples: Sequence[ServerSample], windows: Iterable[PointWindow]) -> list[_Span]:
+    clocks = sorted({sample.clock for sample in samples})
+    return [
+        _Span([sample for sample in samples if sample.clock == clock], window.start, window.end)
+        for window in windows
+        if (clock := max((each for each in clocks if each <= window.repeat), default=None)) is not None
+    ]
 
 
 def _beside(spans: Sequence[_Span], seconds: float) -> dict[str, float | None]:
@@ -176,6 +194,13 @@ class _Span:
         if len(times) < 2 or times[0] > self.start + _REACH or times[-1] < self.end - _REACH:
             return None
         return max(0.0, _at(times, values, self.end) - _at(times, values, self.start))
+
+    def doubt(self, key: str) -> float:
+        """By how much `growth` may be wrong: what the counter did between the samples around either end."""
+        times, values = self.series(key)
+        steps = np.diff(values)
+        ends = np.clip(np.searchsorted(times, [self.start, self.end]) - 1, 0, len(steps) - 1)
+        return float(np.abs(steps[ends]).sum()) if len(steps) else 0.0
 
     def integral(self, key: str) -> float | None:
         """A gauge integrated over the window (trapezoids)."""

@@ -220,7 +220,7 @@ def test_same_runs_same_verdict() -> None:
         ({"workload_seed": 99}, "the prompts are not the same"),
         ({"prompt_tokens": 140}, "different tokens in: A 128.0 on average, B 140.0 on average"),
         ({"output_tokens": 60}, "different tokens out"),
-        ({"cached_tokens": 64}, "caches helped unequally: A 0% of the prompt tokens, B 50% of the prompt tokens"),
+        ({"cached_tokens": 64}, "caches helped unequally: A 0 % of the prompt tokens, B 50 % of the prompt tokens"),
         ({"errors": 5}, "15 of 150 requests to B failed"),
         ({"status": "cancelled"}, "B is partial"),
         ({"concurrency": [1, 4]}, "16 streams was not measured for B"),

@@ -54,6 +54,18 @@ def test_what_goes_on_beside_is_said_of_the_run_and_in_the_verdict(rates: dict[s
     assert "while A was measured" in str(found.verdict)
 
 
+@pytest.mark.parametrize(("times", "told"), [(1.0, False), (1.05, False), (1.5, True)])
+def test_requests_of_others_are_told_by_the_servers_own_count(times: float, told: bool) -> None:
+    run = seen()
+    (window,), own = run.windows, int(run.measured.output_tokens.sum())
+    rate = times * own / (window.end - window.start)
+    moments = [window.start + share * (window.end - window.start) for share in (-0.1, 0.1, 0.3, 0.5, 0.7, 0.99, 1.0)]
+    run.server_samples = [ServerSample(t, {"output_tokens": 500 + rate * (t - moments[0])}) for t in moments]
+    said = f"it counts {times * own:,.0f} output tokens, those of this run had {own:,}"
+    assert any(said in each for each in run.flags) is told
+    assert any(each.startswith("other requests") for each in run.flags) is told
+
+
 def test_the_engines_and_the_clients_own_load_is_nobody_elses() -> None:
     assert flags.disturbed(seen(machine_cpu_seconds=3.9, cpu_seconds=2.0, client=1.8)) == []
 
@@ -81,7 +93,7 @@ def test_the_servers_counters_tell_of_caches_where_answers_do_not() -> None:
     sides = {"A": seen(cached_tokens=60, prefix_queries=100), "B": seen(cached_tokens=10, prefix_queries=100)}
     for run in sides.values():
         run.columns.cached_tokens[:] = -1
-    assert "caches helped unequally: A 60% of the prompt tokens, B 10% of the prompt tokens" in Comparison.of_runs(sides).flags  # fmt: skip  # noqa: E501
+    assert "caches helped unequally: A 60 % of the prompt tokens, B 10 % of the prompt tokens" in Comparison.of_runs(sides).flags  # fmt: skip  # noqa: E501
     alike = {label: seen(cached_tokens=10, prefix_queries=100) for label in "AB"}
     for run in alike.values():
         run.columns.cached_tokens[:] = -1
