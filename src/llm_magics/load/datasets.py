@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from llm_magics.errors import SpecError, TargetError
 from llm_magics.load.address import proxy_note
 from llm_magics.load.dataset_files import Rows, read_file, read_frame
 from llm_magics.load.endpoint import Endpoint
-from llm_magics.load.probing import models
+from llm_magics.load.probing import context, models
 from llm_magics.load.traces import Trace
 from llm_magics.load.words import Words, find_words
 from llm_magics.spec.reading import nearest
@@ -45,6 +46,7 @@ def recipe(
     elif workload.workload == "dataframe":
         rows = read_frame(workload.data, workload.column, chat=chat, turns=workload.turns)
     else:
+        _check_room(endpoint, workload)
         words = find_words(endpoint, completions=not chat, verse=workload.verse)
     output = _range(workload.output_tokens, workload.output_spread)
     lengths = {*range(output[0], output[1] + 1), *(row[1] for row in rows if row[1])}
@@ -145,6 +147,26 @@ def _check_protocol(endpoint: Endpoint, workload: Workload) -> None:
     ):
         if used:
             raise SpecError(f"{option} needs a server that speaks OpenAI's API; {endpoint.url} does not.")
+
+
+def _check_room(endpoint: Endpoint, workload: Workload) -> None:
+    """Refuse generated prompts that no request of this server has room for, with the largest that fit."""
+    if workload.workload == "trace" or (room := context(endpoint)) is None:
+        return
+    longest = _range(workload.input_tokens, workload.input_spread)[1]
+    answer = _range(workload.output_tokens, workload.output_spread)[1]
+    shared = sum(length for _, length in workload.levels)
+    needed = shared + workload.turns * (longest + answer)
+    if needed <= room:
+        return
+    fits = math.floor(((room - shared) / workload.turns - answer) / (1 + workload.input_spread))
+    raise SpecError(
+        f"input_tokens: {workload.input_tokens} - a request and its answer have {room:,} tokens on this server.",
+        why=f"these requests have up to {needed:,}",
+        then=f"write input_tokens: {fits} or less"
+        if fits > 0
+        else "write fewer output_tokens (or turns, or prefix_tokens)",
+    )
 
 
 def _check_models(endpoint: Endpoint, workload: Workload) -> None:

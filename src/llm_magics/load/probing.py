@@ -29,6 +29,23 @@ def models(url: str, api_key: str | None = None) -> list[str]:
     )
 
 
+def context(endpoint: Endpoint) -> int | None:
+    """Most tokens of a request with its answer, where the server's list of models says it (vLLM, SGLang, llama.cpp)."""
+    if endpoint.protocol.exists:
+        return None
+    try:
+        document = endpoint.ask("GET", "/v1/models").document
+    except TargetError:
+        return None
+    listed = document.get("data") if isinstance(document, dict) else None
+    for item in listed if isinstance(listed, list) else []:
+        if isinstance(item, dict) and item.get("id") == endpoint.model:
+            meta = item.get("meta")
+            found = item.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+            return found if isinstance(found, int) and found > 0 else None
+    return None
+
+
 def probe(endpoint: Endpoint) -> None:
     """Make sure that a target answers as an OpenAI-compatible server with this model.
 

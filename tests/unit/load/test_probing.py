@@ -10,11 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from llm_magics.errors import TargetError
+from llm_magics.errors import SpecError, TargetError
 from llm_magics.load.address import address
 from llm_magics.load.asking import headers
+from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint
-from llm_magics.load.probing import models, probe
+from llm_magics.load.probing import context, models, probe
+from llm_magics.spec import Workload
 
 
 @contextmanager
@@ -129,3 +131,24 @@ def test_the_error_of_a_target_that_is_not_there_says_it(monkeypatch: pytest.Mon
     monkeypatch.delenv("no_proxy", raising=False)
     with pytest.raises(TargetError, match="proxies are not used"):
         models("http://nowhere.invalid:8000")
+
+
+@pytest.mark.parametrize(
+    ("said", "room"), [({"max_model_len": 2048}, 2048), ({"meta": {"n_ctx": 2048}}, 2048), ({}, None)]
+)
+def test_a_prompt_that_no_request_has_room_for_is_refused_with_the_largest_that_fits(
+    said: dict[str, object], room: int | None
+) -> None:
+    body = json.dumps({"data": [{"id": "other"}, {"id": "m", **said}]}).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(body), body)
+    with saying(answer) as url:
+        endpoint = Endpoint(url, "m")
+        assert context(endpoint) == room
+        if room is None:
+            return
+        with pytest.raises(SpecError) as caught:
+            recipe(endpoint, Workload(input_tokens=999_999, output_tokens=64), 0)
+        assert caught.value.then == "write input_tokens: 1984 or less"
+        with pytest.raises(SpecError) as caught:
+            recipe(endpoint, Workload(input_tokens=700, output_tokens=100, turns=3), 0)
+        assert caught.value.then == "write input_tokens: 582 or less"
