@@ -293,13 +293,15 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
         raise SpecError("image names a container's image.", then="add on: docker, podman or apptainer")
     executable = environments.locate(engine, python=spec.python, bin=spec.bin)
     if executable is None:
-        container = "; or add on: docker" if engine.image else ""
+        container = environments.by_tool("; or add on: docker") if engine.image else ""
         install = "name its program"
-        if engine.install.modules:
-            install = f"`%llm install {engine.key}` makes an environment for it; or name one that has it: --python PATH"
+        if (brings := environments.brings(engine)).startswith("%llm"):
+            install = f"`{brings}` makes an environment for it; or name one that has it: --python PATH"
+        elif engine.install.modules:
+            install = "name a Python that has it: --python PATH"
         raise SpecError(
             f"{engine.title} is not installed where this notebook can find it.",
-            why=engine.install.hint,
+            why=environments.by_tool(engine.install.hint),
             then=f"{install}{', --bin PATH' if engine.install.binary else ''}{container}",
         )
     what = f"asking {engine.title} {executable.version} for its options (its own --help; once for an installation)"

@@ -31,7 +31,7 @@ def shown(spec: ServerSpec, *, force: bool = False) -> str:
     gpu, missing = _lacks_gpu(spec, engine), []
     if gpu:
         missing.append("a GPU")
-    absent = _absent(spec, engine)
+    absent = _absent(spec, engine, gpu=gpu)
     if absent:
         missing.append(f"{engine.title} ({absent})")
     if not missing:
@@ -48,13 +48,13 @@ def _lacks_gpu(spec: ServerSpec, engine: Engine) -> bool:
     return wanted and not spec.far and not gpus.gpus()
 
 
-def _absent(spec: ServerSpec, engine: Engine) -> str:
+def _absent(spec: ServerSpec, engine: Engine, *, gpu: bool) -> str:
     """What brings an engine that is not here; "" for one that is, and where the spec names a place or an image."""
     from llm_magics.engines import environments
 
     if spec.on != "local" or spec.image or spec.python or spec.bin or environments.locate(engine) is not None:
         return ""
-    return f"`%llm install {engine.key}`" if engine.install.gpu or engine.install.cpu else engine.install.hint
+    return environments.brings(engine, gpu=gpu or hardware.has_gpu())
 
 
 def _prepared(spec: ServerSpec, engine: Engine, *, gpu: bool, absent: bool) -> Prepared:

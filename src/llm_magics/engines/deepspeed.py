@@ -51,7 +51,7 @@ class DeepSpeed(Engine):
             ("torch==2.13.0", "transformers>=5.20", "accelerate", "setuptools", "wheel", "ninja"),
             ("deepspeed>=0.19",),
         ),
-        hint="llm-magics install deepspeed",
+        hint="%llm install deepspeed",
         python=((3, 11), (3, 14)),
     )
     key_env = "DEEPSPEED_API_KEY"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import engines, paths
-from llm_magics.engines import memory
+from llm_magics.engines import hardware, memory
 from llm_magics.engines.base import Executable
 from llm_magics.errors import SpecError
 
@@ -113,12 +113,25 @@ def inventory() -> list[Found]:
                 version=executable.version if executable else "",
                 where=where,
                 origin=executable.origin if executable else "",
-                command=f"llm-magics install {key}"
-                if engine.install.cpu or engine.install.gpu
-                else engine.install.hint,
+                command=brings(engine).replace("%llm", "llm-magics"),
             )
         )
     return found
+
+
+def brings(engine: Engine, *, gpu: bool | None = None) -> str:
+    """What brings an engine that is not here: `%llm install KEY`, or by hand, with the container tool that is on PATH.
+
+    `gpu` says for which kind of machine; None: for this one.
+    """
+    steps = engine.install.gpu if (hardware.has_gpu() if gpu is None else gpu) else engine.install.cpu
+    return f"%llm install {engine.key}" if steps else by_tool(engine.install.hint)
+
+
+def by_tool(text: str) -> str:
+    """`on: docker` in a hint as the container tool that this machine has."""
+    tool = next((each for each in ("docker", "podman", "apptainer") if shutil.which(each)), "docker")
+    return text.replace("on: docker", f"on: {tool}")
 
 
 def ask(engine: Engine, python: str | Path, origin: str) -> Executable | None:

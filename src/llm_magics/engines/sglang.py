@@ -101,7 +101,7 @@ class SGLang(Engine):
                 "python-dateutil", "gguf", "soundfile", "triton==3.9.0", "torchvision==0.28.0",
             ),
         ),
-        hint="llm-magics install sglang",
+        hint="%llm install sglang",
         python=((3, 11), (3, 14)),
         proof=(str(LAUNCHER), "--check"),
     )  # fmt: skip

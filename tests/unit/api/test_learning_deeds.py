@@ -58,15 +58,15 @@ def test_learn_in_a_terminal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["learn", "kubernetes", "--tick"]) == 0
+    assert main(["learn", "reading", "--tick"]) == 0
     assert main(["learn", "benchmark"]) == 0
     assert (tmp_path / "02-throughput-and-latency.ipynb").is_file()
     capsys.readouterr()
     assert main(["learn", "--json"]) == 0
     weeks = json.loads(capsys.readouterr().out)
     done = [task["id"] for week in weeks for task in week["tasks"] if task["done"]]
-    assert done == ["kubernetes"]
-    assert main(["learn", "kubernetes", "--untick"]) == 0
+    assert done == ["reading"]
+    assert main(["learn", "reading", "--untick"]) == 0
     assert main(["learn", "benchmark", "--tick"]) == 2
     assert main(["learn", "--tick"]) == 2
     assert "%" not in capsys.readouterr().out

@@ -22,7 +22,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_command_for_a_machine_with_gpu_and_engine(tmp_path: Path) -> None:
     said, command = dry_run("qwen", engine="vllm", model="Qwen/Qwen3-0.6B", gpus=[1], max_model_len=4096).split("\n")
-    assert said.startswith("# Missing on this machine: a GPU and vLLM (`%llm install vllm`).")
+    assert said.startswith("# Missing on this machine: a GPU and vLLM (%llm install vllm).")
     assert "CUDA_VISIBLE_DEVICES=1 " in command
     assert f"{tmp_path}/vllm/bin/python -m vllm" in command
     assert "--max-model-len 4096" in command
