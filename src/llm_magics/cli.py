@@ -57,7 +57,10 @@ def main(argv: list[str] | None = None) -> int:
         print(in_terminal(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        # What was measured is kept by `bench` and `compare` themselves, which then end with a run.
+        measuring = words[0] in ("bench", "compare")
+        said = f"before there was a run to store; `{PROG} runs` lists those that are" if measuring else ""
+        print(f"interrupted {said}".rstrip(), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; Python would complain once more when it closes stdout.

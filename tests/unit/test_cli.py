@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_magics import verbs
+from llm_magics import cli, verbs
 from llm_magics.cli import main
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
@@ -158,3 +158,15 @@ def test_a_verb_that_is_none_names_the_nearest_of_all(
     assert f"no verb '{typed}' (did you mean '{meant}'?)" in err
     assert "serve, bench, compare, list" in err
     assert len(err.splitlines()) == 3
+
+
+def test_an_interrupt_before_anything_was_measured_says_that_no_run_is_stored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: list[str]) -> verbs.Answer:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli._COMMANDS, "bench", interrupted)
+    status, _, err = run("bench", "tiny", capsys=capsys)
+    assert status == 1
+    assert "before there was a run to store; `llm-magics runs`" in err

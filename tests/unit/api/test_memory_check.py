@@ -95,7 +95,7 @@ def test_what_others_hold_of_a_gpu_counts(monkeypatch: pytest.MonkeyPatch, engin
 def test_share_of_the_whole_gpu_that_is_not_free_is_stopped_with_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """vLLM's own check: `Free memory on device … on startup is less than desired GPU memory utilization`."""
     machine(monkeypatch, 80, used=40)
-    with pytest.raises(SpecError, match="92% of a GPU's memory, and GPU 0 has less free") as error:
+    with pytest.raises(SpecError, match="92 % of a GPU's memory, and GPU 0 has less free") as error:
         check(prepared(model=MIDDLE, max_model_len=8192))
     assert "python 99 (40.0 GiB)" in error.value.why
     share = float(error.value.then.split("gpu_memory_utilization: ")[1].split(";")[0])
