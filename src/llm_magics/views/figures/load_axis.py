@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 
-_NEAR = 0.1  # of an axis' length: labels nearer than this touch
+_GAP, _LETTER = 0.04, 0.025  # of an axis' length: between two labels, and of each letter of the longest
 
 
 def load_axis(points: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str, dict[str, Any]]:
@@ -64,7 +64,8 @@ def _numeric(values: list[float], title: str) -> tuple[list[Any], str, dict[str,
 def _apart(values: Sequence[float], *, logarithmic: bool) -> list[float]:
     """Those of some ascending values whose labels do not touch: the loads of a search lie close together."""
     places = [math.log(value) for value in values] if logarithmic else list(values)
-    least = _NEAR * (places[-1] - places[0])
+    letters = max(len(fmt.number(value)) for value in values)
+    least = (_GAP + _LETTER * letters) * (places[-1] - places[0])
     kept = [len(values) - 1]
     for number in range(len(values) - 2, -1, -1):
         if places[kept[-1]] - places[number] >= least:

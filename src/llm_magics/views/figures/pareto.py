@@ -28,16 +28,6 @@ def sweep_figure(sweep: Sweep, *, bare: bool = False) -> Any:
     board = Board("" if bare else title, "" if bare else plain(sweep.headline, 160), rows, table=not bare)
     panel = board.panel(0, 0, 1, "<b>Output throughput</b> against latency  up and left is better", x="", y="tok/s")
     labels = list(sweep.runs)
-    for number, label in enumerate(labels):
-        points = [point for point in sweep.points if point.setting == label]
-        panel.add(
-            x=_values(points, LATENCIES[0]), y=[point.value(GAIN) for point in points], mode="lines+markers+text",
-            textposition="bottom right", textfont={"size": 10, "color": palette.TEXT},
-            name=plain(label), line={"color": palette.series(number), "width": 1.5},
-            marker={"size": 9, "symbol": palette.symbol(number), "color": palette.series(number)}, cliponaxis=False,
-            text=[plain(point.load) for point in points],
-            hovertemplate=f"<b>{plain(label)}</b>, %{{text}}<br>%{{y:,.4~g}} tok/s at %{{x:,.4~g}} ms<extra></extra>",
-        )  # fmt: skip
     front = sweep.front()
     panel.add(
         x=_values(front, LATENCIES[0]), y=[point.value(GAIN) for point in front], mode="lines+markers",
@@ -46,6 +36,17 @@ def sweep_figure(sweep: Sweep, *, bare: bool = False) -> Any:
         text=[plain(point.name) for point in front],
         hovertemplate="on the front: <b>%{text}</b><extra></extra>",
     )  # fmt: skip
+    for number, label in enumerate(labels):  # above the front, whose rings would hide their colours
+        points = [point for point in sweep.points if point.setting == label]
+        panel.add(
+            x=_values(points, LATENCIES[0]), y=[point.value(GAIN) for point in points], mode="lines+markers+text",
+            textposition=[*["bottom right"] * (len(points) - 1), "bottom left"],
+            textfont={"size": 10, "color": palette.TEXT},
+            name=plain(label), line={"color": palette.series(number), "width": 1.5},
+            marker={"size": 9, "symbol": palette.symbol(number), "color": palette.series(number)}, cliponaxis=False,
+            text=[plain(point.load) for point in points],
+            hovertemplate=f"<b>{plain(label)}</b>, %{{text}}<br>%{{y:,.4~g}} tok/s at %{{x:,.4~g}} ms<extra></extra>",
+        )  # fmt: skip
     named = [(plain(label), palette.series(number)) for number, label in enumerate(labels[:_NAMED])]
     panel.legend([*named, ("Pareto front", palette.GOLD)])
     panel.axis("x").update(rangemode="tozero", title={"text": _title(LATENCIES[0]), "font": {"size": 11}})
@@ -61,9 +62,9 @@ def _button(sweep: Sweep, labels: Sequence[str], latency: str, name: str) -> dic
     parts = [[point for point in sweep.points if point.setting == label] for label in labels]
     front = sweep.front(latency)
     traces = {
-        "x": [*(_values(points, latency) for points in parts), _values(front, latency)],
-        "y": [*(_values(points, GAIN) for points in parts), _values(front, GAIN)],
-        "text": [*([plain(each.load) for each in points] for points in parts), [plain(each.name) for each in front]],
+        "x": [_values(front, latency), *(_values(points, latency) for points in parts)],
+        "y": [_values(front, GAIN), *(_values(points, GAIN) for points in parts)],
+        "text": [[plain(each.name) for each in front], *([plain(each.load) for each in points] for points in parts)],
     }
     axis = {f"xaxis{name}.title.text": _title(latency), f"xaxis{name}.autorange": True}
     short = METRICS[latency].title.split(" ")[0]

@@ -36,7 +36,14 @@ def throughput_latency(
         if search.goal == "saturation" and search.over == "concurrency":
             colours = [palette.GOOD if probe.load == search.answer else palette.BLUE for probe in search.probes]
     if search is not None and search.goal == "slo":
-        panel = board.panel(row, *left, "<b>Goodput</b>  90 % intervals", x=title, y="%", xaxis=axis)
+        panel = board.panel(
+            row,
+            *left,
+            f"<b>Goodput</b>  90 % intervals; {search.share * 100:g} % asked for",
+            x=title,
+            y="%",
+            xaxis=axis,
+        )
         _goodput(panel, search, colours)
     else:
         panel = board.panel(row, *left, "<b>Output throughput</b>", x=title, y="tok/s", xaxis=axis)
@@ -69,8 +76,7 @@ def _goodput(panel: Panel, search: Search, colours: Sequence[str]) -> None:
         text=[f"<br>{plain(probe.overloaded, 90)}" if probe.overloaded else "" for probe in search.probes],
     )  # fmt: skip
     panel.axis("y")["range"] = [0, 108]
-    panel.level(100 * search.share, f"{search.share * 100:g} % asked for", 100)
-    panel.board.shapes[-1]["label"] |= {"textposition": "end", "yanchor": "top"}  # the points are at the left
+    panel.level(100 * search.share, "", 100)  # named in the heading: points and their intervals lie all along it
 
 
 def _answer(panel: Panel, search: Search | None, *, named: bool = True) -> None:
