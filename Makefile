@@ -24,7 +24,7 @@ test: $(VENV)/.test engines browser prometheus test-sidebar ## every test: unit,
 
 # The two halves of `make test`, side by side: either waits for processes half of its time. What they print comes half by half.
 test-code:
-	$(BIN)/python -m pytest tests --ignore tests/engines --ignore tests/ui --ignore tests/vscode
+	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/engines --ignore tests/ui --ignore tests/vscode
 	$(BIN)/python -m pytest tests/ui
 
 test-running:

@@ -79,12 +79,12 @@ def test_two_nodes_make_one_run_on_one_clock(api: ScriptedApi, near: Callable[..
 def test_a_node_lost_in_the_middle_costs_its_requests_and_says_so(
     api: ScriptedApi, near: Callable[..., None], tmp_path: Path
 ) -> None:
-    near(skew=[0.0, 0.0], lose={"1": 2.5})
-    work = Workload(rate=20, requests=400, input_tokens=20, output_tokens=8, workers_on="ray", warmup=0)
+    near(skew=[0.0, 0.0], lose={"1": 8.0})
+    work = Workload(rate=20, requests=2400, input_tokens=20, output_tokens=8, workers_on="ray", warmup=0)
     spool = tmp_path / "run.jsonl"
     began = time.monotonic()
     assert measure(Endpoint(api.url, "m"), work, spool, header={}) == "failed"
-    assert time.monotonic() - began < 19  # the rest of the run was not waited for
+    assert time.monotonic() - began < 100  # of 120 s: the rest of the run was not waited for
     run = reading.read(spool)
     assert run.partial
     assert any("the node 10.0.0.2 was lost (the node is gone)" in flag for flag in run.flags)
