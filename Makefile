@@ -36,7 +36,7 @@ test-unit: $(VENV)/.test prometheus ## the fast ones
 	$(BIN)/python -m pytest tests/unit tests/faults
 
 test-engines: $(VENV)/.test engines extra-engines prometheus ## every engine that runs here, one after another; leaves build/engines.html
-	$(BIN)/python -m pytest tests/engines
+	$(BIN)/python -m pytest tests/engines tests/faults/test_ray.py
 	$(BIN)/python benchmarks/engines.py
 
 test-ui: $(VENV)/.test browser sidebar
