@@ -33,7 +33,7 @@ test-running:
 	  --nbval-cell-timeout=600 -p no:cacheprovider examples
 
 test-unit: $(VENV)/.test prometheus ## the fast ones
-	$(BIN)/python -m pytest tests/unit tests/faults
+	$(BIN)/python -m pytest -m 'not extra_engine' tests/unit tests/faults
 
 test-engines: $(VENV)/.test engines extra-engines prometheus ## every engine that runs here, one after another; leaves build/engines.html
 	$(BIN)/python -m pytest tests/engines tests/faults/test_ray.py
