@@ -34,7 +34,17 @@ compare    put servers, URLs, engines or finished runs side by side
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_USAGE)
         return 0 if words else 2
@@ -62,9 +72,6 @@ def main(argv: list[str] | None = None) -> int:
         said = f"before there was a run to store; `{PROG} runs` lists those that are" if measuring else ""
         print(f"interrupted {said}".rstrip(), file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        # The reader (head, less) has what it wanted; Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

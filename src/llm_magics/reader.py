@@ -11,34 +11,38 @@ import select
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
 def while_read() -> Iterator[None]:
-    """Inside, a reader of stdout that goes away is a KeyboardInterrupt, as Ctrl-C would be.
+    """Inside, a reader of stdout that goes away is a KeyboardInterrupt; that and Ctrl-C end it quietly.
 
     A pipe, a socket or a terminal is watched; a file has no reader, and nothing happens.
     """
-    over = threading.Event()
-    try:
-        stdout = sys.stdout.fileno()
-    except (OSError, ValueError):  # stdout is no file: captured, or closed
-        yield
-        return
-    if hasattr(select, "poll"):
-        threading.Thread(target=_wait, args=(stdout, over), daemon=True, name="llm-magics reader").start()
-    try:
-        yield
-    finally:
-        over.set()
+    with suppress(KeyboardInterrupt):
+        try:
+            stdout = sys.stdout.fileno()
+        except (OSError, ValueError):  # stdout is no file: captured, or closed
+            yield
+            return
+        over, at_the_end = threading.Event(), threading.Lock()
+        if hasattr(select, "poll"):
+            watcher = (stdout, over, at_the_end)
+            threading.Thread(target=_wait, args=watcher, daemon=True, name="llm-magics reader").start()
+        try:
+            yield
+        finally:
+            with at_the_end:  # an interrupt comes before this or not at all
+                over.set()
 
 
-def _wait(stdout: int, over: threading.Event) -> None:
+def _wait(stdout: int, over: threading.Event, at_the_end: threading.Lock) -> None:
     gone = select.poll()
     gone.register(stdout, 0)  # that the other end is closed is always told
     while not over.is_set():
         if gone.poll(1000):
-            if not over.is_set():
-                _thread.interrupt_main()
+            with at_the_end:
+                if not over.is_set():
+                    _thread.interrupt_main()
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +21,10 @@ from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.logs import tail
 from llm_magics.runtime.registry import Registry
 
+_FULL = ("the disk is full", "free some space, or point JUPYTER_DATA_DIR at a larger disk")
+_ROOM = 64 * 1024  # bytes; with fewer, Prometheus cannot write its next page
 _TROUBLE: Sequence[tuple[str, str, str]] = (
-    (
-        r"no space left on device|file too large|disk quota exceeded",
-        "the disk is full",
-        "free some space, or point JUPYTER_DATA_DIR at a larger disk",
-    ),
+    (r"no space left on device|file too large|disk quota exceeded", *_FULL),
     (r"[Aa]ddress already in use", "its port was taken in between", "%llm monitor up"),
     (r"lock DB directory", "another Prometheus uses the same data", "stop that one first: %llm monitor down"),
     (
@@ -207,6 +206,9 @@ def _trouble(home: Home, name: str, otherwise: str) -> Trouble:
         for line in reversed(log):
             if re.search(pattern, line):
                 return Trouble(name, why, _short(line), then)
+    # On a full disk the last words of a program may not have come into its log, which is on that disk too.
+    if (free := shutil.disk_usage(home.path).free) < _ROOM:
+        return Trouble(name, _FULL[0], f"{free} bytes are free at {home.path}", _FULL[1])
     return Trouble(name, otherwise, _short(log[-1]) if log else "", "%llm monitor up")
 
 
