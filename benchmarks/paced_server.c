@@ -32,6 +32,7 @@
 
 typedef struct {
     int open, streaming, role, slot; /* slot: place in the heap, -1 for none */
+    int plain;                       /* completions, not chat */
     int total, sent;                 /* tokens */
     int prompt;
     int64_t arrived, first, last, next; /* ns */
@@ -152,16 +153,17 @@ static void speak(int fd) {
     if (!s->role) {
         s->role = 1;
         size += sprintf(out, "%s", HEAD);
-        if (with_role) event(out, &size, ROLE);
+        if (with_role && !s->plain) event(out, &size, ROLE);
         if (role_at_arrival) { write_all(fd, out, size); wait_for(fd); return; }
     }
     char text[1024];
     int n = s->total - s->sent < per_chunk ? s->total - s->sent : per_chunk;
     size_t at = sprintf(text,
-        "{\"id\":\"chatcmpl-0123456789abcdef0123456789abcdef\",\"object\":\"chat.completion.chunk\",\"created\":1790000000,"
-        "\"model\":\"paced\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+        "{\"id\":\"chatcmpl-0123456789abcdef0123456789abcdef\",\"object\":\"%s\",\"created\":1790000000,"
+        "\"model\":\"paced\",\"choices\":[{\"index\":0,%s",
+        s->plain ? "text_completion" : "chat.completion.chunk", s->plain ? "\"text\":\"" : "\"delta\":{\"content\":\"");
     for (int i = 0; i < n && at < 800; i++) at += sprintf(text + at, " token");
-    sprintf(text + at, "\"},\"logprobs\":null,\"finish_reason\":null}]}");
+    sprintf(text + at, "%s,\"logprobs\":null,\"finish_reason\":null}]}", s->plain ? "\"" : "\"}");
     event(out, &size, text);
     s->sent += n;
     if (lates_have == lates_room) lates = realloc(lates, (lates_room = lates_room ? lates_room * 2 : 65536) * sizeof *lates);
@@ -248,8 +250,9 @@ static void request(int fd, const char *head, const char *body) {
     } else {
         s->total = number_after(body, "\"max_tokens\"", 0);
         if (!s->total) s->total = number_after(body, "\"max_completion_tokens\"", 16);
+        s->plain = !strncmp(head, "POST /v1/completions", 20);
         s->prompt = 1; /* one token a word, none for a template */
-        const char *content = strstr(body, "\"content\"");
+        const char *content = strstr(body, s->plain ? "\"prompt\"" : "\"content\"");
         for (const char *c = content ? content + 12 : ""; *c && *c != '"'; c++) s->prompt += *c == ' ';
         const char *stream = strstr(body, "\"stream\"");
         if (!stream || strncmp(stream + 8 + strspn(stream + 8, ": "), "true", 4)) {

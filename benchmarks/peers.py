@@ -150,7 +150,7 @@ def _of_aiperf(load: Load) -> dict[str, Any]:
 
 
 def _inference_perf(load: Load, place: Path) -> list[str]:
-    # its random data refuse a chat endpoint; a prefix of eight tokens for each prompt comes nearest
+    # what it makes of random text goes to completions only; a prefix of eight tokens for each prompt comes nearest
     config = {
         "load": {
             "type": "concurrent", "num_workers": 1, "worker_max_concurrency": load.streams,
