@@ -53,7 +53,8 @@ def compare(
     Parameters
     ----------
     targets
-        Servers, names or URLs; or finished runs (`Run`, run ids, result files), which are compared as they are.
+        Servers, names or URLs; or finished runs (`Run`, rows of `runs()`, run ids, result files), which are compared
+        as they are.
     prompt
         Every target answers it, side by side.
     workload
@@ -236,6 +237,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
     """
     from llm_magics.api.benching import load_run
     from llm_magics.results.run import Run, is_id
+    from llm_magics.results.run_rows import RunRow
     from llm_magics.runtime.registry import Registry
 
     registry = Registry()
@@ -243,6 +245,8 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
     def read(side: Any) -> Run | None:
         if isinstance(side, Run):
             return side
+        if isinstance(side, RunRow):
+            return load_run(side.id)
         if not isinstance(side, str) or "://" in side or registry.get(side):
             return None
         return load_run(side) if side.endswith((".json", ".jsonl", ".csv", ".parquet")) or is_id(side) else None
@@ -260,6 +264,8 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
 def _of_runs(runs: Sequence[Run]) -> Comparison:
     from llm_magics.results.comparison import Comparison
 
+    if twice := [run.id for place, run in enumerate(runs) if any(run.id == other.id for other in runs[:place])]:
+        raise SpecError("One run stands twice in the comparison.", why=twice[0])
     by_label: dict[str, Run | list[Run]] = {}
     for run in runs:
         told = run.label, f"{run.label} ({run.header.get('source') or run.id})", f"{run.label} ({run.id})"

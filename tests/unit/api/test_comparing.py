@@ -7,10 +7,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
 
+import pytest
 from synthetic import synthetic_run
 
-from llm_magics.api import compare
+from llm_magics.api import compare, runs
+from llm_magics.errors import SpecError
 from llm_magics.results.run import Run
+from llm_magics.results.store import RunStore
 from llm_magics.views import tables
 from llm_magics.views.table import Cell
 
@@ -44,3 +47,15 @@ def test_of_runs_of_ours_the_steady_part_is_shown() -> None:
     assert found.labels == ["a", "b"]
     assert found.throughput == "steady_output_throughput"
     assert "<b>Output throughput</b>  steady" in str(found.figure.to_dict())
+
+
+def test_rows_of_the_list_of_runs_are_runs() -> None:
+    for name in ("a", "b"):
+        RunStore().save(ours(name))
+    assert sorted(compare(runs()).labels) == ["a", "b"]
+
+
+def test_one_run_is_no_two_sides() -> None:
+    run = ours()
+    with pytest.raises(SpecError, match="stands twice"):
+        compare([run, run])
