@@ -20,7 +20,7 @@ from llm_magics.results.records import RequestRecord
 STATUSES = ("ok", "error", "cancelled")
 OK, ERROR, CANCELLED = range(3)
 
-_TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
+TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
 _COUNTS = (
     "prompt_tokens", "output_tokens", "first_tokens", "cached_tokens", "asked_tokens", "http_status",
     "conversation", "turn", "valid",
@@ -89,8 +89,8 @@ class Columns:
 
     @property
     def tokens_per_chunk(self) -> Floats:
-        """`output_tokens / chunks`; 1 where the server gave no usage, NaN without chunks."""
-        known = np.where(self.output_tokens > 0, self.output_tokens, self.chunks)
+        """`output_tokens / chunks`; NaN without chunks, and where the server gave no usage: nobody can know then."""
+        known = np.where(self.output_tokens > 0, self.output_tokens, np.nan)
         return known / np.where(self.chunks > 0, self.chunks, np.nan)
 
     @property
@@ -139,7 +139,7 @@ class Columns:
             }
             row |= {name: int(getattr(self, name)[i]) for name in _NUMBERS}
             row |= {name: count for name in _COUNTS if (count := int(getattr(self, name)[i])) >= 0}
-            row |= {name: time for name in _TIMES if not np.isnan(time := float(getattr(self, name)[i]))}
+            row |= {name: time for name in TIMES if not np.isnan(time := float(getattr(self, name)[i]))}
             row |= {name: text[i] for name, text in words.items() if text[i] is not None}
             if len(gaps := self.gaps[self.gap_start[i] : self.gap_start[i + 1]]):
                 row["gaps"] = gaps.tolist()
@@ -206,7 +206,7 @@ class Builder:
     """Collects spool rows and turns them into `Columns`; the order is that of adding."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, list[Any]] = {name: [] for name in (*_NUMBERS, *_COUNTS, *_TIMES)}
+        self._numbers: dict[str, list[Any]] = {name: [] for name in (*_NUMBERS, *_COUNTS, *TIMES)}
         self._warmup: list[bool] = []
         self._status: list[int] = []
         self._words: dict[str, int] = {}
@@ -225,7 +225,7 @@ class Builder:
         numbers = {name: int(row[name]) for name in ("point", "index")}
         numbers |= {name: int(row.get(name, 0)) for name in ("repeat", "chunks")}
         counts = {name: _count(row.get(name)) for name in _COUNTS}
-        times = {name: _time(row.get(name)) for name in _TIMES}
+        times = {name: _time(row.get(name)) for name in TIMES}
         times["intended"] = float(row["intended"])
         status = STATUSES.index(row.get("status", "ok"))
         gaps = np.asarray(row.get("gaps") or [], dtype=np.int32)
@@ -241,7 +241,7 @@ class Builder:
 
     def columns(self) -> Columns:
         """What was added so far."""
-        arrays: dict[str, Any] = {name: np.array(self._numbers[name], dtype=np.float64) for name in _TIMES}
+        arrays: dict[str, Any] = {name: np.array(self._numbers[name], dtype=np.float64) for name in TIMES}
         arrays |= {name: np.array(self._numbers[name], dtype=np.int64) for name in (*_NUMBERS, *_COUNTS)}
         arrays |= {name: np.array(self._texts[name], dtype=np.int64) for name in _WORDS}
         return Columns(

@@ -92,6 +92,10 @@ def _tokens(pooled: Mapping[str, Run]) -> Iterator[str]:
         known = [each for each in means if each is not None]
         if len(known) == len(means) and known and max(known) - min(known) > TOKENS * max(known):
             yield f"different {word}: {_each(pooled, [f'{each:.1f} on average' for each in known])}"
+    for label, run in pooled.items():
+        silent, answers = _silent(run)
+        if silent > TOKENS * answers:
+            yield f"{label} gave no token counts for {silent} of {answers} answers: of them no token figure tells"
     missed = [label for label, run in pooled.items() if _length_missed(run)]
     if missed:
         yield f"the fixed length was not honoured by {', '.join(missed)}: its answers have another length than asked"
@@ -173,9 +177,16 @@ def _mean_tokens(run: Run, name: str) -> float | None:
     if run.given is not None:
         key = "total_input_tokens" if name == "prompt_tokens" else "total_output_tokens"
         done = sum(point.get("completed") or 0 for point in run.points)
-        return sum(point.get(key) or 0 for point in run.points) / done if done else None
+        known = [total for point in run.points if (total := point.get(key)) is not None]
+        return sum(known) / done if done and len(known) == len(run.points) else None
     counts = getattr(_answered(run), name)
     return float(counts[counts >= 0].mean()) if (counts >= 0).any() else None
+
+
+def _silent(run: Run) -> tuple[int, int]:
+    """Answers without a count of their tokens, and all answers; of summaries nothing is known."""
+    columns = _answered(run)
+    return int(np.sum(columns.output_tokens < 0)), len(columns)
 
 
 def _length_missed(run: Run) -> bool:

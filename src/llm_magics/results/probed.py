@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from llm_magics.results import statistics, timeline
-from llm_magics.results.columns import OK, Columns
+from llm_magics.results.columns import OK, TIMES, Columns
 from llm_magics.results.run import Run
 from llm_magics.results.searcher import Probe
 from llm_magics.results.summary import counted, met
-
-_TIMES = ("intended", "sent", "first_byte", "first_token", "last_token", "done")
 
 
 def probe_of(run: Run, load: float, *, seconds: float, overloaded: str = "") -> Probe:
@@ -75,7 +73,7 @@ def joined(runs: Sequence[tuple[float, float, Run]], header: Mapping[str, Any], 
                 columns,
                 point=np.full(len(columns), point, dtype=np.int64),
                 repeat=np.full(len(columns), repeat, dtype=np.int64),
-                **{name: getattr(columns, name) + began for name in _TIMES},
+                **{name: getattr(columns, name) + began for name in TIMES},
             )
         )
         windows += [

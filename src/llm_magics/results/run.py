@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_magics.results.columns import STATUSES, Columns
+from llm_magics.results.columns import STATUSES, TIMES, Columns
 from llm_magics.results.naming import is_id, new_id
 from llm_magics.results.records import Audit, PointWindow, ServerSample
 from llm_magics.results.showing import Shown
@@ -167,7 +167,8 @@ class Run(Shown):
         """One row a measured request: times in s since the run began, durations in s, tokens as the server counts.
 
         Beside the usual columns there are, where the workload has such: `conversation` (of its point) and `turn` (from
-        0), `model` (the one that was asked, of several), and `valid` (1 when the answer is JSON that keeps the schema).
+        0), `model` (the one that was asked, of several), and `valid` (1 when the answer is JSON that keeps the schema);
+        and `first_tokens` (of the first chunk) where the server counts tokens as they come.
         """
         return self.request_frame()
 
@@ -177,7 +178,7 @@ class Run(Shown):
 
         columns = self.columns if warmup else self.measured
         frame = {name: getattr(columns, name) for name in ("point", "repeat", "index")}
-        frame |= {name: getattr(columns, name) for name in ("intended", "sent", "first_token", "last_token", "done")}
+        frame |= {name: getattr(columns, name) for name in TIMES}
         frame |= {name: getattr(columns, name) for name in ("ttft", "tpot", "e2e", "lag")}
         frame |= {
             name: _counts(getattr(columns, name))
@@ -187,7 +188,7 @@ class Run(Shown):
         frame |= {name: columns.text(name) for name in ("finish", "error")}
         frame["http_status"] = _counts(columns.http_status)
         # only where the workload has them: most have none
-        for name in ("conversation", "turn", "valid"):
+        for name in ("first_tokens", "conversation", "turn", "valid"):
             if (values := getattr(columns, name)).max(initial=-1) >= 0:
                 frame[name] = _counts(values)
         if (columns.model >= 0).any():

@@ -18,10 +18,11 @@ from llm_magics.results import resampling, timeline
 from llm_magics.results.columns import CANCELLED, OK, Columns, Floats
 from llm_magics.results.resampling import Statistic
 from llm_magics.results.run import Run
-from llm_magics.results.summary import counted, met
+from llm_magics.results.summary import counted, met, told
 
 _SLICES = 40
-_THROUGHPUTS = ("output_throughput", "steady_output_throughput", "request_throughput", "total_token_throughput")
+_TOKENS = ("output_throughput", "steady_output_throughput", "total_token_throughput")
+_THROUGHPUTS = (*_TOKENS, "request_throughput")
 _LATENCIES = {"ttft": "ttft", "tpot": "tpot", "e2el": "e2e"}
 
 
@@ -105,6 +106,8 @@ def sample(run: Run, point: int, metric: str) -> Sample | None:
 def _sample(run: Run, point: int, metric: str, known: dict[tuple[int, str], Sample | None]) -> Sample | None:
     if run.given is not None:
         return None
+    if metric in _TOKENS and told((answered := run.at(point)).output_tokens[answered.status == OK]) is None:
+        return None  # without the server's counts nobody knows
     asked = run.asked[point]
     sliced = asked.get("concurrency") is None and metric in _THROUGHPUTS
     # all at once there is no steady part: the whole run is what the server was measured by

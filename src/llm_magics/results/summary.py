@@ -51,7 +51,7 @@ def summary(
     spans = [_span(part, windows) for part in repeats]
     duration = sum(end - start for start, end in spans)
     answered = columns.take(columns.status == OK)
-    prompt, output = _total(answered.prompt_tokens), _total(answered.output_tokens)
+    prompt, output = told(answered.prompt_tokens), told(answered.output_tokens)
     steady = [timeline.steady(part, point.get("concurrency")) for part in repeats]
     good = met(answered, slo or {})
     judged = int(np.sum(counted(columns, interrupted=interrupted)))
@@ -73,19 +73,19 @@ def summary(
         "request_throughput": _per(len(answered), duration),
         "request_goodput": _per(int(good.sum()), duration) if slo else None,
         "output_throughput": _per(output, duration),
-        "total_token_throughput": _per(prompt + output, duration),
-        "max_output_tokens_per_s": max(map(timeline.peak_per_second, repeats), default=0.0),
+        "total_token_throughput": _per(None if prompt is None or output is None else prompt + output, duration),
+        "max_output_tokens_per_s": None if output is None else max(map(timeline.peak_per_second, repeats), default=0.0),
         "max_concurrent_requests": max(map(_peak, repeats), default=0),
         # What it leaves out.
         "goodput": float(good.sum()) / judged if slo and judged else None,
-        "steady_output_throughput": _steady_throughput(repeats, steady),
+        "steady_output_throughput": None if output is None else _steady_throughput(repeats, steady),
         "achieved_rate": _mean([_rate(part.sent) for part in repeats]),
         "scheduled_rate": _mean([_rate(part.intended) for part in repeats]) if _open(point) else None,
         "achieved_concurrency": _mean(
             [timeline.mean_in_flight(part, *(full or span))
              for part, span, full in zip(repeats, spans, steady, strict=True)]
         ),
-        "cached_tokens": _total(answered.cached_tokens) if (answered.cached_tokens >= 0).any() else None,
+        "cached_tokens": told(answered.cached_tokens) if len(answered) else None,
         "valid": _valid(answered),
         "errors": dict(Counter(str(word) for word in columns.text("error")[columns.status == ERROR]).most_common()),
         "finish": dict(Counter(str(word) for word in answered.text("finish") if word).most_common()),
@@ -112,6 +112,12 @@ def counted(columns: Columns, *, interrupted: bool) -> NDArray[np.bool_]:
     """
     here: NDArray[np.bool_] = columns.status != CANCELLED
     return here if interrupted else np.ones(len(columns), dtype=np.bool_)
+
+
+def told(counts: NDArray[np.int64]) -> int | None:
+    """The sum of what answers say of their tokens; None where there are answers and none of them says it."""
+    known = counts[counts >= 0]
+    return int(known.sum()) if len(known) or not len(counts) else None
 
 
 def met(columns: Columns, slo: Mapping[str, float]) -> NDArray[np.bool_]:
@@ -152,11 +158,12 @@ def per_token(columns: Columns) -> dict[str, float | None]:
     """ITL: each gap between chunks divided by the tokens per chunk of its request, counted once for each token.
 
     With one token a chunk this is the gap itself, as in vllm bench; with several it stays the time per token, where
-    vllm bench shows the time per chunk.
+    vllm bench shows the time per chunk. None where the server does not say how many tokens there were.
     """
     per_chunk = np.repeat(columns.tokens_per_chunk, np.diff(columns.gap_start))
     samples = columns.gaps * 1e-6 / per_chunk
-    alike = len(per_chunk) == 0 or np.ptp(per_chunk) < 1e-9
+    known = per_chunk[~np.isnan(per_chunk)]
+    alike = len(known) == 0 or np.ptp(known) < 1e-9
     return latency("itl", samples, None if alike else per_chunk)
 
 
@@ -224,9 +231,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _total(counts: NDArray[np.int64]) -> int:
-    return int(counts[counts > 0].sum())
-
-
-def _per(amount: float, duration: float) -> float | None:
-    return amount / duration if duration > 0 else None
+def _per(amount: float | None, duration: float) -> float | None:
+    return amount / duration if amount is not None and duration > 0 else None

@@ -23,21 +23,29 @@ def ends(columns: Columns) -> Floats:
 def arrivals(columns: Columns) -> tuple[Floats, Floats]:
     """Every chunk with content: when it came (s since the run began) and how many tokens it is taken to carry.
 
-    A request's tokens are spread evenly over its chunks, since servers do not say what each carries. Requests in their
-    order, the chunks of each in time order.
+    A request's tokens are spread evenly over its chunks, since servers do not say what each carries; one that was cut
+    off before its count came has as many a chunk as the others on average, one where no count is known at all. Chunks
+    whose times were not kept (a table of requests, another tool's file) are spread evenly from the first to the last.
+    Requests in their order, the chunks of each in time order.
     """
     kept = columns.take(~np.isnan(columns.first_token))
     lengths = np.diff(kept.gap_start)
-    first = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]]).astype(np.int64) if len(kept) else lengths
-    steps = np.zeros(len(kept.gaps) + len(kept))
-    is_gap = np.ones(len(steps), dtype=bool)
-    is_gap[first] = False
-    steps[is_gap] = kept.gaps * 1e-6
+    unkept = (lengths == 0) & (kept.chunks > 1) & (kept.last_token > kept.first_token)
+    many = np.where(unkept, kept.chunks, lengths + 1)
+    first = np.cumsum(many) - many
+    even = np.where(unkept, (kept.last_token - kept.first_token) / np.maximum(many - 1, 1), 0.0)
+    steps = np.repeat(even, many)
+    has_gap = np.repeat(~unkept, many)
+    has_gap[first] = False
+    steps[has_gap] = kept.gaps * 1e-6
+    steps[first] = 0.0
     total = np.cumsum(steps)
-    times = total - np.repeat(total[first], lengths + 1) + np.repeat(kept.first_token, lengths + 1)
-    # a recorder that kept no gaps leaves one "chunk" that stands for all tokens
-    weight = np.where(lengths + 1 >= kept.chunks, kept.tokens_per_chunk, np.maximum(kept.output_tokens, 1))
-    return times, np.repeat(np.nan_to_num(weight, nan=1.0), lengths + 1)
+    times = total - np.repeat(total[first], many) + np.repeat(kept.first_token, many)
+    told = kept.output_tokens > 0
+    usual = float(kept.output_tokens[told].sum() / kept.chunks[told].sum()) if kept.chunks[told].any() else 1.0
+    # a recorder that kept neither times nor number of chunks leaves one that stands for all tokens
+    weight = np.where(many >= kept.chunks, kept.tokens_per_chunk, np.maximum(kept.output_tokens, 1))
+    return times, np.repeat(np.where(np.isnan(weight), usual, weight), many)
 
 
 def in_flight(columns: Columns) -> tuple[Floats, NDArray[np.int64]]:

@@ -66,9 +66,12 @@ def _kind(work: Mapping[str, Any]) -> str:
 
 
 def best(points: list[dict[str, Any]]) -> Mapping[str, Any] | None:
-    """The point with the highest output throughput, or None."""
-    known = [point for point in points if point.get("output_throughput")]
-    return max(known, key=lambda point: float(point["output_throughput"])) if known else None
+    """The point with the highest output throughput (of requests, where nobody counted tokens); None of no answers."""
+    for key in ("output_throughput", "request_throughput"):
+        known = [point for point in points if point.get(key)]
+        if known:
+            return max(known, key=lambda point: float(point[key]))
+    return None
 
 
 def of_run(run: Run) -> str:
@@ -82,7 +85,9 @@ def of_run(run: Run) -> str:
     where = f" at {point['label']}" if len(run.points) > 1 and point.get("label") else ""
     failed = sum(int(each.get("failed") or 0) for each in run.points)
     lost = f"{fmt.count(failed)} of them failed" if failed else ""  # before any figure of those that did not
-    figures = [f"{fmt.tokens_per_s(point['output_throughput'])}{where}"]
+    tokens = point.get("output_throughput")
+    most = fmt.requests_per_s(point["request_throughput"]) if tokens is None else fmt.tokens_per_s(tokens)
+    figures = [f"{most}{where}"]
     if point.get("p99_ttft_ms") is not None:
         figures.append(f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])} there" if where else
                        f"p99 TTFT {fmt.milliseconds(point['p99_ttft_ms'])}")  # fmt: skip

@@ -234,6 +234,19 @@ def test_what_is_unfair_is_said(changes: dict[str, Any], words: str) -> None:
     assert f"Careful: {next(flag for flag in found.flags if words in flag)}." in str(found.verdict)
 
 
+@pytest.mark.parametrize("load", [{"concurrency": [4]}, {"rate": [8]}])
+def test_without_counts_of_tokens_no_throughput_is_compared(load: dict[str, Any]) -> None:
+    """Chunks a second against tokens a second would be a verdict about how many tokens a chunk has."""
+    sides = {name: [synthetic_run(name=name, seed=3 * i + k, **load) for k in range(3)] for i, name in enumerate("AB")}
+    for run in sides["A"]:
+        run.columns = replace(run.columns, output_tokens=np.full(len(run.columns), -1))
+    found = Comparison.of_runs(sides)
+    assert not any("throughput" in effect.metric or "tpot" in effect.metric for effect in found.effects)
+    assert any(effect.metric == "median_ttft_ms" for effect in found.effects)
+    assert flagged(found, "A gave no token counts for 150 of 150 answers")
+    assert not flagged(found, "B gave no token counts")
+
+
 def test_runs_made_apart_with_one_seed_have_other_words() -> None:
     sides = {name: synthetic_run(name=name, seed=i, header={"prompts": {"salt": i}}) for i, name in enumerate("AB")}
     assert flagged(Comparison.of_runs(sides), "the same lengths but not the same words")

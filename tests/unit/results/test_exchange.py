@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from synthetic import synthetic_run
 
@@ -44,6 +46,23 @@ def test_parquet_holds_the_requests_and_where_they_come_from(run: Run, tmp_path:
     assert [point["label"] for point in back.points] == [point["label"] for point in run.points]
     assert back.points[2]["p99_ttft_ms"] == pytest.approx(run.points[2]["p99_ttft_ms"])
     assert (back.id, back.header["engine"]) == (run.id, "vllm")
+
+
+@pytest.mark.parametrize("name", ["run.csv", "run.parquet"])
+def test_what_a_server_counted_as_it_came_is_in_tables_too(run: Run, tmp_path: Path, name: str) -> None:
+    """Else TPOT, which leaves the first chunk's own tokens out, is another one after the way through a file."""
+    run.columns = replace(run.columns, first_tokens=np.where(run.columns.chunks > 0, 7, -1))
+    back = Run.load(run.save(tmp_path / name))
+    assert back.points[0]["mean_tpot_ms"] == pytest.approx(run.points[0]["mean_tpot_ms"])
+    assert back.requests["first_byte"].to_numpy() == pytest.approx(run.requests["first_byte"].to_numpy(), nan_ok=True)
+
+
+def test_answers_without_counts_are_no_failures_in_vllms_format(run: Run, tmp_path: Path) -> None:
+    unknown = np.full(len(run.columns), -1)
+    run.columns = replace(run.columns, output_tokens=unknown, prompt_tokens=unknown)
+    back = Run.load(run.save(tmp_path / "theirs.json", "vllm"))
+    assert [point["failed"] for point in back.points] == [point["failed"] for point in run.points]
+    assert back.points[0]["output_throughput"] is None
 
 
 def test_parquet_without_pyarrow_names_the_install(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

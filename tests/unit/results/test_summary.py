@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,32 @@ def test_nothing_measured_is_none_not_zero() -> None:
     assert found["mean_ttft_ms"] is None
     assert found["p99_itl_ms"] is None
     assert found["output_throughput"] in (None, 0.0)
+
+
+def test_without_the_servers_counts_no_figure_of_tokens_is_made_up() -> None:
+    """A chunk is no token: one that carries four would halve the verdict twice over."""
+    requests = [replace(record(i, i * 0.1), output_tokens=None, prompt_tokens=None) for i in range(40)]
+    found = summary(Columns.of_records(requests), {"rate": 10.0})
+    assert found["completed"] == 40
+    assert found["mean_ttft_ms"] == pytest.approx(50)
+    assert found["mean_icl_ms"] == pytest.approx(10)
+    assert {key for key, value in found.items() if value is not None and ("token" in key or "itl" in key)} == set()
+
+
+def test_a_request_that_was_cut_off_is_taken_to_have_had_chunks_like_the_others() -> None:
+    whole = [record(i, 0.0, per_chunk=4) for i in range(3)]
+    cut = replace(record(3, 0.0, per_chunk=4), status="cancelled", output_tokens=None)
+    found = summary(Columns.of_records([*whole, cut]), CLOSED)
+    assert found["max_output_tokens_per_s"] == 4 * 44
+
+
+def test_chunks_whose_times_were_not_kept_came_evenly() -> None:
+    """A file without them must not have all tokens of an answer arrive at its first one."""
+    run = synthetic_run(noise=0, concurrency=[16], requests=64, ttft=0.05, tpot=0.1)
+    columns = run.measured.without_gaps()
+    there, lost = (summary(each, run.asked[0]) for each in (run.measured, columns))
+    for key in ("max_output_tokens_per_s", "steady_output_throughput"):
+        assert lost[key] == pytest.approx(there[key], rel=0.02)
 
 
 def test_repeats_are_pooled_and_idle_time_between_them_is_not_counted() -> None:

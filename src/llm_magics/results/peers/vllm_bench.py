@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llm_magics.results.asked import point_label
 from llm_magics.results.columns import OK, Builder, Columns
@@ -88,7 +89,7 @@ def _request(document: Mapping[str, Any], point: int, index: int, origin: float)
     error = document["errors"][index]
     row: dict[str, Any] = {"point": point, "index": index, "intended": start, "sent": start}
     row["prompt_tokens"] = document["input_lens"][index]
-    if error or not document["output_lens"][index]:
+    if error or document["output_lens"][index] == 0:
         return {**row, "status": "error", "error": str(error or "no output").strip().splitlines()[-1]}
     gaps = [round(each * 1e6) for each in document["itls"][index]]
     end = start + float(document["latencies"][index])
@@ -108,14 +109,19 @@ def _details(columns: Columns) -> dict[str, list[Any]]:
     gaps = np.split(columns.gaps * 1e-6, columns.gap_start[1:-1])
     errors = columns.text("error")
     return {
-        "input_lens": np.maximum(columns.prompt_tokens, 0).tolist(),
-        "output_lens": np.where(ok, np.maximum(columns.output_tokens, 0), 0).tolist(),
+        "input_lens": _known(columns.prompt_tokens),
+        # a length of 0 is a failure there; of an answer that was not counted there is none
+        "output_lens": _known(np.where(ok, columns.output_tokens, 0)),
         "ttfts": np.nan_to_num(columns.ttft).tolist(),
         "itls": [each.tolist() for each in gaps] if len(columns) else [],
         "latencies": np.nan_to_num(columns.e2e).tolist(),
         "start_times": columns.intended.tolist(),
         "errors": ["" if good else str(error or "cancelled") for good, error in zip(ok, errors, strict=True)],
     }
+
+
+def _known(counts: NDArray[np.int64]) -> list[int | None]:
+    return [count if count >= 0 else None for count in counts.tolist()]
 
 
 def _given(number: int, asked: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
