@@ -10,11 +10,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.errors import SpecError
 from llm_magics.results.secrets import without_secrets
+from llm_magics.spec import Workload
 from llm_magics.spec.quantities import written
+from llm_magics.spec.reading import read_value
 
 if TYPE_CHECKING:
     from llm_magics.results.run import Run
@@ -85,17 +89,26 @@ def _server(header: Mapping[str, Any]) -> str:
 
 
 def _bench(workload: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in workload.items() if value not in (None, {}, []) and key not in _SILENT}
-    limits = {name: limit for name, limit in (kept.pop("slo", None) or {}).items() if limit is not None}
-    lines = [f"{key}: {_said(value)}" for key, value in kept.items()]
+    """The cell: what is not as it would be left out; a default of one kind of prompts is an error beside another."""
+    usual = Workload().model_dump(mode="json")
+    limits = {name: limit for name, limit in (workload.get("slo") or {}).items() if limit is not None}
+    kept = {key: value for key, value in workload.items() if key in usual and value != usual[key] and key != "slo"}
+    lines = [f"# {key}: the reporter's own" if key in _SILENT else f"{key}: {_said(kept[key])}" for key in kept]
+    if kept.get("workload") == "dataframe":
+        lines.append("# data: the reporter's own")
     return "\n".join(["%%bench server", *lines, *([f"slo: {written(limits)}"] if limits else [])])
 
 
 def _said(value: Any) -> str:
-    return public(json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value))
+    """A value as a cell's body takes it: text in quotes where it would be read as something else, or not at all."""
+    if isinstance(value, str):
+        with suppress(SpecError):
+            if read_value(value) == value:
+                return public(value)
+    return public(json.dumps(value, ensure_ascii=False))
 
 
-_SILENT = ("data", "path")  # may hold what is the reporter's own
+_SILENT = ("path",)  # may hold what is the reporter's own
 
 
 def _table(run: Run) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from llm_magics.spec.quantities import seconds
 from llm_magics.spec.reading import nearest
@@ -163,8 +163,26 @@ def known(given: Mapping[Any, Any], words: tuple[str, ...], what: str, example: 
             raise ValueError(f"{what} has no {str(key)!r}{nearest(str(key), list(words))}; write {example}")
 
 
-Rate = Annotated[Any, PlainValidator(_rate)]
-Concurrency = Annotated[Any, PlainValidator(_concurrency)]
-Stages = Annotated[Any, PlainValidator(_stages)]
-TraceWindow = Annotated[Any, PlainValidator(_window)]
+def _typed(value: Any) -> Any:
+    """A load as it is typed, which JSON can hold and a reader of a workload takes again: `inf`, `{from: 1, to: 8}`."""
+    if isinstance(value, list):
+        return [_typed(each) for each in value]
+    if isinstance(value, Stage):
+        loads = {"rate": value.rate, "concurrency": value.concurrency}
+        own = {} if isinstance(value.rate or value.concurrency, Ramp) else {"duration": value.duration}
+        return {key: _typed(load) for key, load in loads.items() if load is not None} | own
+    if isinstance(value, Ramp):
+        said = {"from": value.start, "to": value.end, "duration": value.duration, "shape": value.shape}
+        return {key: each for key, each in said.items() if each is not None}
+    if isinstance(value, Window):
+        return {"from": value.start} | ({} if math.isinf(value.end) else {"to": value.end})
+    return "inf" if value == math.inf else value
+
+
+_AS_TYPED = PlainSerializer(_typed, when_used="json")
+
+Rate = Annotated[Any, PlainValidator(_rate), _AS_TYPED]
+Concurrency = Annotated[Any, PlainValidator(_concurrency), _AS_TYPED]
+Stages = Annotated[Any, PlainValidator(_stages), _AS_TYPED]
+TraceWindow = Annotated[Any, PlainValidator(_window), _AS_TYPED]
 Speed = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from synthetic import synthetic_run
 
 from llm_magics.results.issue_report import public
+from llm_magics.spec import Workload
+from llm_magics.spec.reading import build, read_mapping
 
 
 def test_a_report_holds_what_is_needed_and_nothing_private(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +35,39 @@ def test_a_report_holds_what_is_needed_and_nothing_private(monkeypatch: pytest.M
     for private in ("ann", "/home", "10.1.2.3", "abc123", "very-private", "hush-hush", "acme", "ssh-quiet"):
         assert private not in report, private
     assert len(run.points) == sum(line.startswith("| ") for line in report.splitlines()) - 2
+
+
+RAMP = {"from": 1, "to": 8, "duration": "4s", "shape": "exponential"}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"rate": [1, 2.5], "requests": 40, "temperature": None, "ignore_eos": False, "seed": 3},
+        {"rate": "inf", "price": {"gpu": 2.5}, "workers": 2, "timeout": "10s"},
+        {"rate": RAMP, "burstiness": 0.5, "drain": "5s"},
+        {"concurrency": RAMP, "models": {"a": 1, "b: c": 3}},
+        {"stages": [{"rate": 2, "duration": "3s"}, {"rate": RAMP}], "slo": {"ttft": "250ms", "e2e": "10s"}},
+        {"workload": "prefix", "prefixes": [1, 2], "prefix_tokens": [100, 200], "text": "sonnet"},
+        {"turns": 3, "think": ["1s", "5s"], "conversations": 4, "concurrency": 2},
+        {"json_schema": {"type": "object", "properties": {"ok": {"type": "boolean"}}}, "images": 1},
+        {"search": "slo", "slo": {"tpot": "50ms"}, "goodput": 0.9, "budget": "1m"},
+        {"workload": "trace", "path": "{}/t.jsonl", "speed": 2, "window": {"from": "10m", "to": "1h"}},
+        {"path": "{}/t.jsonl", "column": "1e3"},
+    ],
+)
+def test_its_cell_is_the_workload_again(asked: dict[str, Any], tmp_path: Path) -> None:
+    """Whoever pastes it measures what the reporter measured: no option is refused, none lost."""
+    (tmp_path / "t.jsonl").write_text("{}")
+    asked = {key: each.format(tmp_path) if key == "path" else each for key, each in asked.items()}
+    work = build(Workload, asked)
+    run = synthetic_run()
+    run.header["workload"] = json.loads(json.dumps(work.model_dump(mode="json")))
+    cell = run.issue_report().partition("%%bench server\n")[2].partition("```")[0]
+    assert str(tmp_path) not in cell
+    body = cell.replace("# path: the reporter's own", f"path: {tmp_path}/t.jsonl")
+    assert build(Workload, read_mapping(body)[0]) == work
 
 
 @pytest.mark.parametrize(
