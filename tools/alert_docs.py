@@ -37,6 +37,7 @@ def _alert(each: alerts.Alert) -> str:
     named = ", ".join(titles.get(key) or engines.get(key).title for key in each.engines)
     steps = "\n".join(f"{number}. {line}" for number, line in enumerate(each.todo, 1))
     other = "".join(f"For {engines.get(key).title}: `{expr}`\n\n" for key, expr in each.instead.items())
+    other += "".join(f"{engines.get(key).title}: {note}\n\n" for key, note in each.notes.items())
     return (
         f"## {each.name}\n\n{each.meaning}\n\n"
         f"**{each.severity}** · for {each.hold:g} s · {named}\n\n`{each.expr}`\n\n{other}"
@@ -59,6 +60,7 @@ def _signals() -> str:
     lines += [
         "- TensorRT-LLM's JSON page `/metrics` empties when read, so it is left alone: `/prometheus/metrics` is read.",
         "- llama.cpp's `kv_usage` is exported by older builds only.",
+        "- TGI's `failed_rate` leaves out what it refuses (422, 429) and clients that left.",
         "- Triton exports TTFT and TPOT with its vLLM backend only.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

@@ -148,6 +148,10 @@ def test_a_failed_server_can_be_started_again(servers: Servers) -> None:
     assert isinstance(servers.launch("--die", "1"), Failed)
     record = servers.start()
     assert record.state == "ready"
+    assert record.recoveries == 1
+    stop("s")
+    again = servers.start()  # after a stop, which is no failure
+    assert again.recoveries == 1
     stop("s")
 
 
@@ -272,6 +276,7 @@ def test_another_spec_differs_until_it_is_to_replace(servers: Servers) -> None:
     assert len(servers.left()) == 1
     second = servers.start(max_model_len=4096, launching={"replace": True})
     assert second.id != first.id
+    assert second.recoveries == 0
     assert [process.pid for process in servers.left()] == [second.process["pid"]]  # type: ignore[index]
     stop("s")
 

@@ -39,10 +39,11 @@ def runbook(name: str, *, out: str | Path | None = None, namespace: str | None =
     from llm_magics.api.learning import note
     from llm_magics.deployment.pod import dns
     from llm_magics.engines.common_failures import COMMON_FAILURES
-    from llm_magics.monitor.alerts import of_engine
+    from llm_magics.monitor import alerts
+    from llm_magics.monitor.home import Home
     from llm_magics.views.runbook import Known, markdown
 
-    record = _record(name)
+    record, monitor = _record(name), Home().state()
     engine, runs = engines.get(record.engine), _runs(name)
     text = markdown(
         Known(
@@ -50,7 +51,7 @@ def runbook(name: str, *, out: str | Path | None = None, namespace: str | None =
             title=engine.title,
             ready=engine.ready_path,
             runs=runs,
-            alerts=of_engine(record.engine),
+            alerts=alerts.of_engine(record.engine),
             failures=(*engine.failures, *COMMON_FAILURES),
             namespace=namespace,
             deployed=dns(name),
@@ -58,6 +59,13 @@ def runbook(name: str, *, out: str | Path | None = None, namespace: str | None =
             gpu=bool(namespace) or _may_have_gpu(record),
             earlier=_earlier(record, engine, runs),
             undeployable="" if namespace else _undeployable(name),
+            limits={
+                each: (value, alerts.limits()[each].unit)
+                for each, value in (monitor.limits if monitor else alerts.settled({})).items()
+                if each in alerts.limits()
+            },
+            hold=monitor.hold if monitor else None,
+            monitored=monitor is not None,
         )
     )
     if out is not None:

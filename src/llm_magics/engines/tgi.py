@@ -113,7 +113,8 @@ class Tgi(Engine):
         watched={
             "steps": ("tgi_batch_inference_count",),
             "requests": ("tgi_request_count",),
-            "failed": ('tgi_request_failure{err!="validation"}',),
+            # Not the server's failures: a wrong request or template (422), too many at once (429), a client that left.
+            "failed": ('tgi_request_failure{err!~"validation|template|overloaded|dropped"}',),
         },
     )
     log_prefix = r"^\S+Z\s+(?:INFO|WARN|ERROR)\s+(?:[\w:]+: )?(?:\S+\.rs:\d+: )?"

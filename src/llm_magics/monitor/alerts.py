@@ -42,6 +42,8 @@ class Alert:
         the monitor itself.
     expr, instead
         PromQL with `{signal}` and `$limit`; `instead` has other words for some engines.
+    notes
+        Engine -> what is different there.
     hold
         s that it must be true before it fires.
     summary
@@ -60,6 +62,7 @@ class Alert:
     todo: tuple[str, ...]
     cell: str
     instead: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -104,6 +107,7 @@ def alerts() -> tuple[Alert, ...]:
             todo=tuple(each["todo"]),
             cell=each["cell"],
             instead=each.get("instead", {}),
+            notes=each.get("notes", {}),
         )
         for each in _file()["alerts"]
     )

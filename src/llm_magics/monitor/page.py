@@ -25,7 +25,7 @@ _AT_ONCE = 8
 METRICS: Mapping[str, tuple[str, str]] = {
     "llm_server_up": ("gauge", "1: its readiness page answers; 0: it does not, or the server failed or was lost"),
     "llm_server_asleep": ("gauge", "1: it has given its GPU memory back and waits to be woken"),
-    "llm_server_starts_total": ("counter", "times it was started since the monitor was"),
+    "llm_server_recoveries_total": ("counter", "times it was started again after it had failed or was lost"),
     "llm_server_memory_bytes": ("gauge", "memory that its processes hold in RAM"),
     "llm_gpu_memory_used_bytes": ("gauge", "GPU memory in use"),
     "llm_gpu_memory_total_bytes": ("gauge", "GPU memory"),
@@ -43,7 +43,7 @@ class Line:
 
 
 class Page:
-    """The page and what it has seen.
+    """The page.
 
     Parameters
     ----------
@@ -53,7 +53,6 @@ class Page:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._starts: dict[str, tuple[str, int]] = {}  # server -> id of its last record, starts
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe")
 
     def look(self, records: Sequence[Record], asked: Mapping[str, tuple[str, str | None]]) -> str:
@@ -75,11 +74,7 @@ class Page:
         )
         for record in records:
             said = labels(record)
-            before, count = self._starts.get(record.name, ("", 0))
-            if record.id != before:
-                count += 1
-                self._starts[record.name] = record.id, count
-            yield Line("llm_server_starts_total", said, count)
+            yield Line("llm_server_recoveries_total", said, record.recoveries)
             if record.state in ("ready", "failed", "lost"):
                 yield Line("llm_server_up", said, answers.get(record.name, False))
             if record.state == "ready":

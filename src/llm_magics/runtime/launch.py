@@ -143,7 +143,7 @@ def _reuse_or_start(
         with registry.lock(name):
             record = registry.get(name)
             if record is None or not record.alive:
-                return _start(request, build, owner, registry)
+                return _start(request, build, owner, registry, _recoveries(record))
             if record.state != "stopping" and record.reuse_key == request.spec.reuse_key:
                 adopted = _with(owned(record, owner), grace=request.grace, **_longer_life(record, request.spec))
                 if adopted != record:
@@ -153,6 +153,11 @@ def _reuse_or_start(
                 return Differs(record, differences(record.spec, request.spec.identity))
         # Outside of the lock: the supervisor needs it to publish that it has stopped.
         stop(name, registry=registry)
+
+
+def _recoveries(before: Record | None) -> int:
+    """One more than the server before had where that one failed or was lost: a start after a stop is nobody's news."""
+    return 0 if before is None else before.recoveries + (before.state in ("failed", "lost"))
 
 
 def _longer_life(record: Record, spec: ServerSpec) -> dict[str, Any]:
@@ -166,7 +171,7 @@ def _longer_life(record: Record, spec: ServerSpec) -> dict[str, Any]:
 
 
 def _start(
-    request: LaunchRequest, build: Callable[[int], Command], owner: dict[str, Any], registry: Registry
+    request: LaunchRequest, build: Callable[[int], Command], owner: dict[str, Any], registry: Registry, recoveries: int
 ) -> Started | PortBusy:
     spec, engine = request.spec, request.engine
     busy = {port: record.name for record in registry.list() if record.alive and (port := urlsplit(record.url).port)}
@@ -210,6 +215,8 @@ def _start(
             scratch=_scratch(attempts),
             log=str(registry.log_path(spec.name)),
             expected=StartTimes(registry.directory).expected(spec.reuse_key),
+            timeout=spec.timeout,
+            recoveries=recoveries,
         )
         registry.write_key(spec.name, key)
         registry.write(record)

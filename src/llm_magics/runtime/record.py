@@ -43,8 +43,10 @@ class Record:
         Digest and content of the spec's identity.
     command
         The exact shell line, secrets left out.
-    expected
-        s that this spec took to be ready the last time, or None.
+    expected, timeout
+        s that this spec took to be ready the last time, and s that it may take at most; or None.
+    recoveries
+        How many times a server of this name was started again after the one before had failed or was lost.
     container
         `{"tool": …, "name": …}` while there is one to be removed by name.
     node
@@ -85,6 +87,8 @@ class Record:
     command: str = ""
     log: str = ""
     expected: float | None = None
+    timeout: float | None = None
+    recoveries: int = 0
     container: dict[str, str] | None = None
     node: dict[str, str] | None = None
     scratch: list[str] = field(default_factory=list)

@@ -16,7 +16,8 @@ from llm_magics.api.deploying import spec_of
 from llm_magics.api.runbooks import runbook
 from llm_magics.engines.common_failures import COMMON_FAILURES
 from llm_magics.errors import SpecError
-from llm_magics.monitor.alerts import of_engine
+from llm_magics.monitor.alerts import of_engine, settled
+from llm_magics.monitor.home import Home, State
 from llm_magics.results.journal import Journal
 from llm_magics.results.search import Search
 from llm_magics.results.searcher import Probe
@@ -140,6 +141,38 @@ def test_every_alert_and_every_failure_of_the_engine_is_in_it_in_readable_words(
     assert len(rows) == len(engines.get("vllm").failures)
     assert all(len(re.split(r"(?<!\\)\|", line)) == 5 for line in rows)
     assert not re.search(r"\\[dSsw(.]|\{\d\}|\{\{", "".join(rows))
+
+
+def test_an_alert_says_its_limit_whose_it_is_and_what_the_slo_would_have() -> None:
+    asked = replace(known([Measured("r1aaaa", slo={"ttft": 0.25, "e2e": 9.0})]), limits={
+        "ttft": (2.0, "s"), "kv": (0.95, "share"), "preemptions": (0.1, "1/s"), "queue": (4, "requests"),
+    })  # fmt: skip
+    text = markdown(asked)
+    assert "The limits are the defaults, for no monitor runs here." in text
+    assert "### TtftOverSlo (critical, limit ttft 2s, after 60 s)" in text
+    assert "### KvCacheFull (warning, limit kv 95 %, after 120 s)" in text
+    assert "### Preemptions (warning, limit preemptions 0.1/s, after 60 s)" in text
+    assert "### QueueGrowing (warning, limit queue 4 requests, after 60 s)" in text
+    assert "### ServerDown (critical, after 15 s)" in text
+    assert "The SLO asks for others (run `r1aaaa`, 2026-09-21)" in text
+    assert "llm-magics monitor up --limits ttft=250ms\n" in text
+    running = markdown(replace(asked, limits={"ttft": (0.25, "s")}, hold=10.0, monitored=True))
+    assert "The limits are those of the monitor that runs." in running
+    assert "### TtftOverSlo (critical, limit ttft 250ms, after 10 s)" in running
+    assert "monitor up --limits" not in running
+
+
+def test_what_an_alert_cannot_tell_of_an_engine_is_said() -> None:
+    llama = replace(known([]), record=replace(record(), engine="llamacpp"), alerts=of_engine("llamacpp"))
+    assert "with them this cannot fire" in markdown(llama)
+    assert "cannot fire" not in markdown(known([]))
+
+
+def test_the_limits_are_those_of_the_monitor_that_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "limit ttft 2s," in runbook("qwen")
+    state = State("i", {}, "", "", "", "local", {**settled({"ttft": "50ms"}), "of_later": 1.0}, 5.0, 3.0, 1.0, 1, 0.0)
+    monkeypatch.setattr(Home, "state", lambda _self: state)
+    assert "### TtftOverSlo (critical, limit ttft 50ms, after 3 s)" in runbook("qwen")
 
 
 def test_what_is_about_gpus_is_left_out_of_a_server_that_has_none() -> None:

@@ -179,7 +179,9 @@ FAILING = {
     "sglang": ('sglang:http_responses_total{endpoint="/v1/completions",status_code="200"}',
                'sglang:http_responses_total{endpoint="/v1/completions",status_code="500"}',
                'sglang:http_responses_total{endpoint="/health",status_code="503"}'),
-    "tgi": ("tgi_request_count", 'tgi_request_failure{err="generation"}', 'tgi_request_failure{err="validation"}'),
+    "tgi": ("tgi_request_count", 'tgi_request_failure{err="generation"}', 'tgi_request_failure{err="overloaded"}',
+            'tgi_request_failure{err="validation"}', 'tgi_request_failure{err="template"}',
+            'tgi_request_failure{err="dropped"}'),
     "triton": ("nv_inference_request_success", 'nv_inference_request_failure{reason="BACKEND"}',
                'nv_inference_request_failure{reason="CANCELED"}'),
 }  # fmt: skip
@@ -212,11 +214,11 @@ def cases(alert: str, key: str) -> Iterator[tuple[str, bool, list[dict[str, str]
             yield "thrown out", True, [gauge(key, "preemptions", growing(15))]
             yield "none for long", False, [gauge(key, "preemptions", steady(40))]
         case "ErrorRate":
-            good, failed, others = FAILING[key]
+            good, failed, *others = FAILING[key]
             yield "one in five", True, [series(key, good, growing(80)), series(key, failed, growing(20))]
             yield "one in a thousand", False, [series(key, good, growing(1000)), series(key, failed, growing(1))]
             yield "not the server's", False, [series(key, good, growing(80)), series(key, failed, steady(3)),
-                                              series(key, others, growing(80))]  # fmt: skip
+                                              *(series(key, other, growing(80)) for other in others)]  # fmt: skip
         case "NoProgress":
             yield "hangs", True, [gauge(key, "running", steady(3)), gauge(key, "steps", steady(900))]
             yield "works", False, [gauge(key, "running", steady(3)), gauge(key, "steps", growing(15))]
@@ -271,8 +273,10 @@ OF_PAGE = {
                                     page("up", steady(0), job="engines", **SERVER)]),
     ],
     "ServerRestarting": [
-        ("three starts", True, [page("llm_server_starts_total", "1x8 2x8 3x200", **SERVER)]),
-        ("one start", False, [page("llm_server_starts_total", steady(1), **SERVER)]),
+        ("two failures", True, [page("llm_server_recoveries_total", "0x8 1x8 2x200", **SERVER)]),
+        ("one, of a young series", False, [page("llm_server_recoveries_total", "_x30 0 1x200", **SERVER)]),
+        ("two long ago", False, [page("llm_server_recoveries_total", steady(2), **SERVER)]),
+        ("one, then dismissed", False, [page("llm_server_recoveries_total", "4x20 5x8 0x200", **SERVER)]),
     ],
     "GpuMemoryFull": [
         ("full", True, [page("llm_gpu_memory_used_bytes", steady(79), gpu="0", **SERVER),

@@ -94,12 +94,9 @@ def test_up_is_what_the_readiness_page_says_and_what_was_stopped_is_no_line(
     assert "key" not in Page(tmp_path).look(records, asked).replace("HELP", "")
 
 
-def test_starts_are_counted_by_the_servers_id_not_by_looks(tmp_path: Path) -> None:
-    seen = Page(tmp_path)
-    first = record("s", "vllm", state="loading")
-    for each in (first, first, replace(first, id="second"), replace(first, id="third")):
-        text = seen.look([each], {})
-    assert lines(text)["llm_server_starts_total", "s"] == 3
+def test_recoveries_are_the_records_own_count_whoever_looks_and_since_when(tmp_path: Path) -> None:
+    text = Page(tmp_path).look([record("s", "vllm", state="loading", recoveries=3)], {})
+    assert lines(text)["llm_server_recoveries_total", "s"] == 3
 
 
 def test_memory_of_the_tree_and_gpus_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
