@@ -76,6 +76,9 @@ def test_a_rollout_is_followed_to_its_end(cluster: ScriptedCluster) -> None:
     assert "deployment/my-llm" in done.created
     assert "kubectl delete --namespace llm" in done.undo
     assert "%bench k8s://llm/my-llm" in str(done)
+    with pytest.raises(TargetError) as nobody:  # a name is a server here: the cluster is told, never taken
+        bench("my_llm", requests=1)
+    assert nobody.value.then == "start it: `%serve my_llm`; as it was deployed: `%bench k8s://llm/my-llm`"
 
 
 def test_everything_is_tried_dry_before_anything_is_written(cluster: ScriptedCluster) -> None:

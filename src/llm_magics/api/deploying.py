@@ -81,7 +81,8 @@ def deploy(
     from llm_magics.deployment.apply import applied
 
     done = applied(made, spec, deployment, context=context, on_stage=on_stage or (lambda _: None))
-    note("deployed", {"to": deployment.to, "engine": spec.engine, "seconds": round(done.seconds, 1)})
+    facts = {"to": deployment.to, "engine": spec.engine, "seconds": round(done.seconds, 1)}
+    note("deployed", {**facts, "name": name, "target": done.target})
     return done
 
 
@@ -106,7 +107,10 @@ def spec_of(name: str, options: Mapping[str, Any], lines: Mapping[str, int] | No
             then=f"serve it first (`%serve {name} …`), or say what: --engine vllm --model Qwen/Qwen3-0.6B",
         )
     # Of what never ran here nobody knows that a CPU is enough: it asks for GPUs.
-    served = {"gpus": "auto"} if record is None else {key: record.spec[key] for key in record.spec if key not in _HERE}
+    served: dict[str, Any] = {"gpus": "auto"}
+    if record is not None:
+        served = {key: record.spec[key] for key in record.spec if key not in _HERE}
+        served |= {} if record.timeout is None else {"timeout": record.timeout}
     return build(ServerSpec, {"name": name, **served, **options}, lines)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llm_magics.errors import TargetError
+from llm_magics.errors import StoreError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -97,6 +97,8 @@ def _from_server(name: str) -> Target:
             then = "`%llm list` shows the servers, `%llm runs` the runs"
         if ":" in name or "/" in name:
             then = f"a URL begins with http://: http://{name}"
+        elif there := _deployed(name):
+            then += f"; as it was deployed: `%bench {there}`"
         raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
     if record.asleep:
         raise TargetError(f"{name} is asleep.", why="it has given its GPU memory back", then=f"`%llm wake {name}`")
@@ -130,6 +132,20 @@ def _from_server(name: str) -> Target:
         ended=lambda: _ended(registry, record),
         watch=Watch(record, engine, key),
     )
+
+
+def _deployed(name: str) -> str | None:
+    """Where something was deployed under a name last, as a target.
+
+    It is told and not taken: a name is the server here, and a load that was meant for it must not reach a cluster.
+    """
+    from llm_magics.results.journal import Journal
+
+    try:
+        known = [deed.facts for deed in Journal().deeds() if deed.kind == "deployed" and deed.facts.get("name") == name]
+    except StoreError:
+        return None
+    return str(known[-1]["target"]) if known else None
 
 
 def _ended(registry: Registry, then: Record) -> str | None:

@@ -59,7 +59,7 @@ def applied(
             raise _half(error, made.namespace, created, changed)
         (changed if before.ok else created).append(place_of(document))
         on_stage(f"{document.kind} {document.name} is {'changed' if before.ok else 'created'}")
-    rolled = Rolled(made.name, made.namespace, created, changed, left_out)
+    rolled = Rolled(made.name, made.namespace, created, changed, left_out, context=context)
     try:
         followed(cluster, documents, spec, made.namespace, on_stage, pause=pause, patience=patience)
     except DeployError as error:

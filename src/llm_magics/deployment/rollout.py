@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from llm_magics.deployment.kubernetes import SLACK
 from llm_magics.deployment.trouble import states
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rolled:
-    """What was put into a cluster: `kind/name` of what was created and what was changed, what was left out and why."""
+    """What was put into a cluster: `kind/name` of what was created and what was changed, what was left out and why.
+
+    `context` is the kubeconfig's, where another than the current one was named.
+    """
 
     name: str
     namespace: str
@@ -27,6 +31,7 @@ class Rolled:
     changed: list[str]
     left_out: list[str]
     seconds: float = 0.0
+    context: str | None = None
 
     def done(self, seconds: float) -> Rolled:
         """The same, ready after so many seconds."""
@@ -49,11 +54,16 @@ class Rolled:
             words.append(f"kubectl rollout undo {space} {back[0]}")
         return "; ".join(f"`{each}`" for each in words) or "nothing is to be undone"
 
+    @property
+    def target(self) -> str:
+        """What a bench takes, from this machine or another one with the same kubeconfig."""
+        first = next((each.split("/")[1] for each in [*self.created, *self.changed]), "")
+        return f"k8s://{self.namespace}/{_base(first)}" + (f"?context={quote(self.context)}" if self.context else "")
+
     def __str__(self) -> str:
-        target = next((each.split("/")[1] for each in [*self.created, *self.changed]), "")
         lines = [f"{self.name} serves in {self.namespace} after {self.seconds:.0f} s", self.there]
         lines += [f"left out: {each}" for each in self.left_out]
-        return "\n".join([*lines, f"undo: {self.undo}", f"measure it: %bench k8s://{self.namespace}/{_base(target)}"])
+        return "\n".join([*lines, f"undo: {self.undo}", f"measure it: %bench {self.target}"])
 
 
 def place_of(document: Document) -> str:

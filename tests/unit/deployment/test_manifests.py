@@ -410,11 +410,15 @@ def test_what_was_served_is_what_is_deployed(monkeypatch: pytest.MonkeyPatch) ->
 
     served = spec_of("q", {"engine": "vllm", "model": "Qwen/Qwen3-0.6B", "max_model_len": 4096, "gpus": [0, 1]})
     record = Record(
-        "q", "vllm", served.model, "stopped", 0.0, "127.0.0.1", served.reuse_key, served.identity, {"pid": 1}
-    )
+        "q", "vllm", served.model, "stopped", 0.0, "127.0.0.1", served.reuse_key, served.identity, {"pid": 1},
+        timeout=1800.0,
+    )  # fmt: skip
     monkeypatch.setattr(registry.Registry, "get", lambda _self, name: record if name == "q" else None)
     again = spec_of("q", {"max_num_seqs": 8})
     assert (again.max_model_len, again.max_num_seqs, again.gpus) == (4096, 8, [0, 1])
     container = server(written(again, Deployment()))
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 1800  # the time that it was given here
+    assert spec_of("q", {"timeout": 60}).timeout == 60
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     assert container["command"][container["command"].index("--max-model-len") + 1] == "4096"
