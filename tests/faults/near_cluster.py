@@ -15,6 +15,7 @@ from typing import Any
 
 from llm_magics.cluster.node import Node
 from llm_magics.cluster.session import NodeLost
+from llm_magics.errors import SpecError
 from llm_magics.load import relay
 
 SCRIPT = json.loads(os.environ["NEAR"])
@@ -89,7 +90,7 @@ if __name__ == "__main__":
     relay.Session = NearSession  # type: ignore[assignment, misc]
     try:
         status = relay.main()
-    except relay.SpecError as error:
+    except SpecError as error:
         sys.stderr.write(json.dumps({"what": error.what, "why": error.why, "then": error.then}) + "\n")
         status = 7
     sys.stderr.flush()

@@ -11,7 +11,6 @@ error bound stand in the node's row of the spool.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
@@ -19,14 +18,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-from llm_magics.cluster import clock, parcel
-from llm_magics.cluster.clock import Offset
-from llm_magics.cluster.session import PLACE, NodeLost, Place, Session, room
-from llm_magics.errors import SpecError
+from llm_magics.cluster.session import NodeLost, Session
+from llm_magics.load import far_places
+from llm_magics.load.far import SILENCE, Far, offset_of
 from llm_magics.load.lost import lost_rows
 from llm_magics.load.progress import together
 from llm_magics.load.sharing import share
@@ -34,42 +30,7 @@ from llm_magics.load.sharing import share
 COMPLETE, CANCELLED, NOT_RECORDED, REFUSED, LOST = 0, 3, 4, 5, 6
 _LEAD = 300_000_000  # ns between the word to start and the start: it has to reach every node before
 _POLL = 0.2  # s
-_SILENCE = 15.0  # s without an answer after which a node counts as lost
 _END = 8.0  # s that workers have to write what they have, once told to stop
-
-
-@dataclass
-class Far:
-    """One worker on a node, and what is known of it."""
-
-    number: int
-    place: Place
-    offset: Offset
-    drift: int = 0
-    progress: dict[str, Any] | None = None
-    code: int | None = None
-    lost: str = ""
-    words: list[str] = field(default_factory=list)
-    audits: list[dict[str, Any]] = field(default_factory=list)
-    requests: int = 0
-    rest: dict[str, bytes] = field(default_factory=lambda: {"out": b"", "err": b"", "rows": b""})
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.code is not None or bool(self.lost)
-
-    def row(self) -> dict[str, Any]:
-        """The node in the spool: its clock (s), and what its worker said of itself, the worst of all steps."""
-        worst = {key: max((audit[key] for audit in self.audits), default=0.0) for key in _AUDITED}
-        return {
-            "kind": "node", "worker": self.number, "node": self.place.ip, "id": self.place.id[:12],
-            "offset": self.offset.offset / 1e9, "error": (self.offset.error + self.drift) / 1e9,
-            "drift": self.drift / 1e9, "requests": self.requests, **worst, **({"lost": self.lost} if self.lost else {}),
-        }  # fmt: skip
-
-
-_AUDITED = ("core", "loop_lag_p99", "send_lag_p99")
 
 
 class Relay:
@@ -88,20 +49,17 @@ class Relay:
     def run(self) -> int:
         """Find nodes, start workers, follow them to their end; a worker's exit status."""
         asked = self.plan.pop("far")
-        self.most = int(asked["most"])
         with Session(asked["on"]) as session:
-            places = self._places(session, asked["workers"])
+            places = far_places.find(session, asked["workers"], int(asked["most"]), self._told_to_stop)
             if self.stopping is not None:
                 return CANCELLED
-            sent = parcel.pack()
-            self._on_all(places, lambda place: self._prepare(place, sent))
-            count = len(places)
+            far_places.prepare(places, {key: self.plan[key] for key in ("host", "port")})
             for number, place in enumerate(places):
-                with _beginning(place):
-                    self.far.append(Far(number, place, _offset(place)))
+                with far_places.beginning(place):
+                    self.far.append(Far(number, place, offset_of(place)))
             for far in self.far:
-                with _beginning(far.place):
-                    self._start(far, count)
+                with far_places.beginning(far.place):
+                    self._start(far, len(places))
             for far in self.far:
                 threading.Thread(target=self._follow, args=(far,), daemon=True).start()
             try:
@@ -109,72 +67,6 @@ class Relay:
             finally:
                 self._finish()
         return self._code()
-
-    # Before --------------------------------------------------------------------------------------------------------
-
-    def _places(self, session: Session, workers: int | str) -> list[Place]:
-        """One place on every node that has a core free, or as many as were asked for."""
-        nodes = [node for node in session.nodes() if node["resources"].get("CPU", 0) >= 1]
-        most = self.most
-        enough = None
-        if workers == "auto":
-            # A node whose cores are taken never comes: as many are waited for as there are cores to be had.
-            enough = max(1, min(len(nodes), most, int(session.free().get("CPU", 0))))
-            wanted = [session.ask_for(1, 0, node["id"]) for node in nodes]
-        else:
-            wanted = [session.ask_for(1, 0) for _ in range(min(int(workers), most))]
-        come = session.wait_for(wanted, PLACE, self._told_to_stop, enough)[:most]
-        for place in wanted:
-            if place not in come:
-                session.give_back(place)
-        if self.stopping is None and (not come or (workers != "auto" and len(come) < len(wanted))):
-            raise SpecError(
-                f"The cluster has {len(come) or 'no'} CPU{'' if len(come) == 1 else 's'} free for load workers"
-                + (f", {len(wanted)} were asked for." if workers != "auto" else "."),
-                why=f"each takes one; nodes: {room(nodes)}",
-                then="stop what holds them (ray status), ask for fewer (workers: N), or leave --on out",
-            )
-        return come
-
-    def _prepare(self, place: Place, sent: bytes) -> None:
-        """Send the code; ask whether it runs there and whether the server can be reached from there."""
-        place.call("unpack", sent, seconds=60)
-        question = json.dumps({key: self.plan[key] for key in ("host", "port")})
-        code, out, err = place.call("ask", "llm_magics.load.on_node", question, seconds=60)
-        answer = json.loads(out.splitlines()[-1]) if code == 0 else {"missing": (err.strip().splitlines() or ["?"])[-1]}
-        if missing := answer.get("missing"):
-            raise SpecError(
-                f"The load generator does not run on the node {place.ip}.", why=missing,
-                then="pip install llm-magics in the Python of the cluster's nodes",
-            )  # fmt: skip
-        if why := answer.get("unreachable"):
-            host, port = self.plan["host"], self.plan["port"]
-            raise SpecError(
-                f"The node {place.ip} cannot reach the server at {host}:{port}.", why=why,
-                then="serve it where the nodes can reach it (%serve NAME --on ray), or bench from here: leave --on out",
-            )  # fmt: skip
-
-    def _on_all(self, places: list[Place], do: Any) -> None:
-        """The same on every node at once; the first failure is the one that counts."""
-        failed: list[BaseException] = []
-
-        def one(place: Place) -> None:
-            try:
-                with _beginning(place):
-                    do(place)
-            except Exception as error:  # noqa: BLE001 - raised below, in the thread that ends the run
-                failed.append(error)
-
-        threads = [threading.Thread(target=one, args=(place,)) for place in places]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failed:
-            for place in places:  # nothing was started that would take its parcel away
-                with contextlib.suppress(NodeLost):
-                    place.call("clear", seconds=5)
-            raise failed[0]
 
     def _start(self, far: Far, count: int) -> None:
         steps = [share(step, far.number, count) for step in self.plan["steps"]]
@@ -188,7 +80,7 @@ class Relay:
         """In a thread: carry what a worker says into our queue."""
         while True:
             try:
-                said = far.place.call("follow", _POLL, seconds=_SILENCE)
+                said = far.place.call("follow", _POLL, seconds=SILENCE)
             except NodeLost as lost:
                 far.words.append(str(lost))
                 self.news.put((far, None))
@@ -217,29 +109,21 @@ class Relay:
     def _take(self, far: Far, said: dict[str, Any]) -> bool:
         """One answer of a node; whether it brought progress."""
         fresh = False
-        for line in self._lines(far, "rows", said["rows"]):
+        for line in far.lines("rows", said["rows"]):
             self._row(far, line)
-        for line in self._lines(far, "out", said["out"]):
+        for line in far.lines("out", said["out"]):
             news = json.loads(line)
             if "ready" in news:
                 self._is_ready(far, news["ready"])
             else:
                 far.progress, fresh = news, True
-        for line in self._lines(far, "err", said["err"]):
-            if line.startswith(b'{"exit"'):
-                far.code = int(json.loads(line)["exit"])
-            elif line.strip():
-                far.words = [*far.words[-20:], line.decode("utf-8", "replace")]
+        for line in far.lines("err", said["err"]):
+            far.hear(line)
         if said["ended"]:
             far.code = 1 if far.code is None else far.code
             if far.code != COMPLETE:
                 self.stop()  # half a load is another load
         return fresh
-
-    @staticmethod
-    def _lines(far: Far, name: str, data: bytes) -> list[bytes]:
-        *lines, far.rest[name] = (far.rest[name] + data).split(b"\n")
-        return [line for line in lines if line]
 
     def _row(self, far: Far, line: bytes) -> None:
         if line.startswith(b'{"kind":"audit"'):
@@ -265,27 +149,11 @@ class Relay:
         if len(ready) < len(self.far):
             return
         for each in self.far:
-            self._clock(each)
+            each.ask_the_time()
         at = time.monotonic_ns() + _LEAD
         self.begun[step] = at
         for each in self.far:
-            now = each.offset.there(at) + self._moved(each)
-            each.place.tell("say", json.dumps({"go": now}).encode() + b"\n")
-
-    def _clock(self, far: Far) -> None:
-        """Take the offset again; the rows keep the first one, so what it moved by is part of their error."""
-        try:
-            latest = _offset(far.place)
-        except NodeLost:
-            return  # whoever follows it says so
-        far.drift = max(far.drift, far.offset.drift(latest) - far.offset.error - latest.error, 0)
-        far.place.latest = latest  # type: ignore[attr-defined]
-
-    @staticmethod
-    def _moved(far: Far) -> int:
-        latest = getattr(far.place, "latest", far.offset)
-        moved = latest.offset - far.offset.offset
-        return int(moved) if abs(moved) > far.offset.error + latest.error else 0  # else it is noise
+            each.place.tell("say", json.dumps({"go": each.there(at)}).encode() + b"\n")
 
     def _listen(self) -> None:
         """What our parent says: samples of the server, or the end."""
@@ -330,7 +198,7 @@ class Relay:
             if not far.over:
                 far.place.tell("hush")
             elif not far.lost:
-                self._clock(far)
+                far.ask_the_time()
             self._write(json.dumps(far.row()).encode())
         if self.refused or any(far.lost or far.code is None for far in self.far):
             status = "failed" if self.refused else "cancelled"
@@ -352,19 +220,6 @@ class Relay:
         if REFUSED in codes:
             return REFUSED
         return CANCELLED if CANCELLED in codes or len(codes) == 0 or self.stopping is not None else COMPLETE
-
-
-@contextlib.contextmanager
-def _beginning(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except NodeLost as lost:
-        why = str(lost)
-        raise SpecError(f"The node {place.ip} was lost before the load began.", why=why, then="run it again") from None
-
-
-def _offset(place: Place) -> Offset:
-    return clock.measure(lambda: int(place.call("clock", seconds=_SILENCE)), time.monotonic_ns)
 
 
 def _tell(line: dict[str, Any]) -> None:
