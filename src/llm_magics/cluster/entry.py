@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 WORDS = 7
@@ -36,12 +38,21 @@ def main() -> None:
 
     module = sys.argv[1]
     sys.argv = sys.argv[1:]
+    status: object = 0
     try:
         runpy.run_module(module, run_name="__main__")
     except LLMMagicsError as error:
         sys.stderr.write(json.dumps({"what": error.what, "why": error.why, "then": error.then}) + "\n")
-        sys.stderr.flush()
-        raise SystemExit(WORDS) from None
+        status = WORDS
+    except SystemExit as end:
+        status = end.code
+    except BaseException:  # noqa: BLE001 - told to whoever is at the other end
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Ray says goodbye when the interpreter ends, to a cluster that may be gone: without a limit.
+    os._exit(status if isinstance(status, int) else 0 if status is None else 1)
 
 
 if __name__ == "__main__":

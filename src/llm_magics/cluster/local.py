@@ -20,7 +20,10 @@ from llm_magics.cluster import python
 from llm_magics.errors import LLMMagicsError
 
 _STORE = 80_000_000  # bytes of each node's object store: the least that Ray takes is 75 MB
-_ATTEMPTS = 5
+_ATTEMPTS = 3
+_BUSY = 300  # s that a machine with much to do may take to start a node's agents
+# Those that a raylet otherwise learns from its agents' files, for 15 s and not a moment longer: then it ends.
+_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
 class LocalCluster:
@@ -50,7 +53,7 @@ class LocalCluster:
         self._process = subprocess.Popen(
             python.command("llm_magics.cluster.local", str(nodes)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**kept, "RAY_USAGE_STATS_ENABLED": "0"},
+            env={**kept, "RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": str(_BUSY * 1000)},
         )  # fmt: skip
         self._said: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
@@ -113,12 +116,14 @@ def main() -> None:
     """Start the nodes, lose those that we are told to, end with stdin."""
     from ray.cluster_utils import Cluster
 
-    folder, port, cluster = tempfile.mkdtemp(prefix="llm-magics-ray-"), _free_port(), Cluster()
+    folder, (port,), cluster = tempfile.mkdtemp(prefix="llm-magics-ray-"), _free_ports(1), Cluster()
+    # Every program beside the raylet is one more Python to start: the cluster neither grows nor shows its logs.
+    spare: dict[str, Any] = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
     try:
-        _added(cluster, include_dashboard=False, temp_dir=folder, ray_client_server_port=port)
+        _added(cluster, temp_dir=folder, ray_client_server_port=port, **spare)
         for number in range(2, int(sys.argv[1]) + 1):
             _added(cluster, wait=False, **({"node_ip_address": f"127.0.0.{number}"} if sys.platform == "linux" else {}))
-        cluster.wait_for_nodes()
+        cluster.wait_for_nodes(timeout=_BUSY)
         host = cluster.address.rpartition(":")[0]
         nodes = {each.node_ip_address: each for each in [cluster.head_node, *cluster.worker_nodes]}
         _tell({"local": True, "address": cluster.address, "client": f"ray://{host}:{port}", "nodes": list(nodes)})
@@ -131,11 +136,12 @@ def main() -> None:
 
 
 def _added(cluster: Any, **words: Any) -> None:
-    """One more node. Its raylet gives its agents 15 s to start, then itself up: it is tried again."""
+    """One more node; a start that Ray itself gave up, or that lost a port to somebody else, is tried again."""
     for attempt in range(_ATTEMPTS):
         before = _processes()
         try:
-            cluster.add_node(num_cpus=1, object_store_memory=_STORE, **words)
+            ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+            cluster.add_node(num_cpus=1, object_store_memory=_STORE, **ports, **words)
         except Exception:
             _end(_processes() - before)
             if attempt == _ATTEMPTS - 1:
@@ -163,12 +169,14 @@ def _tell(words: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _free_port() -> int:
+def _free_ports(count: int) -> list[int]:
     import socket
 
-    with socket.socket() as sock:
-        sock.bind(("", 0))
-        return int(sock.getsockname()[1])
+    with contextlib.ExitStack() as held:  # all at once, or one would be found twice
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 if __name__ == "__main__":

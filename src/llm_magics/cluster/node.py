@@ -7,6 +7,7 @@ for words for `lease` seconds, whoever wanted the process is gone: its stdin is 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +20,9 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
+PREFIX = "llm-magics-parcel-"
+_FRESH = 60.0  # s that a new folder may go without being held
+
 
 class Node:
     """One place on a node; `lease` in s. Methods run in several threads."""
@@ -26,6 +30,7 @@ class Node:
     def __init__(self, lease: float = 30.0) -> None:
         self._lease = lease
         self._folder = ""
+        self._held: int | None = None
         self._said: dict[str, bytearray] = {"out": bytearray(), "err": bytearray(), "rows": bytearray()}
         self._open = 0
         self._news = threading.Condition()
@@ -48,10 +53,17 @@ class Node:
         return time.monotonic_ns()
 
     def unpack(self, parcel: bytes) -> str:
-        """Unpack a parcel; the folder, for this user's eyes only."""
+        """Unpack a parcel; the folder, for this user's eyes only.
+
+        It is locked as long as this actor or what it started lives. Those that nobody holds any more are removed: of
+        an actor that was killed before it could start what takes its folder away.
+        """
         import io
 
-        self._folder = tempfile.mkdtemp(prefix="llm-magics-parcel-")
+        self._sweep()
+        self._folder = tempfile.mkdtemp(prefix=PREFIX)
+        self._held = os.open(self._folder, os.O_RDONLY)
+        fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with zipfile.ZipFile(io.BytesIO(parcel)) as archive:
             archive.extractall(self._folder)
         return self._folder
@@ -72,9 +84,10 @@ class Node:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             self._rows = os.open(path, os.O_RDONLY)
             plan, descriptors = {**plan, "spool": descriptor}, (descriptor,)
+        held = () if self._held is None else (self._held,)
         process = subprocess.Popen(
             [sys.executable, "-P", str(Path(self._folder, "llm_magics", "cluster", "tenant.py")), self._folder, module],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=descriptors,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(*descriptors, *held),
             start_new_session=True, cwd=self._folder,
             env={**{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}, **env},
         )  # fmt: skip
@@ -123,6 +136,22 @@ class Node:
         """Remove what was unpacked."""
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def _sweep(self) -> None:
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with contextlib.suppress(OSError):  # another user's, or removed meanwhile
+                about = folder.lstat()
+                if about.st_uid != os.getuid() or not folder.is_dir() or time.time() - about.st_mtime < _FRESH:
+                    continue
+                handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(handle)
 
     def _tail(self) -> None:
         if self._rows is not None:

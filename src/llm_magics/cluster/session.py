@@ -19,11 +19,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from llm_magics.cluster.bounded import within
 from llm_magics.errors import LLMMagicsError, SpecError
 
 CONNECT = 30.0  # s until a cluster must have let us in
 PLACE = 30.0  # s until a place must have been found
 ANSWER = 20.0  # s for one answer of an actor
+PATIENCE = 60.0  # s more for that, while the cluster sees the node: a machine with too much to do is not lost
+FAREWELL = 10.0  # s for giving everything back
+_HEAD = 5.0  # s for one answer of the head
 _VERSIONS = re.compile(r"[Vv]ersion mismatch|versions? (?:mismatch|differ|do not match)|[Mm]ismatch.*[Vv]ersion", re.S)
 _EXIT = 7
 
@@ -104,11 +108,15 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What is held ends with this process, if the cluster is not there any more to be told.
+        with contextlib.suppress(Exception):
+            within(FAREWELL, self._leave)
+
+    def _leave(self) -> None:
         for actor in self._held:
             with contextlib.suppress(Exception):
                 self.ray.kill(actor)
-        with contextlib.suppress(Exception):
-            self.ray.shutdown()
+        self.ray.shutdown()
 
     def nodes(self) -> list[dict[str, Any]]:
         """Nodes that are there: `id`, `ip`, `resources`."""
@@ -160,7 +168,7 @@ class Session:
     def alive(self, node: str) -> bool:
         """Whether a node is there, as the cluster sees it."""
         try:
-            return any(each["id"] == node for each in self.nodes())
+            return any(each["id"] == node for each in within(_HEAD, self.nodes))
         except Exception:  # noqa: BLE001 - a cluster that does not answer has no node
             return False
 
@@ -189,11 +197,14 @@ class Place:
             getattr(self.actor, method).remote(*words)
 
     def _got(self, reference: Any, seconds: float) -> Any:
-        errors = self.session.ray.exceptions
+        errors, until = self.session.ray.exceptions, time.monotonic() + seconds + PATIENCE
         try:
-            return self.session.ray.get(reference, timeout=seconds)
-        except errors.GetTimeoutError:
-            raise NodeLost(f"it has not answered for {seconds:g} s") from None
+            while True:  # of one and the same call: what it answers late must not get lost
+                try:
+                    return self.session.ray.get(reference, timeout=seconds)
+                except errors.GetTimeoutError:
+                    if time.monotonic() >= until or not self.session.alive(self.id):
+                        raise NodeLost(f"it has not answered for {seconds:g} s") from None
         except (errors.RayActorError, errors.RaySystemError, ConnectionError, OSError) as error:
             raise NodeLost(" ".join(str(error).split())[:300]) from None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics.cluster import parcel
-from llm_magics.cluster.node import Node
+from llm_magics.cluster.node import PREFIX, Node
 
 ECHO = """
 import os, sys
@@ -82,6 +84,33 @@ def test_who_is_followed_by_nobody_is_told_to_end() -> None:
     while folder.exists() and time.monotonic() < until:
         time.sleep(0.1)  # nobody asks: the driver is gone
     assert not folder.exists()
+
+
+def test_a_parcel_that_nobody_holds_any_more_goes_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor that is killed before it started anything leaves its folder; one in use, or just made, is left alone."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    used, left, fresh = Node(lease=60.0), tmp_path / f"{PREFIX}left", tmp_path / f"{PREFIX}fresh"
+    running = Path(used.unpack(sent()))
+    used.start("echo_back", {}, {})
+    for folder in (left, fresh):
+        folder.mkdir()
+        (folder / "code.py").touch()
+    for folder in (left, running):
+        os.utime(folder, (1.0, 1.0))
+    assert used._held is not None
+    os.close(used._held)  # the actor is killed: what it started still holds the folder
+    used._held = None
+    another = Node(lease=60.0)
+    another.unpack(sent())
+    assert not left.exists()
+    assert fresh.exists()
+    assert running.exists()
+    another.clear()
+    used.hush()
+    everything(used)
+    assert not running.exists()
 
 
 def test_a_module_that_breaks_says_why(node: Node) -> None:

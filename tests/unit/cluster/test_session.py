@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -58,6 +60,60 @@ def test_a_port_behind_a_firewall_is_given_up_in_time_and_with_the_system_s_word
         assert "refused" in session.reach("127.0.0.1", sock.getsockname()[1], 0.5)
         assert time.monotonic() - began < 5
         assert session.reach("127.0.0.1", sock.getsockname()[1], 60.0, stop=lambda: True)
+
+
+def test_a_farewell_to_a_cluster_that_is_gone_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, killed = threading.Event(), []
+
+    class Gone:
+        def kill(self, actor: str) -> None:
+            killed.append(actor)
+
+        def shutdown(self) -> None:
+            released.wait(120)
+
+        nodes = shutdown
+
+    monkeypatch.setattr(session, "FAREWELL", 0.2)
+    monkeypatch.setattr(session, "_HEAD", 0.2)
+    stay = session.Session.__new__(session.Session)
+    stay.ray, stay._held = Gone(), ["actor"]
+    with stay:
+        assert not stay.alive("node")
+    assert not released.is_set()  # nobody waited for it
+    assert killed == ["actor"]
+    released.set()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_answer_that_is_late_is_waited_for_while_the_cluster_sees_the_node(there: bool) -> None:
+    class Late(Exception):  # noqa: N818 - Ray's own is named so
+        pass
+
+    asked: list[str] = []
+
+    class Ray:
+        exceptions = SimpleNamespace(GetTimeoutError=Late, RayActorError=KeyError, RaySystemError=KeyError)
+
+        def get(self, reference: str, timeout: float) -> str:
+            asked.append(reference)
+            if len(asked) < 3:
+                raise Late
+            return "said"
+
+        def nodes(self) -> list[dict[str, object]]:
+            return [{"NodeID": "n", "NodeManagerAddress": "", "Resources": {}, "Alive": there}]
+
+    stay = session.Session.__new__(session.Session)
+    stay.ray = Ray()
+    place = session.Place.__new__(session.Place)
+    place.session, place.id = stay, "n"
+    if there:
+        assert place._got("call", 0.1) == "said"
+        assert asked == ["call"] * 3  # the same call: its answer holds rows that come once
+    else:
+        with pytest.raises(session.NodeLost, match="not answered"):
+            place._got("call", 0.1)
 
 
 def test_what_a_cluster_has_is_said_node_by_node() -> None:
