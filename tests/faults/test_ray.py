@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +55,8 @@ def test_a_server_is_placed_and_loaded_from_the_other_nodes_and_leaves_nothing(h
         assert abs(node["offset"]) <= node["error"]
         assert node["requests"] > 0
     assert "listening" in server.logs(100)
+    by_client = llm_magics.bench("far", on=here.client, concurrency=2, requests=4, output_tokens=4, warmup=0)
+    assert len({node["node"] for node in by_client.header["nodes"]}) == 2  # as from a notebook outside of the cluster
     with pytest.raises(SpecError, match="has not the 1 GPU") as raised:
         llm_magics.serve("gpu", on="ray", gpus="auto")
     assert "1 CPU, 0 GPU" in raised.value.why
@@ -70,16 +71,15 @@ def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalClust
     victim = next(each for each in here.nodes[1:] if each != server.record.node["ip"])  # the head has to stay
 
     def lose_it_under_load() -> None:
-        until(lambda: any(b'"request"' in path.read_bytes() for path in paths.spool_dir().glob("*.jsonl")), 60.0)
+        until(lambda: any(b'"request"' in path.read_bytes() for path in paths.spool_dir().glob("*.jsonl")), 180.0)
         here.lose(victim)
 
     thread = threading.Thread(target=lose_it_under_load)
     thread.start()
-    began = time.monotonic()
     run = llm_magics.bench("far", on="ray", rate=2, requests=400, output_tokens=4, warmup=0)
     thread.join()
-    assert time.monotonic() - began < 150  # of the 200 s that it would have taken, on however busy a machine
     assert run.partial
+    assert len(run.requests) < 400  # it ended with its node, not with its 200 s
     assert any(f"the node {victim} was lost" in flag for flag in run.flags)
     assert (run.requests["status"] == "ok").any()
 
@@ -88,8 +88,8 @@ def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalClust
     record = server.record
     assert record.node is not None
     here.lose(record.node["ip"])
-    until(lambda: not server.record.alive, 90.0)
+    until(lambda: not server.record.alive, 180.0)
     assert server.state == "failed"
     assert "node lost" in server.record.diagnosis["cause"]
     assert "start it again" in server.record.diagnosis["remedy"]
-    until(lambda: not processes.marked(record.id), 20.0)  # nor is its engine left on the node
+    until(lambda: not processes.marked(record.id), 90.0)  # nor is its engine left on the node

@@ -7,13 +7,17 @@ whoever started it. Nodes have addresses of their own in 127.0.0.0/8 where the s
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from llm_magics.cluster import python
@@ -22,7 +26,7 @@ from llm_magics.errors import LLMMagicsError
 _STORE = 80_000_000  # bytes of each node's object store: the least that Ray takes is 75 MB
 _ATTEMPTS = 3
 _BUSY = 300  # s that a machine with much to do may take to start a node's agents
-# Those that a raylet otherwise learns from its agents' files, for 15 s and not a moment longer: then it ends.
+# Those that a raylet learns from its agents' files where nobody says them; it waits for 15 s, and ends.
 _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
@@ -48,6 +52,7 @@ class LocalCluster:
     """
 
     def __init__(self, nodes: int = 3) -> None:
+        self.nodes: list[str] = []
         # Ray starts a dozen Pythons: without compiled modules each of them takes too long for the others.
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._process = subprocess.Popen(
@@ -74,6 +79,8 @@ class LocalCluster:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+        if not self.nodes:
+            self._process.terminate()  # it does not listen yet
         try:
             self._process.wait(60)
         except subprocess.TimeoutExpired:
@@ -116,6 +123,7 @@ def main() -> None:
     """Start the nodes, lose those that we are told to, end with stdin."""
     from ray.cluster_utils import Cluster
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder, (port,), cluster = tempfile.mkdtemp(prefix="llm-magics-ray-"), _free_ports(1), Cluster()
     # Every program beside the raylet is one more Python to start: the cluster neither grows nor shows its logs.
     spare: dict[str, Any] = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
@@ -141,13 +149,34 @@ def _added(cluster: Any, **words: Any) -> None:
         before = _processes()
         try:
             ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-            cluster.add_node(num_cpus=1, object_store_memory=_STORE, **ports, **words)
+            with _said_beforehand(ports["dashboard_agent_listen_port"]):
+                cluster.add_node(num_cpus=1, object_store_memory=_STORE, **ports, **words)
         except Exception:
             _end(_processes() - before)
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
             return
+
+
+@contextlib.contextmanager
+def _said_beforehand(port: int) -> Iterator[None]:
+    """Write the one file that a raylet waits for whatever it was told: Ray does not pass that port on (2.60)."""
+    from ray._private import services
+
+    usual = services.start_raylet
+
+    def start_raylet(*given: Any, **named: Any) -> Any:
+        words = inspect.signature(usual).bind(*given, **named).arguments
+        if node := words.get("node_id"):
+            Path(words["session_dir"], f"dashboard_agent_listen_port_{node}").write_text(str(port))
+        return usual(*given, **named)
+
+    services.start_raylet = start_raylet
+    try:
+        yield
+    finally:
+        services.start_raylet = usual
 
 
 def _processes() -> set[Any]:

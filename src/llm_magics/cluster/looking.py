@@ -24,7 +24,7 @@ def look(session: Session, question: dict[str, Any]) -> dict[str, Any]:
     sent, lacking = parcel.pack(), list[str]()
     for _ in nodes:
         place = session.ask_for(cpus, gpus)
-        if not session.wait_for([place], PLACE if not lacking else 5.0):
+        if not session.wait_for([place], PLACE if not lacking else PLACE / 3):
             session.give_back(place)
             break
         found = _examined(place, sent, question)

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_magics.cluster import python
 
-_PATIENCE = 150.0  # s for the whole look: connecting, finding a place, asking what is there
+_PATIENCE = 300.0  # s for the whole look: connecting, finding a place, asking what is there
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from llm_magics.cluster.bounded import within
 from llm_magics.errors import LLMMagicsError, SpecError
 
-CONNECT = 30.0  # s until a cluster must have let us in
-PLACE = 30.0  # s until a place must have been found
+CONNECT = 60.0  # s until a cluster must have let us in; importing Ray takes five of them, on a busy machine thirty
+PLACE = 60.0  # s until a place must have been found: a Python that imports Ray has to start there
 ANSWER = 20.0  # s for one answer of an actor
 PATIENCE = 60.0  # s more for that, while the cluster sees the node: a machine with too much to do is not lost
 FAREWELL = 10.0  # s for giving everything back

@@ -5,26 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from llm_magics.spec.typed import in_terminal
-
-
-class Alert(Protocol):
-    name: str
-    severity: Any
-    hold: float
-    limits: tuple[str, ...]
-    meaning: str
-    todo: tuple[str, ...]
-    cell: str
-    notes: Mapping[str, str]
-
-
-class Failure(Protocol):
-    pattern: str
-    cause: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +36,7 @@ class Known:
     runs
         Its whole runs, newest first.
     alerts, failures
-        The engine's.
+        The engine's (see `monitor.alerts.Alert` and `engines.facts.Failure`).
     namespace, deployed
         Where it is in a cluster, if it is; its name there.
     sleeps
@@ -76,8 +59,8 @@ class Known:
     title: str
     ready: str
     runs: Sequence[Any]
-    alerts: Sequence[Alert]
-    failures: Sequence[Failure]
+    alerts: Sequence[Any]
+    failures: Sequence[Any]
     namespace: str | None
     deployed: str
     sleeps: bool

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from llm_magics.spec.quantities import written
 from llm_magics.views.runbook.blocks import cell, code, in_cluster, seen
-from llm_magics.views.runbook.known import Alert, Known
+from llm_magics.views.runbook.known import Known
 from llm_magics.views.signature import filled, readable
 
 _OF_GPU = re.compile(r"GPU|NCCL|NVIDIA|CUDA", re.IGNORECASE)
@@ -52,7 +53,7 @@ def alerts(known: Known) -> str:
     return "\n".join(lines)
 
 
-def _limits(known: Known, shown: list[Alert]) -> list[str]:
+def _limits(known: Known, shown: list[Any]) -> list[str]:
     """Whose limits they are, and how to set them to what was asked of the server."""
     if not known.limits:
         return []
