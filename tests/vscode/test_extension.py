@@ -1,74 +1,27 @@
-"""The extension in a real VS Code: engines from a terminal to their end, logs, cells, tasks; what it lacks is said."""
+"""The extension in a real VS Code: engines from a terminal to their end, their logs, cells, tasks; all by clicks."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
-from workbench import PATIENCE, Code
+import nbformat
+from gestures import choose, from_menu, in_terminal, open_file, open_view, row, unfold, until, wait_for_log
+from workbench import Code
 
 from llm_magics.engines import environments
 from llm_magics.engines import get as engine_of
+from llm_magics.runtime.registry import Registry
 
 SERVE = "import llm_magics; llm_magics.serve('{name}', {options}keep='detached')"
-
-
-def open_view(page: Any, code: Code) -> None:
-    page.goto(code.url)
-    page.locator('.activitybar [aria-label^="LLM Engines"]').first.click()
-    page.locator('.pane-header[aria-label^="Engines"]').wait_for()
-
-
-def row(page: Any, label: str | re.Pattern[str]) -> Any:
-    """A row of a tree, by what a screen reader says of it."""
-    rows = page.locator(".sidebar .monaco-list-row")
-    if isinstance(label, str):
-        return rows.and_(page.locator(f'[aria-label^="{label}"]'))
-    return rows.filter(has=page.locator("*")).and_(page.get_by_role("treeitem", name=label))
-
-
-def command(page: Any, title: str) -> None:
-    """Run a command by its title, as a person would."""
-    page.keyboard.press("F1")
-    page.locator(".quick-input-widget input").first.fill(f">{title}")
-    page.locator(f'.quick-input-list .monaco-list-row[aria-label^="{title}"]').first.click()
-
-
-def in_terminal(page: Any, line: str) -> None:
-    command(page, "Terminal: Create New Terminal")
-    page.locator(".terminal-wrapper.active .xterm").wait_for()
-    page.locator(".terminal-wrapper.active .xterm-rows", has_text=re.compile(r"[$#]")).wait_for()
-    page.locator(".terminal-wrapper.active .xterm-helper-textarea").focus()
-    page.keyboard.insert_text(line)
-    page.keyboard.press("Enter")
-
-
-def choose(page: Any, name: str, action: str) -> None:
-    """An action in a row, which is shown under the pointer."""
-    row(page, name).first.hover()
-    row(page, name).first.locator(f'.action-label[aria-label^="{action}"]').click()
-
-
-def until(true: Callable[[], bool], page: Any) -> None:
-    """Waits for something that no selector tells; code-server saves files by itself."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not true():
-        assert time.monotonic() < deadline, page.locator(".part.panel").inner_text()
-        page.wait_for_timeout(200)
-
-
-def wait_for_log(page: Any, text: str) -> None:
-    """Until the output channel shows a text; its lines are drawn with spaces that do not break."""
-    lines = page.locator(".part.panel .view-lines")
-    until(lambda: any(text in each.replace("\u00a0", " ") for each in lines.all_inner_texts()), page)
 
 
 def ask(code: Code, name: str, tokens: int) -> None:
@@ -147,28 +100,65 @@ def test_a_task_opens_as_a_copy_and_a_cell_goes_into_it(code: Code, page: Any, p
     until(lambda: wanted in ["".join(cell["source"]) for cell in json.loads(copy.read_text())["cells"]], page)
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    """An interpreter without the package."""
-    import subprocess
-
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
-    return tmp_path / "bare" / "bin" / "python"
-
-
-def test_what_is_missing_is_said_once_and_found_when_it_is_there(
-    code: Code, page: Any, picture: Any, bare: Path
-) -> None:
+def test_an_engine_is_copied_benched_kept_and_forgotten_by_clicks(code: Code, page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=code.url)
+    first, last = nbformat.v4.new_code_cell("1"), nbformat.v4.new_markdown_cell("The end")
+    mine = code.workspace / "mine.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, last]), mine)
+    # Its owner leaves at once, so a countdown begins.
+    serve = [sys.executable, "-c", "import llm_magics; llm_magics.serve('mine')"]
+    subprocess.run(serve, env=code.environment, capture_output=True, check=True)
+    registry = Registry(Path(code.environment["JUPYTER_RUNTIME_DIR"]) / "llm-magics")
+    record = registry.get("mine")
+    assert record is not None
     open_view(page, code)
+    row(page, re.compile("^mine, ready, .*stops in [1-9]:")).wait_for()
+
+    held = lambda: page.evaluate("navigator.clipboard.readText()")  # noqa: E731
+    unfold(page, "mine, ready")
+    choose(page, "URL: ", "Copy the Base URL")
+    until(lambda: held() == f"{record.url}/v1", page)
+    page.evaluate("navigator.clipboard.writeText('')")
+    from_menu(page, "mine, ready", "Copy the Base URL")
+    until(lambda: held() == f"{record.url}/v1", page)
+
+    open_file(page, "mine.ipynb")
+    page.locator(".notebookOverlay .cell-list-container .monaco-list-row").first.click()
+    from_menu(page, "mine, ready", "Insert a Cell That Benches It")
+    sources = lambda: ["".join(cell["source"]) for cell in json.loads(mine.read_text())["cells"]]  # noqa: E731
+    until(lambda: len(sources()) == 4, page)
+    assert sources()[:2] == ["1", "%load_ext llm_magics"]  # below the chosen cell
+    assert sources()[2].startswith("%%bench mine\n")
+    assert sources()[3] == "The end"
+    from_menu(page, "mine, ready", "Insert a Cell That Asks It")
+    until(lambda: len(sources()) == 5, page)
+    assert "mine.client.chat.completions.create" in sources()[3]
+
+    choose(page, "Ending: ", "Keep for Another Hour")
+    row(page, re.compile("^mine, ready, .*stops in (59:|1:00:00)")).wait_for()
+    os.kill(record.process["pid"], signal.SIGKILL)  # type: ignore[index]
+    row(page, re.compile("^mine, failed")).wait_for()
+    row(page, "Why: ").wait_for()  # it opens by itself
+    choose(page, "mine, failed", "Dismiss")
     page.get_by_text("No engine is running.").wait_for()
-    code.set(llmMagics_python=str(bare))
-    page.get_by_text("llm-magics is not installed in the interpreter").wait_for()
-    page.get_by_text("pip install llm-magics").wait_for()
-    page.locator(".pane-header", has_text=str(bare)).wait_for()
-    picture(page, "vscode-missing")
-    code.set(llmMagics_python="/nowhere/python")
-    page.get_by_role("button", name="Choose an Interpreter").wait_for()
-    page.locator(".pane-header", has_text="/nowhere/python").wait_for()
-    code.set(llmMagics_python=sys.executable)
-    page.get_by_text("No engine is running.").wait_for()
-    assert page.locator(".notification-toast").count() == 0
+    assert registry.read("mine") is None
+
+
+def test_a_task_that_nothing_can_see_is_ticked_by_hand(code: Code, page: Any) -> None:
+    def done() -> bool:
+        weeks = json.loads(code.llm_magics("learn", "--json"))
+        return next(each["done"] for week in weeks for each in week["tasks"] if each["id"] == task["id"])
+
+    weeks = json.loads(code.llm_magics("learn", "--json"))
+    week, task = next((week, each) for week in weeks for each in week["tasks"] if each["manual"])
+    open_view(page, code)
+    row(page, f"{week['title']}, 0 of ").click()
+    row(page, f"{task['title']}, to do").scroll_into_view_if_needed()
+    row(page, f"{task['title']}, to do").get_by_role("checkbox").click()
+    row(page, f"{task['title']}, done").wait_for()
+    row(page, f"{week['title']}, 1 of ").wait_for()
+    assert done()
+    row(page, f"{task['title']}, done").get_by_role("checkbox").click()
+    row(page, f"{task['title']}, to do").wait_for()
+    row(page, f"{week['title']}, 0 of ").wait_for()
+    assert not done()

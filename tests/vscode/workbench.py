@@ -11,17 +11,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from code_server import NEWEST, OLDEST
+
 PATIENCE = 90_000  # ms; machines that run tests are busy
-ROOT = Path(__file__).parents[2]
-PLACE = ROOT / ".cache" / "vscode"
-NODE = PLACE / "bin" / "node"
-SERVER = PLACE / "server" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
-BUILT = ROOT / "vscode" / "llm-magics.vsix"
+RELEASE = OLDEST if os.environ.get("LLM_MAGICS_VSCODE") == "oldest" else NEWEST
+BUILT = Path(__file__).parents[2] / "vscode" / "llm-magics.vsix"
 
 SETTINGS = {
     "chat.disableAIFeatures": True,
@@ -53,6 +53,10 @@ class Code:
         path = self.home / "data" / "Machine" / "settings.json"
         path.write_text(json.dumps({key.replace("_", "."): value for key, value in settings.items()}))
 
+    def prefer(self, **settings: Any) -> None:
+        """Put settings of the person, beside those of all tests."""
+        (self.home / "data" / "User" / "settings.json").write_text(json.dumps(SETTINGS | settings))
+
     def llm_magics(self, *words: str) -> str:
         """`llm-magics WORDS` with this server's directories; what it prints."""
         command = [sys.executable, "-m", "llm_magics.cli", *words]
@@ -70,27 +74,40 @@ class Code:
             self.process.wait()
 
 
-def start_code(home: Path, environment: Mapping[str, str]) -> Code:
-    """A code-server with directories in `home`, our extension installed, a workspace opened."""
+def directories(home: Path) -> dict[str, str]:
+    """The environment in which engines, runs and kernels leave all they write in `home`."""
+    return {"JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTER_DATA_DIR": str(home / "jupyter"),
+            "IPYTHONDIR": str(home / "ipython"), "HF_HUB_OFFLINE": "1"}  # fmt: skip
+
+
+def packed(folder: Path, target: Path, *more: Path) -> Path:
+    """An extension that is no more than some files, as VS Code installs it."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (*folder.iterdir(), *more):
+            archive.write(path, f"extension/{path.name}")
+    return target
+
+
+def start_code(home: Path, environment: Mapping[str, str], *extensions: Path, **settings: Any) -> Code:
+    """A code-server with directories in `home`, our extension (and others) installed, a workspace opened."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     workspace = home / "work"
     workspace.mkdir()
-    for kind, settings in (("User", SETTINGS), ("Machine", {"llmMagics.python": sys.executable})):
+    for kind, chosen in (("User", SETTINGS | settings), ("Machine", {"llmMagics.python": sys.executable})):
         (home / "data" / kind).mkdir(parents=True)
-        (home / "data" / kind / "settings.json").write_text(json.dumps(settings))
+        (home / "data" / kind / "settings.json").write_text(json.dumps(chosen))
     options = "auth: none\ndisable-telemetry: true\ndisable-update-check: true\ndisable-workspace-trust: true\n"
     (home / "config.yaml").write_text(f"bind-addr: 127.0.0.1:{port}\n{options}")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     around = {**environment, "PATH": path, "HOME": str(home), "XDG_DATA_HOME": str(home / "xdg"), "PS1": "$ ",
               "XDG_CONFIG_HOME": str(home / "config"), "SHELL": "/bin/bash",
               "EXTENSIONS_GALLERY": '{"serviceUrl": "http://127.0.0.1:9"}'}  # fmt: skip
-    command = [str(NODE), str(SERVER), "--config", str(home / "config.yaml"), "--user-data-dir", str(home / "data"),
-               "--extensions-dir", str(home / "extensions")]  # fmt: skip
-    installed = subprocess.run(
-        [*command, "--install-extension", str(BUILT)], env=around, capture_output=True, text=True, check=False
-    )
+    command = [str(RELEASE.program), str(RELEASE.entry), "--config", str(home / "config.yaml"),
+               "--user-data-dir", str(home / "data"), "--extensions-dir", str(home / "extensions")]  # fmt: skip
+    install = [word for path in (BUILT, *extensions) for word in ("--install-extension", str(path))]
+    installed = subprocess.run([*command, *install], env=around, capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stdout + installed.stderr
     log = (home / "code-server.log").open("wb")
     process = subprocess.Popen(

@@ -2,9 +2,9 @@
 import { IEngine, IRoutes, ISocket, Model } from '@llm-magics/model';
 import { beforeEach, expect, test } from 'vitest';
 
+import { engine, task } from '../../packages/model/test/made';
 import { changes, engineRows, IRow, pathRows } from '../src/rows';
 import { atLeast } from '../src/trouble';
-import { engine, task } from './made';
 
 let model: Model;
 let socket: ISocket;

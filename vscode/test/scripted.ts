@@ -12,6 +12,8 @@ export interface IScripted {
   folder: string;
   /** The words that it was called with so far, one call after the other. */
   calls(): string[];
+  /** When those were that begin with some words, in ms. */
+  times(words: string): number[];
   /** Another part from now on. */
   plays(part: string): void;
   /** Something a part can wait for with `until(name)`. */
@@ -30,7 +32,7 @@ export function scripted(part: string): IScripted {
     `#!${process.execPath}
 const { appendFileSync, existsSync, readFileSync, writeSync } = require('node:fs');
 const words = process.argv.slice(4);
-appendFileSync(${JSON.stringify(log)}, [process.argv[2], process.argv[3], ...words].join(' ') + '\\n');
+appendFileSync(${JSON.stringify(log)}, [Date.now(), ...process.argv.slice(2)].join(' ') + '\\n');
 const say = line => writeSync(1, line + '\\n');
 const complain = line => writeSync(2, line + '\\n');
 const pause = ms => new Promise(done => setTimeout(done, ms));
@@ -44,13 +46,19 @@ new Part('words', 'say', 'complain', 'until', 'happened', 'forever', readFileSyn
   );
   chmodSync(path, 0o755);
   writeFileSync(file, part);
+  const started = () =>
+    readFileSync(log, 'utf8')
+      .split('\n')
+      .filter(line => line)
+      .map(line => ({ time: parseInt(line), words: line.slice(line.indexOf(' ') + 1) }));
   return {
     path,
     folder,
-    calls: () =>
-      readFileSync(log, 'utf8')
-        .split('\n')
-        .filter(line => line),
+    calls: () => started().map(each => each.words),
+    times: words =>
+      started()
+        .filter(each => each.words.startsWith(words))
+        .map(each => each.time),
     plays: next => writeFileSync(file, next),
     happen: name => existsSync(join(folder, name)) || writeFileSync(join(folder, name), ''),
     happened: name => existsSync(join(folder, name))

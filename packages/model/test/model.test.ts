@@ -3,34 +3,7 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { ISocket } from '../src/feed';
 import { IRoutes, Model } from '../src/model';
 import { Refused } from '../src/refused';
-import { IEngine } from '../src/types';
-
-const engine = (name: string, more: Partial<IEngine> = {}): IEngine => ({
-  name,
-  id: `id of ${name}`,
-  engine: 'llamacpp',
-  engine_version: '1',
-  model: 'tiny',
-  served_model: 'tiny',
-  state: 'ready',
-  stage: '',
-  url: 'http://127.0.0.1:1',
-  created: 1,
-  ready_at: 2,
-  ended_at: null,
-  gpus: [],
-  keep: 'kernel',
-  idle: null,
-  asleep: false,
-  stops_at: null,
-  stops_why: '',
-  expected: null,
-  exit: null,
-  command: '',
-  diagnosis: null,
-  owners: [],
-  ...more
-});
+import { engine } from './made';
 
 let socket: ISocket & { closed?: boolean };
 let routes: { [Key in keyof Required<IRoutes>]: ReturnType<typeof vi.fn> };

@@ -1,5 +1,5 @@
-// Engines and tasks as the command tells of them.
-import { IEngine, ITask } from '@llm-magics/model';
+// Engines and tasks as a server, or the command, tells of them: for the tests here and of those who use this package.
+import { IEngine, ITask } from '../src/types';
 
 export const engine = (name: string, more: Partial<IEngine> = {}): IEngine => ({
   name,
