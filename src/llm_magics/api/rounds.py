@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from llm_magics.errors import LLMMagicsError
 
@@ -66,52 +66,94 @@ def in_rounds(
         How many; None: from three to five, ended as soon as the main figures are known well enough (`results.looks`).
 
     A side that breaks is left out, and said to be, as long as two others remain: what was measured of those stands. Of
-    two sides, one that breaks in its first round ends the comparison with its error, later with what there is.
+    two sides, one that breaks in its first round ends the comparison with its error, later with what there is. So does
+    an interrupt, once two sides have been measured.
     """
-    from llm_magics.api.benching import measured
     from llm_magics.results import looks
-    from llm_magics.results.comparison import Comparison
     from llm_magics.views.progress import live
 
     most, least = (rounds, rounds) if rounds else (looks.MOST, min(looks.SPENT))
     clock = _Clock(least * len(sides), most * len(sides), time.monotonic(), _planned(work))
-    runs: dict[str, list[Run]] = {label: [] for label in sides}
-    left_out: dict[str, str] = {}
+    played = _Played({label: [] for label in sides}, auto=rounds is None)
     salt = secrets.randbits(40)
-
-    def compared(number: int, why: str = "") -> Comparison:
-        level = looks.level(number) if rounds is None else None
-        found = {label: each for label, each in runs.items() if each}
-        return Comparison.of_runs(found, stopped=why, left_out=left_out, **({} if level is None else {"level": level}))
-
     with live():  # one display for all rounds
         for number in range(1, most + 1):
             part = f"round {number} of {' and '.join(sides)}"
             once = work.model_copy(update={"seed": work.seed + number - 1})
-            for label in list(runs) if number % 2 else list(reversed(runs)):
+            for label in list(played.runs) if number % 2 else list(reversed(played.runs)):
                 title = ", ".join(each for each in (_round(number, least, most), clock.words()) if each)
                 try:
-                    with sides[label]() as target:
-                        run = measured(target, once, label=label, title=title, salt=salt + number, played=part)
-                except LLMMagicsError as error:
-                    if len(runs) > _FEWEST:
-                        left_out[label] = error.what.rstrip(".")
-                        del runs[label]
-                        clock.lose(least - number + 1, most - number + 1)
-                        continue
-                    if not all(runs.values()):
+                    ended = played.turn(label, sides[label], once, title=title, salt=salt + number, played=part)
+                except KeyboardInterrupt:  # between two loads; during one it ends that load
+                    if not played.enough:
                         raise
-                    return compared(number, f"broken off in round {number} at {label}: {error.what.rstrip('.')}")
-                clock.done += 1
-                runs[label].append(run)
-                if run.partial:
-                    return compared(number)
+                    ended = "interrupted"
+                if ended:
+                    return played.compared(number, f"{ended} in round {number} at {label}")
+                if label in played.left_out:
+                    clock.lose(least - number + 1, most - number + 1)
+                else:
+                    clock.done += 1
             if rounds is None and number in looks.SPENT:
-                found = compared(number)
+                found = played.compared(number)
                 if why := looks.enough(found.effects):
                     found.stopped = f"{number} were enough, for {why}"
                     return found
-    return compared(most, "" if rounds else f"{most}, the most that are played unless more are asked for")
+    return played.compared(most, "" if rounds else f"{most}, the most that are played unless more are asked for")
+
+
+@dataclass
+class _Played:
+    """What was measured so far of each side, and why a side is left out."""
+
+    runs: dict[str, list[Run]]
+    auto: bool
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are two sides to compare."""
+        return sum(map(bool, self.runs.values())) >= _FEWEST
+
+    def turn(self, label: str, side: Callable[[], AbstractContextManager[Target]], work: Workload, **how: Any) -> str:
+        """Play one turn; why the comparison ends with it, "" when it goes on (a third side that breaks is left out)."""
+        from llm_magics.api.benching import measured
+
+        run, why = None, ""
+        try:
+            with side() as target:
+                run = measured(target, work, label=label, **how)
+                why = _broken(run)
+        except LLMMagicsError as error:
+            if len(self.runs) <= _FEWEST and not all(self.runs.values()):
+                raise
+            run, why = None, error.what.rstrip(".")
+        if why and len(self.runs) > _FEWEST:
+            self.left_out[label] = why
+            del self.runs[label]
+            return ""
+        if run is not None:
+            self.runs[label].append(run)
+        if why:
+            return f"broken off ({why})"
+        return "interrupted" if run is not None and run.partial else ""
+
+    def compared(self, number: int, why: str = "") -> Comparison:
+        """The comparison after so many rounds; a side without any has not had its turn."""
+        from llm_magics.results import looks
+        from llm_magics.results.comparison import Comparison
+
+        found = {label: each for label, each in self.runs.items() if each}
+        waiting = {label: "it had no turn yet" for label, each in self.runs.items() if not each}
+        level = {"level": looks.level(number)} if self.auto else {}
+        return Comparison.of_runs(found, stopped=why, left_out={**self.left_out, **waiting}, **level)
+
+
+def _broken(run: Run) -> str:
+    """Why a run did not come to its end by itself; "" when it did, or when a person ended it."""
+    if run.status != "failed":
+        return ""
+    return str(run.header.get("server_ended") or next(iter(run.notes), "the run did not reach its end")).rstrip(".")
 
 
 def _planned(work: Workload) -> float | None:

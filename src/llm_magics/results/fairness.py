@@ -5,7 +5,9 @@ A verdict is words about two servers; these are the reasons why it may be words 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -62,22 +64,38 @@ def _what_was_sent(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
     words = [
         [(run.header.get("prompts") or {}).get("salt" if made else "digest") for run in runs] for runs in sides.values()
     ]
-    schedules = [[point.get("schedule") for run in runs for point in run.asked] for runs in sides.values()]
     if any(None in each for each in seeds):
         unknown = [label for label, each in zip(sides, seeds, strict=True) if None in each]
         yield f"what {', '.join(unknown)} was sent is not known: the prompts may differ"
-    elif _differ([sorted(each) for each in seeds]):
+    elif _apart(seeds):
         yield f"the prompts are not the same, their seeds differ: {_each(sides, seeds)}"
-    elif all(each is not None for side in words for each in side) and _differ(
-        [sorted(side, key=str) for side in words]
-    ):
+    elif all(each is not None for side in words for each in side) and _apart(words):
         yield (
             "the prompts have the same lengths but not the same words: the runs were made apart"
             if made
             else "the prompts are not the same, their rows differ"
         )
-    elif all(all(each) for each in schedules) and _differ(schedules):
+    elif any(map(_apart, _schedules(sides))):
         yield "the schedules are not the same, though the seeds are: the runs were made by different versions"
+
+
+def _schedules(sides: Mapping[str, Sequence[Run]]) -> Iterator[list[list[str]]]:
+    """Of each load that all sides were given, where its schedule is known: each side's, one a round."""
+    if _differ([runs[0].header.get("asked_for") for runs in sides.values()]):
+        return  # other loads under one name
+    for label in dict.fromkeys(point["label"] for point in next(iter(sides.values()))[0].asked):
+        told = [
+            [" ".join(point.get("schedule") or ()) for run in runs for point in run.asked if point["label"] == label]
+            for runs in sides.values()
+        ]
+        if all(each and all(each) for each in told):
+            yield told
+
+
+def _apart(sides: Sequence[Sequence[Any]]) -> bool:
+    """Whether the rounds of some side are not those of another, be it that one played more of them."""
+    counts = [Counter(side) for side in sorted(sides, key=len)]
+    return any(not fewer <= more for fewer, more in pairwise(counts))
 
 
 def _sampling_defaults(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:

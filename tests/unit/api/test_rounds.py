@@ -41,7 +41,11 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, str]]:
 
 
 def sides(
-    opened: list[str] | None = None, noise: float = 0.0, broken_at: int = 99, names: str = "ab"
+    opened: list[str] | None = None,
+    noise: float = 0.0,
+    broken_at: int = 99,
+    names: str = "ab",
+    error: type[BaseException] | None = None,
 ) -> dict[str, Any]:
     turn = [0]
 
@@ -50,7 +54,7 @@ def sides(
         def opens() -> Iterator[Any]:
             turn[0] += 1
             if turn[0] == broken_at:
-                raise LaunchError(f"{name} did not start.")
+                raise error() if error else LaunchError(f"{name} did not start.")
             yield SimpleNamespace(name=name, noise=noise)
             if opened is not None:
                 opened.append(name)
@@ -89,7 +93,7 @@ def test_it_ends_after_the_most_rounds_where_nothing_is_known(played: list[tuple
 def test_a_side_that_breaks_later_costs_no_round(played: list[tuple[str, int, str]]) -> None:
     found = rounds.in_rounds(sides(broken_at=4), WORK, 3)
     assert {label: len(runs) for label, runs in found.rounds.items()} == {"a": 1, "b": 2}
-    assert "broken off in round 2 at a: a did not start" in str(found.verdict)
+    assert "broken off (a did not start) in round 2 at a" in str(found.verdict)
     with pytest.raises(LaunchError):
         rounds.in_rounds(sides(broken_at=2), WORK, 3)
 
@@ -102,6 +106,39 @@ def test_of_three_sides_one_that_breaks_is_left_out(played: list[tuple[str, int,
     assert found.left_out == {"b": "b did not start"}
     assert any("b is left out: b did not start" in flag for flag in found.flags)
     assert "b is left out" in str(found.verdict)
+
+
+def test_an_interrupt_between_two_loads_keeps_what_was_measured(played: list[tuple[str, int, str]]) -> None:
+    """Engines start for minutes: an interrupt there must not cost the rounds before it."""
+    found = rounds.in_rounds(sides(broken_at=5, error=KeyboardInterrupt), WORK, 5)
+    assert {label: len(runs) for label, runs in found.rounds.items()} == {"a": 2, "b": 2}
+    assert "interrupted in round 3 at a" in str(found.verdict)
+    three = rounds.in_rounds(sides(broken_at=3, error=KeyboardInterrupt, names="abc"), WORK, 3)
+    assert list(three.rounds) == ["a", "b"]
+    assert three.left_out == {"c": "it had no turn yet"}
+    with pytest.raises(KeyboardInterrupt):
+        rounds.in_rounds(sides(broken_at=2, error=KeyboardInterrupt), WORK, 3)
+
+
+def test_a_server_that_dies_under_load_costs_the_others_no_round(
+    played: list[tuple[str, int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = benching.measured
+
+    def measured(target: Any, work: Workload, **how: Any) -> Any:
+        run = whole(target, work, **how)
+        if how["label"] == "b" and work.seed == 1:
+            run.status = "failed"
+            run.header["server_ended"] = "killed by signal 9"
+        return run
+
+    monkeypatch.setattr(benching, "measured", measured)
+    three = rounds.in_rounds(sides(names="abc"), WORK, 3)
+    assert {label: len(runs) for label, runs in three.rounds.items()} == {"a": 3, "c": 3}
+    assert three.left_out == {"b": "killed by signal 9"}
+    two = rounds.in_rounds(sides(), WORK, 3)
+    assert {label: len(runs) for label, runs in two.rounds.items()} == {"a": 1, "b": 2}
+    assert "broken off (killed by signal 9) in round 2 at b" in str(two.verdict)
 
 
 def test_a_workload_of_fixed_length_says_how_long_it_takes(played: list[tuple[str, int, str]]) -> None:

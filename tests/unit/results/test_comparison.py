@@ -275,6 +275,28 @@ def test_other_schedules_with_one_seed_are_said() -> None:
     assert flagged(Comparison.of_runs(sides), "the schedules are not the same")
 
 
+def test_a_side_with_a_round_or_a_load_more_was_sent_the_same_in_the_others() -> None:
+    """A comparison that was broken off has them: nothing was made apart, and no version differs."""
+
+    def side(name: str, rounds: int, rate: list[float]) -> list[Run]:
+        found = [synthetic_run(name=name, rate=rate, requests=20, workload_seed=number, header={"prompts": {"salt": number}}) for number in range(rounds)]  # fmt: skip  # noqa: E501
+        for number, run in enumerate(found):
+            for point in run.header["points"]:
+                point["schedule"] = [f"round {number} at {point['label']}"]
+        return found
+
+    more = Comparison.of_runs({"A": side("A", 3, [4.0, 8.0]), "B": side("B", 2, [4.0])})
+    assert not flagged(more, "the prompts")
+    assert not flagged(more, "the schedules")
+    assert flagged(more, "8 req/s was not measured for B")
+    loads = Comparison.of_runs({"A": side("A", 3, [4.0]), "B": side("B", 3, [8.0])})
+    assert flagged(loads, "the loads are not the same")
+    assert not flagged(loads, "the schedules")
+    others = side("B", 2, [4.0])
+    others[1].header["workload"]["seed"] = 7
+    assert flagged(Comparison.of_runs({"A": side("A", 3, [4.0]), "B": others}), "their seeds differ")
+
+
 def test_other_sampling_is_said() -> None:
     one, other = synthetic_run(name="A"), synthetic_run(name="B", seed=1)
     other.header["workload"]["temperature"] = 1.0
