@@ -19,8 +19,8 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "install a build for the GPU's architecture (a very new or a very old one needs its own)",
     ),
     Failure(
-        r"NVIDIA driver on your system is too old \(found version (\d+)\)",
-        "the NVIDIA driver is too old for this build of the engine: it knows CUDA up to {0}",
+        r"NVIDIA driver on your system is too old \(found version (\d\d)0?(\d+)0\)",  # 12020 is 12.2
+        "the NVIDIA driver is too old for this build of the engine: it knows CUDA up to {0}.{1}",
         "update the driver, or install the engine's build for an older CUDA",
     ),
     Failure(

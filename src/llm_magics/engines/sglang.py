@@ -234,10 +234,10 @@ class SGLang(Engine):
         if not _on_cpu(spec):
             return []
         bounds = ["--device", "cpu", "--disable-overlap-schedule", "--skip-server-warmup"]
-        if spec.gpu_memory_utilization is None:
-            bounds += ["--mem-fraction-static", str(CPU_SHARE)]
+        if spec.gpu_memory_utilization is not None:  # whoever says a share of the memory gets it, with no cap below it
+            return bounds
         size = SMALL_CACHE if models.is_shipped(spec.model) else CPU_CACHE
-        return [*bounds, "--max-total-tokens", str(size)]
+        return [*bounds, "--mem-fraction-static", str(CPU_SHARE), "--max-total-tokens", str(size)]
 
 
 def _on_cpu(spec: ServerSpec) -> bool:

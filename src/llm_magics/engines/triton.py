@@ -157,7 +157,7 @@ class Triton(Engine):
             "install it with another Python: put python3.11 or python3.12 on PATH",
         ),
         Failure(
-            r"[Nn]o space left on device|(?:[Ff]ailed|[Uu]nable) to (?:create|initialize).*shared memory",
+            r"(?:[Ff]ailed|[Uu]nable) to (?:create|initialize|increase).*shared memory",
             "there is no shared memory left",
             "free /dev/shm, or give the container more (--shm-size)",
         ),

@@ -68,7 +68,10 @@ def test_sglang_is_bounded_on_a_cpu_and_free_on_a_gpu(monkeypatch: pytest.Monkey
     made = command("sglang")
     assert value(made, "--device") == "cpu"
     assert value(made, "--mem-fraction-static") == "0.06"
-    assert value(command("sglang", gpu_memory_utilization=0.5), "--mem-fraction-static") == "0.5"
+    assert value(made, "--max-total-tokens") == "16384"
+    shared = command("sglang", gpu_memory_utilization=0.5)
+    assert value(shared, "--mem-fraction-static") == "0.5"
+    assert "--max-total-tokens" not in shared.argv, "a cap would silently take the share back"
     monkeypatch.setattr(hardware, "has_gpu", lambda: True)
     free = command("sglang")
     assert not {"--device", "--mem-fraction-static", "--max-total-tokens"} & set(free.argv)
