@@ -277,7 +277,7 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
 
 def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
     """Where the engine is, here or in an image, with the options of its version where there is reason to ask."""
-    from llm_magics.engines import containers, environments, flags_of, on_ray
+    from llm_magics.engines import environments, flags_of, images, on_ray
     from llm_magics.engines.base import Executable
     from llm_magics.views.progress import live
     from llm_magics.views.waiting import WaitingCard
@@ -288,7 +288,7 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
     if spec.on != "local":
         if named := "python" if spec.python else "bin" if spec.bin else "":
             raise SpecError(f"{named} names a place on this machine.", then=f"leave out {named}, or on: {spec.on}")
-        return containers.executable(engine, spec)
+        return images.executable(engine, spec)
     if spec.image:
         raise SpecError("image names a container's image.", then="add on: docker, podman or apptainer")
     executable = environments.locate(engine, python=spec.python, bin=spec.bin)

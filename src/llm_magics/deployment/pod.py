@@ -1,6 +1,6 @@
 """A server's spec as what one pod runs: image, words, variables, files, probes. The kinds are written from it.
 
-The command is the engine adapter's own, made for the image by `engines.containers` as for docker: no flag is written
+The command is the engine adapter's own, made for the image by `engines.images` as for docker: no flag is written
 here. A pod sees nothing of this machine: what lies on its disk is refused, unless a claim holds it.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_magics import models as shipped
-from llm_magics.engines import containers, hardware, models
+from llm_magics.engines import hardware, images, models
 from llm_magics.engines.base import Place
 from llm_magics.errors import SpecError
 from llm_magics.runtime.environment import is_secret
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from llm_magics.spec import ServerSpec
     from llm_magics.spec.deployment import Deployment
 
-FILES = f"{containers.INSIDE}/files"
-MODEL = f"{containers.INSIDE}/model"
+FILES = f"{images.INSIDE}/files"
+MODEL = f"{images.INSIDE}/model"
 DRAIN = 5  # s between "going away" and TERM: so long may a proxy go on sending to a pod that is about to leave
 _SIZE = re.compile(r"--shm-size=(\d+)g")
 
@@ -111,14 +111,14 @@ def pod(engine: Engine, spec: ServerSpec, deployment: Deployment, *, sees_disk: 
         raise SpecError(f"{engine.title} needs a GPU.", then="gpus_per_pod: 1, or another engine (`%llm engines`)")
     threads = math.ceil(_cpus(deployment.cpu)) if deployment.cpu else hardware.threads()
     with hardware.elsewhere(gpu=gpus > 0, threads=threads):
-        image = containers.facts(engine, spec)
+        image = images.facts(engine, spec)
         model = models.resolve(engine, spec)
         claim = deployment.model_pvc.partition(":") if deployment.model_pvc else None
         there = _There(engine, spec, model, disk(model)[1] if sees_disk else claim[2] if claim else None)
         place = Place(
-            containers.executable(engine, spec), host="0.0.0.0", port=image.port, model=model, contained=True,  # noqa: S104
+            images.executable(engine, spec), host="0.0.0.0", port=image.port, model=model, contained=True,  # noqa: S104
         )  # fmt: skip
-        made = containers.contained(engine, spec, place, there)
+        made = images.contained(engine, spec, place, there)
         name, local = dns(spec.name), model.startswith("/")
         seen = there.inside(model) if local else model
         served = engine.served_name(spec, seen)
@@ -130,7 +130,7 @@ def pod(engine: Engine, spec: ServerSpec, deployment: Deployment, *, sees_disk: 
         entry = image.entry == "replace"
         mount = MODEL if local else cache
         return Pod(
-            name=name, spec=spec, engine=engine, image=containers.image_name(engine, spec),
+            name=name, spec=spec, engine=engine, image=images.image_name(engine, spec),
             command=made.argv if entry else [], args=[] if entry else made.argv[image.entry == "program" :],
             env={key: value for key, value in env.items() if not is_secret(key)},
             secrets=_secrets(engine, spec, name, hub=bool(hub)), served_model=served, port=image.port,
@@ -203,7 +203,7 @@ class _There:
             if self._claimed is None:
                 raise self._unseen(path)
             return f"{MODEL}/{(self._claimed or Path(path).name).lstrip('/')}"
-        if Path(path) == containers.LAUNCHERS:
+        if Path(path) == images.LAUNCHERS:
             self.files = _launcher(self._engine)
             return FILES
         if path.endswith(".engine.yaml"):
@@ -229,7 +229,7 @@ class _There:
 
 def _launcher(engine: Engine) -> dict[str, str]:
     """The engine's launcher, with those beside it that it names: a ConfigMap is not for what nobody reads."""
-    known = {each.stem: each.read_text("utf-8") for each in containers.LAUNCHERS.glob("*.py")}
+    known = {each.stem: each.read_text("utf-8") for each in images.LAUNCHERS.glob("*.py")}
     wanted, found = [f"{engine.key}_server"], dict[str, str]()
     while wanted:
         stem = wanted.pop()

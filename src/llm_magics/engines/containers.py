@@ -9,21 +9,18 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from llm_magics.engines import hardware
-from llm_magics.engines.base import Command, Executable, Image, Place
+from llm_magics.engines import hardware, images
+from llm_magics.engines.base import Command, Image, Place
+from llm_magics.engines.images import INSIDE, is_local
 from llm_magics.errors import SpecError
-from llm_magics.models import is_shipped
 
 if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
     from llm_magics.spec.server import ServerSpec
 
-INSIDE = "/llm-magics"
-LAUNCHERS = Path(__file__).parent / "launchers"
 # What the clients themselves need to find their daemon and their storage; the engine never sees it.
 CLIENT = (
     "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "CONTAINER_HOST",
@@ -32,63 +29,14 @@ CLIENT = (
 )  # fmt: skip
 _HUB = ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 _READ_BY_CLIENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "LD_PRELOAD")
-
-
-def executable(engine: Engine, spec: ServerSpec) -> Executable:
-    """The engine as it is in its image; its version is the image's tag.
-
-    Raises
-    ------
-    SpecError
-        When there is no official image for this machine and the spec names none.
-    """
-    image, name = facts(engine, spec), image_name(engine, spec)
-    tag = name.rsplit("/", 1)[-1].partition(":")[2] or "latest"
-    cpu = "+cpu" if "cpu" in name.rsplit("/", 1)[-1] and "cpu" not in tag else ""
-    where = f"the image {name}"
-    if engine.image is None:
-        return Executable(tag + cpu, python=image.program, origin=where)
-    return Executable(tag + cpu, binary=image.program, origin=where)
-
-
-def facts(engine: Engine, spec: ServerSpec) -> Image:
-    """What is known of the engine's image; of one that the spec names for an engine without any: that Python is in it.
-
-    Raises
-    ------
-    SpecError
-        When the engine has no image and the spec names none.
-    """
-    if engine.image is not None:
-        return engine.image
-    if spec.image is None:
-        raise SpecError(
-            f"{engine.title} has no container image of its own.",
-            why="its makers publish none that serves",
-            then=f"build one that has it (`{engine.install.hint}` inside) and name it: image: …; or another engine",
-        )
-    return Image(spec.image, spec.image, program="python3", carried=(str(LAUNCHERS),))
-
-
-def image_name(engine: Engine, spec: ServerSpec) -> str:
-    """The image that will run: the spec's, or the engine's for this machine."""
-    image = facts(engine, spec)
-    if spec.image:
-        return spec.image
-    name = image.cpu if spec.gpus == "none" or not hardware.has_gpu() else image.gpu
-    if not name:
-        raise SpecError(
-            f"{engine.title} has no official image for a machine without a GPU.",
-            then="give one as image:, or choose another engine (`%llm engines`)",
-        )
-    return name
+_PODMAN = ("--security-opt=label=disable",)  # SELinux would hide the mounted model from the container
 
 
 def served_model(engine: Engine, spec: ServerSpec, model: str) -> str:
     """What a request puts in `model`, where the engine goes by the path that it sees."""
     mounts = _Mounts()
-    seen = mounts.inside(model) if _local(model) else model
-    return engine.served_name(_moved(spec, mounts), seen)
+    seen = mounts.inside(model) if is_local(model) else model
+    return engine.served_name(images.moved(spec, mounts), seen)
 
 
 def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple[int, ...]) -> Command:
@@ -106,20 +54,20 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
     SpecError
         As `Engine.command`, or when a path cannot be mounted.
     """
-    image, name, mounts = facts(engine, spec), image_name(engine, spec), _Mounts()
+    image, name, mounts = images.facts(engine, spec), images.image_name(engine, spec), _Mounts()
     tool, own_network = spec.on, spec.on == "apptainer"
     inside = Place(
-        executable(engine, spec),
+        images.executable(engine, spec),
         host=spec.host if own_network else "0.0.0.0",  # noqa: S104 - inside; outside the port is on loopback only
         port=port if own_network else image.port,
         model=model,  # adapters look into it
         contained=not own_network,
     )
-    made = contained(engine, spec, inside, mounts)
+    made = images.contained(engine, spec, inside, mounts)
     argv = made.argv
     outer = engine.launcher(Place(inside.executable, spec.host, port, model), spec)
     env = dict(made.env)
-    if not _local(model) and image.hub:
+    if not is_local(model) and image.hub:
         mounts.add(str(_hub()), image.hub if not own_network else f"{INSIDE}/hub", write=True)
         env["HF_HUB_CACHE"] = env["HUGGINGFACE_HUB_CACHE"] = image.hub if not own_network else f"{INSIDE}/hub"
     # The hub's own reach the client by `environment.allowed`, the key by the launch: here their names are enough.
@@ -132,7 +80,7 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
     else:
         unique = f"llm-magics-{spec.name}-{secrets.token_hex(4)}"
         publish = f"[{spec.host}]" if ":" in spec.host else "127.0.0.1"
-        volumes = {} if _local(model) else image.volumes
+        volumes = {} if is_local(model) else image.volumes
         beside = engine.metrics.beside if engine.metrics else 0
         client = [
             tool, "run", "--rm", "--name", unique, *(["--init"] if tool == "docker" else _PODMAN),
@@ -149,54 +97,9 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, gpus: tuple
     return Command([*outer, *(["--"] if outer else []), *client], env, made.files, made.ready_path, container)
 
 
-class Mounted(Protocol):
-    """Where paths of this machine are inside."""
-
-    def inside(self, path: str) -> str:
-        """Make a path of this machine be there inside, and say where; SpecError when it cannot be."""
-
-    def forget(self, source: str) -> None:
-        """It need not be there after all."""
-
-
-def contained(engine: Engine, spec: ServerSpec, inside: Place, mounts: Mounted) -> Command:
-    """The engine's own command inside a container: no launcher of this machine, and every path as it is inside.
-
-    Parameters
-    ----------
-    inside
-        Address inside, and the model as resolved on this machine, for adapters look into it.
-    mounts
-        Says where a path of this machine is inside.
-
-    Raises
-    ------
-    SpecError
-        As `Engine.command`, or when a path cannot be there.
-    """
-    model, image = inside.model, facts(engine, spec)
-    seen = mounts.inside(model) if _local(model) else model
-    made = engine.command(inside, _moved(spec, mounts))
-    argv = made.argv[made.argv.index("--") + 1 :] if engine.launcher(inside, spec) else made.argv
-    if model in argv:
-        argv = [seen if word == model else word for word in argv]
-    else:
-        mounts.forget(model)  # it gets in by another way
-    for path in image.carried:
-        if any(word.startswith(path) for word in argv):
-            there = mounts.inside(path)
-            argv = [there + word[len(path) :] if word.startswith(path) else word for word in argv]
-    for path in made.files:
-        argv = [mounts.inside(path) if word == path else word for word in argv]
-    return replace(made, argv=argv)
-
-
-_PODMAN = ("--security-opt=label=disable",)  # SELinux would hide the mounted model from the container
-
-
 def prepare_mounts(model: str) -> None:
     """Make the folder of the hub's models, where a container will need it: the daemon would make it root's."""
-    if not _local(model):
+    if not is_local(model):
         _hub().mkdir(parents=True, exist_ok=True)
 
 
@@ -255,30 +158,6 @@ def _gpus(tool: str, spec: ServerSpec, gpus: tuple[int, ...]) -> list[str]:
         return [f"--device=nvidia.com/gpu={index}" for index in gpus or ("all",)]
     # The quotes are docker's: it reads the value as a line of CSV.
     return [f'--gpus="device={",".join(map(str, gpus))}"' if gpus else "--gpus=all"]
-
-
-def _moved(spec: ServerSpec, mounts: Mounted) -> ServerSpec:
-    """The spec with every local path in it as it is inside."""
-    changes: dict[str, Any] = {}
-    if not is_shipped(spec.model) and _local(spec.model):
-        changes["model"] = mounts.inside(_absolute(spec.model))
-    if spec.tokenizer and _local(spec.tokenizer):
-        changes["tokenizer"] = mounts.inside(_absolute(spec.tokenizer))
-    if spec.lora_modules:
-        changes["lora_modules"] = {
-            name: mounts.inside(_absolute(path)) if _local(path) else path for name, path in spec.lora_modules.items()
-        }
-    if spec.speculative and isinstance(draft := spec.speculative.get("model"), str) and _local(draft):
-        changes["speculative"] = {**spec.speculative, "model": mounts.inside(_absolute(draft))}
-    return spec.model_copy(update=changes)
-
-
-def _local(written: str) -> bool:
-    return written.startswith(("/", "~", "./", "../")) and Path(written).expanduser().exists()
-
-
-def _absolute(written: str) -> str:
-    return str(Path(written).expanduser().absolute())
 
 
 def _hub(environ: Mapping[str, str] = os.environ) -> Path:

@@ -11,20 +11,17 @@ continuous integration, or one place for all users of a machine.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_magics import engines, paths
-from llm_magics.engines import hardware, memory
+from llm_magics.engines import asking, hardware, memory
 from llm_magics.engines.base import Executable
 from llm_magics.errors import SpecError
 
@@ -33,22 +30,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "LLM_MAGICS_ENVS"
 KERNELS = "the kernel's Python"  # where an engine was found that shares the kernel's environment
-_ASK_TIMEOUT = 60.0  # s; an interpreter on a slow network disk takes seconds to start
-
-# Run by the other interpreter, any Python 3.8 or newer: which modules are missing, which versions are installed.
-_QUESTION = """
-import json, sys
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-modules, names = (words.split(",") for words in sys.argv[1:])
-versions = {}
-for name in names:
-    try:
-        versions[name] = version(name)
-    except PackageNotFoundError:
-        pass
-print(json.dumps({"missing": [name for name in modules if find_spec(name) is None], "versions": versions}))
-"""
 
 
 @dataclass(frozen=True)
@@ -134,73 +115,11 @@ def by_tool(text: str) -> str:
     return text.replace("on: docker", f"on: {tool}")
 
 
-def ask(engine: Engine, python: str | Path, origin: str) -> Executable | None:
-    """The engine in another interpreter, by asking it; the answer is kept while its packages stay the same."""
-    interpreter = Path(python).expanduser().absolute()  # not resolved: a venv's python is a link to the base's
-    if not engine.install.modules or not os.access(interpreter, os.X_OK) or interpreter.is_dir():
-        return None
-    answer = memory.kept(
-        f"{engine.key} {interpreter}",
-        [*engine.install.modules, interpreter.stat().st_mtime, *_packages(interpreter)],
-        lambda: _answer(engine, interpreter),
-    )
-    return _executable(engine, answer, interpreter, origin)
-
-
-def examined(engine: Engine, python: str | Path, origin: str) -> Executable | None:
-    """As `ask`, and nothing is kept of it: on a node of a cluster, where this project has no folder of its own."""
-    interpreter = Path(python).expanduser().absolute()
-    if not engine.install.modules or not os.access(interpreter, os.X_OK) or interpreter.is_dir():
-        return None
-    return _executable(engine, _answer(engine, interpreter), interpreter, origin)
-
-
-def program(engine: Engine, path: str, origin: str) -> Executable:
-    """A program of the engine's as it is, with what its `--version` says; nothing is kept of it."""
-    return Executable(_said_version(path), binary=str(Path(path).absolute()), origin=origin)
-
-
-def _executable(engine: Engine, answer: dict[str, Any] | None, python: Path, origin: str) -> Executable | None:
-    if answer is None or answer["missing"]:
-        return None
-    return Executable(_version(engine, answer["versions"]), python=str(python), origin=origin)
-
-
-def _answer(engine: Engine, interpreter: Path) -> dict[str, Any] | None:
-    words = (",".join(engine.install.modules), ",".join(engine.install.distributions))
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    try:
-        done = subprocess.run(
-            [str(interpreter), "-c", _QUESTION, *words],
-            capture_output=True, text=True, check=True, timeout=_ASK_TIMEOUT,
-            env=env, cwd="/", stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        answer = json.loads(done.stdout.splitlines()[-1])
-        return {"missing": list(answer["missing"]), "versions": dict(answer["versions"])}
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError, KeyError, TypeError):
-        return None
-
-
-def _packages(interpreter: Path) -> list[float]:
-    """Changes when a package is added to or removed from the interpreter's environment."""
-    folders = interpreter.parent.parent.glob("lib*/python3*/site-packages")
-    return sorted(path.stat().st_mtime for path in folders)
-
-
-def _version(engine: Engine, versions: dict[str, str]) -> str:
-    """Of the first distribution that is there. `…-cpu` is marked `+cpu`, as vLLM does itself: it is another build."""
-    for name in engine.install.distributions:
-        if name in versions:
-            mark = "+cpu" if name.endswith("-cpu") and "cpu" not in versions[name] else ""
-            return versions[name] + mark
-    return ""
-
-
 def _given_python(engine: Engine, python: str) -> Executable:
     path = Path(python).expanduser()
     if path.is_dir():  # an environment's folder is what people have at hand
         path = python_of(path)
-    found = ask(engine, path, "given")
+    found = asking.ask(engine, path, "given")
     if found is None:
         there = f"{path} does not have {', '.join(engine.install.modules)}" if path.exists() else f"there is no {path}"
         raise SpecError(
@@ -219,32 +138,7 @@ def _given_binary(engine: Engine, binary: str) -> Executable:
             why=f"{binary} is no program that can be run",
             then=f"give the path of {engine.install.binary}, or install: {engine.install.hint}",
         )
-    return _program(engine, path, "given")
-
-
-def _program(engine: Engine, path: str, origin: str) -> Executable:
-    """A program of the engine's; one that is a Python script stands for the interpreter it names."""
-    binary = Path(path).absolute()
-    with binary.open("rb") as file:
-        first = file.readline(512)
-    if first.startswith(b"#!") and b"python" in first:
-        interpreter = os.fsdecode(first[2:].strip())
-        if found := ask(engine, interpreter, origin):
-            return found
-    answer = memory.kept(str(binary), [binary.stat().st_mtime], lambda: {"version": _said_version(str(binary))})
-    return Executable((answer or {}).get("version", ""), binary=str(binary), origin=origin)
-
-
-def _said_version(binary: str) -> str:
-    """What `--version` says; "" when it says nothing of use."""
-    try:
-        done = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=_ASK_TIMEOUT, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    found = re.search(r"^(?:.*version(?::| is)?\s+)?v?(\d\S*.*?)\s*$", done.stdout + done.stderr, re.MULTILINE)
-    return found[1] if found and done.returncode == 0 else ""
+    return asking.ask_program(engine, path, "given")
 
 
 def remember(engine: Engine, found: Executable) -> None:
@@ -262,9 +156,9 @@ def _of_memory(engine: Engine) -> Executable | None:
     if not isinstance(place, dict):
         return None
     if isinstance(python := place.get("python"), str):
-        return ask(engine, python, "named before")
+        return asking.ask(engine, python, "named before")
     if isinstance(binary := place.get("bin"), str) and os.access(binary, os.X_OK):
-        return _program(engine, binary, "named before")
+        return asking.ask_program(engine, binary, "named before")
     return None
 
 
@@ -276,13 +170,13 @@ def _of_kernel(engine: Engine) -> Executable | None:
     for name in engine.install.distributions:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
-    return Executable(_version(engine, versions), python=sys.executable, origin=KERNELS)
+    return Executable(asking.version_of(engine, versions), python=sys.executable, origin=KERNELS)
 
 
 def _of_folder(engine: Engine) -> Executable | None:
-    return ask(engine, python_of(folder() / engine.key), "installed by llm-magics")
+    return asking.ask(engine, python_of(folder() / engine.key), "installed by llm-magics")
 
 
 def _of_path(engine: Engine) -> Executable | None:
     binary = shutil.which(engine.install.binary) if engine.install.binary else None
-    return _program(engine, binary, "on PATH") if binary else None
+    return asking.ask_program(engine, binary, "on PATH") if binary else None

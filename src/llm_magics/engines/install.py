@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llm_magics import engines
-from llm_magics.engines import environments, hardware
+from llm_magics.engines import asking, environments, hardware
 from llm_magics.errors import LLMMagicsError, SpecError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
                 why="\n".join(log.read_text(encoding="utf-8").splitlines()[-6:]),
                 then=f"the whole log: {log}; or install it yourself ({engine.install.hint}) and use --python PATH",
             ) from error
-    found = environments.ask(engine, environments.python_of(target), "installed by llm-magics")
+    found = asking.ask(engine, environments.python_of(target), "installed by llm-magics")
     environments.forget(engine)  # whatever was named before: this one was asked for last
     if found is None:
         raise InstallError(f"{engine.title} was installed and is not found in {target}.", then=f"see {log}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics import engines
-from llm_magics.engines import environments
+from llm_magics.engines import asking, environments
 from llm_magics.engines.base import Engine, Executable
 
 _OLDEST = (3, 11)
@@ -37,19 +37,19 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
 def _find(engine: Engine, given: dict[str, str | None]) -> Executable | None:
     if binary := given.get("bin"):
         path = shutil.which(binary)
-        return environments.program(engine, path, "given") if path else None
+        return asking.program(engine, path, "given") if path else None
     if python := given.get("python"):
         place = Path(python).expanduser()
-        return environments.examined(engine, environments.python_of(place) if place.is_dir() else place, "given")
+        return asking.examined(engine, environments.python_of(place) if place.is_dir() else place, "given")
     own = [sys.executable]
     if folder := os.environ.get(environments.VARIABLE):
         own.append(str(environments.python_of(Path(folder).expanduser() / engine.key)))
     own.append(str(environments.python_of(Path.home() / ".local/share/jupyter/llm-magics/envs" / engine.key)))
     for each in own:
-        if found := environments.examined(engine, each, "of the node"):
+        if found := asking.examined(engine, each, "of the node"):
             return found
     path = shutil.which(engine.install.binary) if engine.install.binary else None
-    return environments.program(engine, path, "on PATH") if path else None
+    return asking.program(engine, path, "on PATH") if path else None
 
 
 if __name__ == "__main__":

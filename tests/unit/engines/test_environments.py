@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics import engines
-from llm_magics.engines import environments
+from llm_magics.engines import asking, environments
 from llm_magics.engines.base import Engine, Executable, Install
 from llm_magics.errors import SpecError
 
@@ -55,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[str]]]:
         calls.append(command)
         return real(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(environments.subprocess, "run", run)
+    monkeypatch.setattr(asking.subprocess, "run", run)
     return calls  # type: ignore[return-value]
 
 
