@@ -59,7 +59,7 @@ def test_whoever_is_killed_nothing_stays(engine: str, who: str) -> None:
 @pytest.mark.parametrize("who", ["launcher", "everything"])
 def test_offloaded_weights_do_not_stay(who: str, tmp_path: Path) -> None:
     words = ["--offload", "nvme", "--nvme-path", str(tmp_path)]
-    server = llm_magics.serve("probe", engine="deepspeed", keep="cell", args=words, timeout=900.0)
+    server = llm_magics.serve("probe", engine="deepspeed", keep="cell", args=words, timeout=3600.0)
     assert list(tmp_path.rglob("*.swp"))
     record = server.record
     kill(record.supervisor["pid"], record.process["pid"], who)

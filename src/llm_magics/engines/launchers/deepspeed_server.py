@@ -142,6 +142,7 @@ def _offloaded(
     if options.offload == "nvme":
         # A buffer has to hold the largest piece, the vocabulary's embedding.
         where |= {"nvme_path": swap, "buffer_count": 5, "buffer_size": 2 * int(text.vocab_size) * width}
+        _compile_for_disks()
     settings: dict[str, Any] = {
         "fp16": {"enabled": dtype == torch.float16},
         "bf16": {"enabled": dtype == torch.bfloat16},
@@ -167,6 +168,13 @@ def _offloaded(
     engine.module.eval()
     del keep
     return engine.module.generate, engine.module
+
+
+def _compile_for_disks() -> None:
+    """What reads and writes disks, compiled aloud: DeepSpeed would do it later, for minutes and without a word."""
+    from deepspeed.ops.op_builder import AsyncIOBuilder
+
+    AsyncIOBuilder().load(verbose=True)
 
 
 def _alone(torch: Any, gpu: bool) -> None:
