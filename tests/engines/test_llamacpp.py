@@ -190,8 +190,10 @@ def test_what_llamacpp_cannot_do_with_adapters_is_told_before_it_starts(tmp_path
     (tmp_path / "a.gguf").touch()
     with pytest.raises(SpecError, match="all adapters at once"):
         llm_magics.serve("probe", lora_modules={name: str(tmp_path / "a.gguf") for name in ("a", "b")})
-    with pytest.raises(SpecError, match="is no file"):
+    with pytest.raises(SpecError, match=r"is no \.gguf file"):
         llm_magics.serve("probe", lora_modules={"a": "org/adapter"})
+    with pytest.raises(SpecError, match="There is no adapter a at "):
+        llm_magics.serve("probe", lora_modules={"a": str(tmp_path / "gone.gguf")})
 
 
 if BINARY:

@@ -100,7 +100,7 @@ def prepare(spec: ServerSpec, *, force: bool = False) -> Prepared:
 
     engine = engines.get(spec.engine)
     engine.said(spec)  # first: what comes next may ask the installed engine, which imports all of it
-    model = models.resolve(engine, spec)
+    model, spec = models.resolve(engine, spec), models.beside(spec)
     gpus = gpus_of(spec, engine)
     prepared = Prepared(spec, engine, executable_of(engine, spec), model, gpus)
     if not force and not spec.far:  # what is free here says nothing of a node

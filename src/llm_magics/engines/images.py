@@ -132,8 +132,8 @@ def moved(spec: ServerSpec, mounts: Mounted) -> ServerSpec:
 
 
 def is_local(written: str) -> bool:
-    """Whether what was written is a path that is on this machine."""
-    return written.startswith(("/", "~", "./", "../")) and Path(written).expanduser().exists()
+    """Whether it is there on this machine; as for the engines, a folder goes before a hub id of its name."""
+    return Path(written).expanduser().exists()
 
 
 def absolute(written: str) -> str:

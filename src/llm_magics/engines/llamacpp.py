@@ -67,9 +67,9 @@ def _lora(modules: Mapping[str, str]) -> list[str]:
     """llama.cpp applies every adapter it loads to every request; a request's `model` chooses none."""
     if len(modules) > 1:
         raise ValueError("llama.cpp applies all adapters at once to every request; give one, or serve each by itself")
-    for path in modules.values():
-        if not Path(path).expanduser().is_file():
-            raise ValueError(f"{path!r} is no file; llama.cpp takes adapters as .gguf (convert_lora_to_gguf.py)")
+    for path in modules.values():  # that it is there, `models.beside` knows: this one may be a path inside a container
+        if not path.endswith(".gguf") or Path(path).expanduser().is_dir():
+            raise ValueError(f"{path!r} is no .gguf file, as which llama.cpp takes adapters (convert_lora_to_gguf.py)")
     return [word for path in modules.values() for word in ("--lora", str(Path(path).expanduser().absolute()))]
 
 

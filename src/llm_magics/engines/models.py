@@ -56,6 +56,37 @@ def resolve(engine: Engine, spec: ServerSpec) -> str:
     return str(path.absolute())
 
 
+def beside(spec: ServerSpec) -> ServerSpec:
+    """The spec with `~` written out in the paths of what goes with the model: adapters, tokenizer, draft.
+
+    Engines read such a path as a hub id, where no shell has written it out.
+
+    Raises
+    ------
+    SpecError
+        For a path that is not there.
+    """
+    changes: dict[str, Any] = {}
+    if spec.tokenizer:
+        changes["tokenizer"] = _there("tokenizer", spec.tokenizer)
+    if spec.lora_modules:
+        changes["lora_modules"] = {name: _there(f"adapter {name}", path) for name, path in spec.lora_modules.items()}
+    if spec.speculative and isinstance(draft := spec.speculative.get("model"), str):
+        changes["speculative"] = {**spec.speculative, "model": _there("draft model", draft)}
+    return spec.model_copy(update=changes)
+
+
+def _there(what: str, written: str) -> str:
+    path = Path(written).expanduser()
+    if written.startswith(("/", "~", "./", "../")) and not path.exists():
+        raise SpecError(
+            f"There is no {what} at {written}.",
+            why=f"{path.absolute()} does not exist" + _nearby(path),
+            then="correct the path, or write a hub id where the engine takes one",
+        )
+    return str(path) if written.startswith("~") else written
+
+
 def check_context(engine: Engine, model: str, spec: ServerSpec) -> None:
     """Refuse a context that is longer than the model's own, where the files say how long that is.
 

@@ -174,8 +174,13 @@ class Ollama(Engine):
             raise SpecError(
                 "Ollama makes a model with one LoRA adapter.", why="its ADAPTER is part of a model", then="give one"
             )
-        if (path := self._adapter(spec)) and not place.contained and not Path(path).exists():
-            raise SpecError(f"There is no LoRA adapter {path}.", then="a .gguf file, or a folder of safetensors")
+        written = next(iter((spec.lora_modules or {}).values()), "/")
+        if not written.startswith(("/", "~")) and not Path(written).exists():  # the others: `models.beside`
+            raise SpecError(
+                f"There is no LoRA adapter {written}.",
+                why="Ollama fetches none from a hub",
+                then="a .gguf file, or a folder of safetensors",
+            )
         super().check(place, spec)
 
     @staticmethod

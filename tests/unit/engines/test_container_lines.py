@@ -97,6 +97,24 @@ def test_a_local_model_is_mounted_for_reading_and_called_by_its_place_inside(tmp
     assert str(tmp_path) not in " ".join(word for word in command.argv if not word.startswith("--mount"))
 
 
+@pytest.mark.parametrize("tool", ["docker", "apptainer"])
+def test_an_adapter_of_llamacpp_is_mounted_too(tool: str, tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").touch()
+    argv = made("llamacpp", tool, lora_modules={"a": str(tmp_path / "a.gguf")}).argv
+    inside = argv[argv.index("--lora") + 1]
+    assert inside.endswith("/a.gguf")
+    assert any(str(tmp_path / "a.gguf") in word and inside in word for word in argv), "it is mounted there"
+
+
+def test_a_path_without_a_dot_before_it_is_mounted_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the engines do it on the machine itself: a folder goes before a hub id of its name."""
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path, "adapters")
+    argv = made(lora_modules={"a": "adapters", "b": "org/b"}).argv
+    assert f"--mount=type=bind,source={tmp_path}/adapters,target=/llm-magics/0/adapters,readonly" in argv
+    assert {"a=/llm-magics/0/adapters", "b=org/b"} <= set(argv)
+
+
 def test_a_snapshot_of_the_hubs_cache_is_mounted_with_the_files_its_links_go_to(tmp_path: Path) -> None:
     repo = tmp_path / "models--org--name"
     (repo / "blobs").mkdir(parents=True)

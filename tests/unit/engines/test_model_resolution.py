@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics import engines, models
-from llm_magics.engines.models import context_length, resolve
+from llm_magics.engines.models import beside, context_length, resolve
 from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec
 
@@ -82,6 +82,35 @@ def test_the_wrong_kind_says_what_was_found_and_what_is_wanted(tmp_path: Path) -
         resolved("transformers", str(tmp_path))
     with pytest.raises(SpecError, match=r"no \*.gguf in it"):
         resolved("llamacpp", str(tmp_path))
+
+
+def test_what_goes_with_a_model_is_there_and_its_path_written_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell sees these paths: an engine would ask a hub for `~/own`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "own").mkdir()
+    draft = {"method": "draft_model", "model": "~/own"}
+    spec = beside(
+        ServerSpec(
+            name="s", model="org/m", tokenizer="~/own", lora_modules={"a": "~/own", "b": "org/b"}, speculative=draft
+        )
+    )
+    own = str(tmp_path / "own")
+    assert (spec.tokenizer, spec.lora_modules) == (own, {"a": own, "b": "org/b"})
+    assert spec.speculative == {**draft, "model": own}
+    plain = ServerSpec(name="s", tokenizer="org/t")
+    assert beside(plain) == plain
+    for fields, what in (
+        ({"tokenizer": "~/won"}, "tokenizer at ~/won"),
+        ({"lora_modules": {"a": str(tmp_path / "won")}}, "adapter a at /"),
+        ({"speculative": {"method": "draft_model", "model": "./won"}}, "draft model at ./won"),
+    ):
+        with pytest.raises(SpecError, match=f"There is no {what}") as told:
+            beside(ServerSpec(name="s", **fields))
+        assert "does not exist" in told.value.why
+    with pytest.raises(SpecError, match="beside it: own"):
+        beside(ServerSpec(name="s", tokenizer="~/won"))
 
 
 def test_the_context_is_read_from_both_formats() -> None:

@@ -229,6 +229,13 @@ def test_ollamas_names_have_their_tag_and_no_slash(model: str, name: str) -> Non
     assert re.fullmatch(r"/v1/models/[\w.:-]+", engine.ready_page(spec, model))
 
 
+def test_ollama_has_no_adapter_from_a_hub() -> None:
+    with pytest.raises(SpecError, match="There is no LoRA adapter org/sql"):
+        command("ollama", model="qwen3:0.6b", lora_modules={"sql": "org/sql"})
+    inside = command("ollama", model="qwen3:0.6b", lora_modules={"sql": "/llm-magics/1/sql"})
+    assert "/llm-magics/1/sql" in inside.argv, "a path inside a container is not looked for here"
+
+
 def test_ollama_imports_a_file_into_a_place_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "m.gguf"
     file.write_bytes(b"GGUF")
