@@ -147,7 +147,9 @@ class SGLang(Engine):
         "pipeline_parallel_size": Flag("--pp-size"),
         "data_parallel_size": Flag("--dp-size"),
         "max_num_seqs": Flag("--max-running-requests"),
-        "max_num_batched_tokens": Flag("--max-prefill-tokens"),
+        # Both bound a step's prompt tokens: the first alone cuts no long prompt in pieces, and the second's default is
+        # lower than much that is asked for. `enable_chunked_prefill: false` is said after them, and wins.
+        "max_num_batched_tokens": Flag(("--max-prefill-tokens", "--chunked-prefill-size")),
         "enable_prefix_caching": Switch("", "--disable-radix-cache"),
         "enable_chunked_prefill": Switch("", "--chunked-prefill-size=-1"),
         "speculative": Words(_speculation),

@@ -138,7 +138,9 @@ class Transformers(Engine):
     def _bounds(spec: ServerSpec) -> list[str]:
         if not _on_cpu(spec):
             return []
-        bounds = ["--device", "cpu", "--cb-block-size", str(PAGE), "--cb-num-blocks", str(PAGES)]
+        bounds = ["--device", "cpu", "--cb-block-size", str(PAGE)]
+        if spec.gpu_memory_utilization is None:  # a number of pages would silently take the share's place
+            bounds += ["--cb-num-blocks", str(PAGES)]
         return bounds if spec.max_num_batched_tokens else [*bounds, "--cb-max-batch-tokens", str(STEP)]
 
 

@@ -64,6 +64,14 @@ def test_sglang_says_vllms_words_in_its_own() -> None:
         command("sglang", speculative={"method": "medusa"})
 
 
+def test_sglangs_steps_are_as_long_as_asked() -> None:
+    """The bound on a batch alone lets one long prompt through whole, and its own chunks may be smaller than asked."""
+    made = command("sglang", max_num_batched_tokens=512)
+    assert value(made, "--max-prefill-tokens") == value(made, "--chunked-prefill-size") == "512"
+    whole = command("sglang", enable_chunked_prefill=False, max_num_batched_tokens=512).argv
+    assert whole.index("--chunked-prefill-size=-1") > whole.index("--chunked-prefill-size"), "its parser takes the last"
+
+
 def test_sglang_is_bounded_on_a_cpu_and_free_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     made = command("sglang")
     assert value(made, "--device") == "cpu"

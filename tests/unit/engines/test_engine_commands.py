@@ -196,6 +196,9 @@ def test_transformers_is_bounded_on_a_cpu_and_pinned_to_its_path() -> None:
     assert value(made, "--cb-num-blocks") == "512"
     assert value(made, "--cb-max-batch-tokens") == "512"
     assert value(command("transformers", max_num_batched_tokens=64), "--cb-max-batch-tokens") == "64"
+    shared = command("transformers", gpu_memory_utilization=0.2)
+    assert value(shared, "--cb-max-memory-percent") == "0.2"
+    assert "--cb-num-blocks" not in shared.argv, "a number of pages would silently take the share's place"
     engine, spec = engines.get("transformers"), ServerSpec(name="s", model="org/name", revision="v1")
     assert engine.served_name(spec, "org/name") == "org/name@v1"
     assert "org/name@v1" in command("transformers", model="org/name", revision="v1").argv
