@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import verbs
+from llm_magics.answer import Answer
 from llm_magics.errors import LLMMagicsError, SpecError
 from llm_magics.reader import while_read
 from llm_magics.spec.line import HelpShown
@@ -75,14 +76,14 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _answer(verb: str, words: list[str]) -> verbs.Answer:
+def _answer(verb: str, words: list[str]) -> Answer:
     if verb in _COMMANDS:
         return _COMMANDS[verb](words)
     options = verbs.parser(verb, PROG).read(words)
     return verbs.VERBS[verb].run(options)
 
 
-def _say(answer: verbs.Answer, *, as_json: bool, verbatim: bool = False) -> None:
+def _say(answer: Answer, *, as_json: bool, verbatim: bool = False) -> None:
     if as_json and answer.data is not None:
         print(_json(answer.data))
         return
@@ -114,7 +115,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _serve(words: list[str]) -> verbs.Answer:
+def _serve(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.runtime.registry import Registry
 
@@ -124,16 +125,16 @@ def _serve(words: list[str]) -> verbs.Answer:
         from llm_magics.api.serving import dry_run
 
         command = dry_run(asked.name, **options)
-        return verbs.Answer(command, {"command": command})
+        return Answer(command, {"command": command})
     from llm_magics.api import serve
 
     server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{**lines.IN_TERMINAL, **options})
     key = Registry().key_path(server.name)
     shown = f"{server.name} is {server.state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
-    return verbs.Answer(shown, server.record.to_json())
+    return Answer(shown, server.record.to_json())
 
 
-def _bench(words: list[str]) -> verbs.Answer:
+def _bench(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.api import bench
 
@@ -144,10 +145,10 @@ def _bench(words: list[str]) -> verbs.Answer:
     run = bench(target, **options)
     finished = any(point["completed"] for point in run.points)
     data = {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)}
-    return verbs.Answer(run, data, failed=run.partial or not finished)
+    return Answer(run, data, failed=run.partial or not finished)
 
 
-def _swept(sweep: Sweep) -> verbs.Answer:
+def _swept(sweep: Sweep) -> Answer:
     data = {
         "best": sweep.best,
         "points": sweep.table.to_dict("records"),
@@ -155,31 +156,33 @@ def _swept(sweep: Sweep) -> verbs.Answer:
         "failed": sweep.failed,
         "flags": sweep.flags,
     }
-    return verbs.Answer(sweep, data, failed=sweep.partial)
+    return Answer(sweep, data, failed=sweep.partial)
 
 
-def _compare(words: list[str]) -> verbs.Answer:
+def _compare(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.api import compare
 
     asked = lines.compare(PROG).read(words)
     comparison = compare(asked.targets, **lines.comparison(asked))
+    written = True
     if getattr(asked, "report", None):
-        comparison.report(asked.report)
-        print(f"The report is written to {asked.report}", file=sys.stderr)
-    return verbs.Answer(
+        said, written = lines.written(comparison, asked.report)
+        print(said, file=sys.stderr)
+    return Answer(
         comparison,
         {
             "verdict": str(comparison.verdict),
             "flags": list(comparison.flags),
             "table": comparison.table.to_dict("records"),
         },
-        failed=any(run.partial for run in comparison.runs.values())
+        failed=not written
+        or any(run.partial for run in comparison.runs.values())
         or any(not answer.ok for answer in comparison.answers.values()),
     )
 
 
-_COMMANDS: dict[str, Callable[[list[str]], verbs.Answer]] = {"serve": _serve, "bench": _bench, "compare": _compare}
+_COMMANDS: dict[str, Callable[[list[str]], Answer]] = {"serve": _serve, "bench": _bench, "compare": _compare}
 
 if __name__ == "__main__":
     sys.exit(main())

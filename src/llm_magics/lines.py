@@ -16,6 +16,8 @@ from llm_magics.spec.line import LineParser
 if TYPE_CHECKING:
     import argparse
 
+    from llm_magics.results.comparison import Comparison
+
 
 # Defaults of a server that a command starts: the command ends, the server does not.
 IN_TERMINAL = {"keep": "detached"}
@@ -115,10 +117,22 @@ def _bindable(name: str) -> str:
 
 
 def _writable(path: str) -> str:
-    folder = Path(path).expanduser().absolute().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise SpecError(f"--report: {path} cannot be written.", why=f"{folder} is no folder that can be written to")
+    file = Path(path).expanduser().absolute()
+    if file.is_dir():
+        raise SpecError(f"--report: {path} is a folder.", then=f"--report {Path(path) / 'report.html'}")
+    if not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        why = "this user may not write it" if file.exists() else f"{file.parent} is no folder that can be written to"
+        raise SpecError(f"--report: {path} cannot be written.", why=why)
     return path
+
+
+def written(comparison: Comparison, path: str) -> tuple[str, bool]:
+    """Write a comparison's report; what is said of it, and whether it is there: a full disk costs no result."""
+    try:
+        comparison.report(path)
+    except OSError as error:
+        return f"The report was not written: {error.strerror or error}: {path}", False
+    return f"The report is written to {path}", True
 
 
 def given(asked: argparse.Namespace, *without: str) -> dict[str, Any]:

@@ -7,43 +7,16 @@ notebook and the terminal add only how it is put on the screen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llm_magics import choosing, learning, production, watching
+from llm_magics import choosing, learning, production, tending
+from llm_magics.answer import Answer, Say
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
 
 _MAGICS = ("serve", "bench", "compare")
-Say = Callable[[str], None]
-Send = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a verb says.
-
-    Attributes
-    ----------
-    shown
-        Text, or something that draws itself (mime bundle and `str`).
-    data
-        The same as JSON.
-    stream
-        Instead: called with a function that puts a line on the screen, for what takes a while or goes on.
-    messages
-        The same for `--json`: called with a function that writes one JSON document on a line of its own.
-    failed
-        It did not do what was asked, though there is something to show: exit status 1 in a terminal.
-    """
-
-    shown: Any = None
-    data: Any = None
-    stream: Callable[[Say], None] | None = None
-    messages: Callable[[Send], None] | None = None
-    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,120 +66,6 @@ def summaries() -> str:
 
 def _no_options(_: LineParser) -> None:
     pass
-
-
-def _list_options(line: LineParser) -> None:
-    line.add_argument("--all", action="store_true", default=False, help="those that were stopped too")
-    line.add_argument(
-        "--watch",
-        action="store_true",
-        default=False,
-        help="go on, and say what changes; with --json: a JSON document a line, as the sidebars of editors read it",
-    )
-
-
-def _list(options: Any) -> Answer:
-    from llm_magics.runtime.registry import Registry
-    from llm_magics.views import tables
-
-    if options.watch:
-        if options.all:
-            raise SpecError("--watch shows what runs, --all what was stopped.", then="leave one of them out")
-        return Answer(stream=watching.in_words, messages=watching.as_messages)
-    known = [record for record in Registry().list() if options.all or record.state != "stopped"]
-    records = sorted(known, key=lambda record: (not record.alive, record.created))
-    return Answer(tables.servers(records), [record.to_json() for record in records])
-
-
-def _stop_options(line: LineParser) -> None:
-    line.add_argument("name", nargs="?", default=None, help="the server to stop")
-    line.add_argument("--all", action="store_true", default=False, help="stop every server")
-
-
-def _stop(options: Any) -> Answer:
-    from llm_magics.api.serving import stop
-
-    stopped = stop(options.name, every=options.all)
-    return Answer("\n".join(f"{name} is stopped" for name in stopped) or "no server was running", {"stopped": stopped})
-
-
-def _name_of_server(line: LineParser) -> None:
-    line.add_argument("name", help="a server that is ready")
-
-
-def _sleep(options: Any) -> Answer:
-    from llm_magics.runtime.sleeping import sleep
-
-    record = sleep(options.name)
-    return Answer(f"{record.name} is asleep; `%llm wake {record.name}` wakes it", {"asleep": True, "name": record.name})
-
-
-def _wake(options: Any) -> Answer:
-    from llm_magics.runtime.sleeping import wake
-
-    record = wake(options.name)
-    return Answer(f"{record.name} is awake", {"asleep": False, "name": record.name})
-
-
-def _keep_options(line: LineParser) -> None:
-    line.add_argument("name", help="a server that runs")
-    line.add_argument("duration", help="how long from now, at least: 1h, 30m")
-
-
-def _keep(options: Any) -> Answer:
-    from llm_magics.runtime.keep import keep
-    from llm_magics.spec.quantities import seconds
-
-    try:
-        wanted = seconds(options.duration)
-    except ValueError as error:
-        raise SpecError(f"{options.duration!r} is no duration.", why=str(error), then="1h, 30m") from None
-    record = keep(options.name, wanted)
-    return Answer(f"{record.name} is kept for {options.duration}", record.to_json())
-
-
-def _dismiss_options(line: LineParser) -> None:
-    line.add_argument("name", help="a server that has stopped, failed or is lost")
-
-
-def _dismiss(options: Any) -> Answer:
-    from llm_magics.runtime.stop import dismiss
-
-    dismiss(options.name)
-    return Answer(f"{options.name} is forgotten", {"dismissed": [options.name]})
-
-
-def _logs_options(line: LineParser) -> None:
-    line.add_argument("name", help="whose log")
-    line.add_argument("-n", type=int, default=50, metavar="N", help="the last N lines (default 50)")
-    line.add_argument("-f", "--follow", action="store_true", default=False, help="go on as new lines come")
-
-
-def _logs(options: Any) -> Answer:
-    import threading
-
-    from llm_magics.runtime import logs
-    from llm_magics.runtime.registry import Registry
-
-    registry = Registry()
-    path = registry.log_path(options.name)
-    if registry.get(options.name) is None and not path.exists():
-        known = [record.name for record in registry.list()]
-        raise SpecError(
-            f"There is no server {options.name!r}{nearest(options.name, known)}.",
-            why=", ".join(known),
-            then="%llm list",
-        )
-    last = logs.tail(path, options.n)
-    if not options.follow:
-        return Answer("\n".join(last), {"name": options.name, "log": last})
-
-    def follow(say: Say) -> None:
-        with suppress(KeyboardInterrupt):  # the usual way to end it
-            for line in logs.follow(path, threading.Event(), lines=options.n):
-                say(line)
-
-    return Answer(stream=follow)
 
 
 def _gpus(_: Any) -> Answer:
@@ -282,13 +141,19 @@ def _doctor(_: Any) -> Answer:
 
 
 VERBS: dict[str, Verb] = {
-    "list": Verb("the servers on this machine: state, engine, model, address, owner", _list_options, _list),
-    "stop": Verb("stop a server, or all of them", _stop_options, _stop),
-    "sleep": Verb("let a server give its GPU memory back and keep its process", _name_of_server, _sleep),
-    "wake": Verb("let a server that sleeps take its GPU memory again", _name_of_server, _wake),
-    "keep": Verb("put off the stop of a server that is idle, or whose notebook is gone", _keep_options, _keep),
-    "dismiss": Verb("forget a server that no longer runs", _dismiss_options, _dismiss),
-    "logs": Verb("a server's log, secrets left out", _logs_options, _logs),
+    "list": Verb(
+        "the servers on this machine: state, engine, model, address, owner", tending.list_options, tending.list_verb
+    ),
+    "stop": Verb("stop a server, or all of them", tending.stop_options, tending.stop_verb),
+    "sleep": Verb(
+        "let a server give its GPU memory back and keep its process", tending.name_of_server, tending.sleep_verb
+    ),
+    "wake": Verb("let a server that sleeps take its GPU memory again", tending.name_of_server, tending.wake_verb),
+    "keep": Verb(
+        "put off the stop of a server that is idle, or whose notebook is gone", tending.keep_options, tending.keep_verb
+    ),
+    "dismiss": Verb("forget a server that no longer runs", tending.dismiss_options, tending.dismiss_verb),
+    "logs": Verb("a server's log, secrets left out", tending.logs_options, tending.logs_verb),
     "gpus": Verb("the GPUs, and whose processes hold them", _no_options, _gpus),
     "engines": Verb(
         "the engines: what is installed, can (--matrix), answers (--probe), is out of date (--outdated)",

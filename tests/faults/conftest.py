@@ -14,10 +14,11 @@ import pytest
 from llm_magics.engines.base import Command
 from llm_magics.runtime import processes
 from llm_magics.runtime.identity import Identity
-from llm_magics.runtime.launch import LaunchRequest, launch
+from llm_magics.runtime.launch import launch
 from llm_magics.runtime.outcomes import Outcome, Started
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.starting import LaunchRequest
 from llm_magics.spec import ServerSpec
 
 HERE = Path(__file__).parent

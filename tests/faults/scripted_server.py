@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--refuse-sleep", action="store_true", help="answer 500 when it shall sleep or wake")
     parser.add_argument("--running", type=int, default=0, help="requests that its metrics say are running")
     parser.add_argument("--litter", metavar="FOLDER", help="leave files: there, in TMPDIR, in shared memory")
+    parser.add_argument("--api-key", help="a key of the user's own, which the log repeats as engines do")
     options = parser.parse_args()
 
     terms = 0
@@ -110,6 +111,8 @@ def main() -> None:
     kept = _litter(options.litter) if options.litter else None
     for line in options.say:
         print(line, flush=True)
+    if options.api_key:
+        print(f"non-default args: {{'api_key': ['{options.api_key}']}}", flush=True)
     for name in options.env:
         print(f"{name}={os.environ.get(name)}", flush=True)
     if options.escape:

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +107,13 @@ def test_no_secret_is_in_the_registry_but_the_key_file_of_a_running_server(
     assert "HF_TOKEN=***" in log  # the engine got it, the log shows that and not what it is
     assert stat.S_IMODE(servers.registry.directory.stat().st_mode) == 0o700
     assert "very-private-text" not in repr(Server("s")) + Server("s").command
+    stop("s")
+
+
+def test_a_key_that_stands_in_args_is_kept_out_of_the_log_too(servers: Servers) -> None:
+    record = servers.start("--api-key", "private and my own")
+    assert "private" not in record.command + str(record.spec)
+    assert Server("s").logs() == "non-default args: {'api_key': ['***']}"
     stop("s")
 
 
@@ -246,7 +254,8 @@ def test_two_processes_that_launch_one_name_at_once_share_one_server(
 ) -> None:
     code = """
 import sys, scripted_engine
-from llm_magics.runtime.launch import LaunchRequest, launch
+from llm_magics.runtime.launch import launch
+from llm_magics.runtime.starting import LaunchRequest
 from llm_magics.spec import ServerSpec
 spec = ServerSpec(name="s", engine="scripted", model="m")
 sys.stdin.readline()
@@ -364,3 +373,26 @@ def test_a_registry_that_cannot_be_written_is_an_error_that_says_so(
         servers.launch()
     servers.registry.directory.unlink()
     servers.registry.directory.mkdir()
+
+
+def test_a_folder_that_was_removed_is_told_and_not_taken_for_a_full_disk(
+    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    with pytest.raises(LaunchError, match="has been removed"):
+        servers.launch()
+    assert servers.registry.list() == []
+
+
+def test_a_system_that_refuses_another_process_is_quoted(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("llm_magics.runtime.supervisor_process.subprocess.Popen", refuse)
+    with pytest.raises(LaunchError, match="the system refused: Resource temporarily unavailable"):
+        servers.launch()
+    monkeypatch.undo()
+    assert servers.registry.list() == []

@@ -154,7 +154,8 @@ def test_a_supervisor_that_hangs_is_stopped_by_force(servers: Servers) -> None:
 
 _KERNEL = """
 import sys, scripted_engine
-from llm_magics.runtime.launch import LaunchRequest, launch
+from llm_magics.runtime.launch import launch
+from llm_magics.runtime.starting import LaunchRequest
 from llm_magics.spec import ServerSpec
 keep, grace, name = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 spec = ServerSpec(name=name, engine="scripted", model="m", keep=keep)
@@ -366,7 +367,8 @@ def test_a_log_is_rotated_while_the_server_runs(servers: Servers, monkeypatch: p
 
 _FULL_DISK = """
 import resource, sys, scripted_engine
-from llm_magics.runtime.launch import LaunchRequest, launch
+from llm_magics.runtime.launch import launch
+from llm_magics.runtime.starting import LaunchRequest
 from llm_magics.spec import ServerSpec
 # The supervisor inherits the limit: its files cannot grow beyond 6 kB, as on a full disk.
 resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))

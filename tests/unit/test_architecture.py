@@ -18,7 +18,8 @@ FLOORS = [
     {"views", "learn", "engines", "load"},
     {"runtime", "advice", "monitor", "deployment"},
     {"api", "lab"},
-    {"magics", "cli", "verbs", "choosing", "learning", "production", "lines", "reader", "watching", "__main__"},
+    {"magics", "cli", "lines", "verbs", "answer", "tending", "choosing", "learning", "production"}
+    | {"reader", "watching", "__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 HEAVY = {"plotly", "pandas", "openai", "torch", "pydantic", "numpy", "yaml", "jupyter_server", "uvloop", "xllamacpp"}

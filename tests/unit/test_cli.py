@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics import cli, verbs
+from llm_magics.answer import Answer
 from llm_magics.cli import main
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
@@ -163,10 +164,25 @@ def test_a_verb_that_is_none_names_the_nearest_of_all(
 def test_an_interrupt_before_anything_was_measured_says_that_no_run_is_stored(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_: list[str]) -> verbs.Answer:
+    def interrupted(_: list[str]) -> Answer:
         raise KeyboardInterrupt
 
     monkeypatch.setitem(cli._COMMANDS, "bench", interrupted)
     status, _, err = run("bench", "tiny", capsys=capsys)
     assert status == 1
     assert "before there was a run to store; `llm-magics runs`" in err
+
+
+@pytest.mark.parametrize("words", [("logs", "no-name"), ("logs", "../x"), ("dismiss", "no-name"), ("stop", "no-name")])
+def test_a_name_that_no_server_can_have_is_no_server(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run(*words, capsys=capsys)
+    assert status in (1, 2)
+    assert "There is no server" in err
+
+
+def test_stop_takes_a_name_or_all_and_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run("stop", "s", "--all", capsys=capsys)
+    assert status == 2
+    assert "llm-magics stop s" in err

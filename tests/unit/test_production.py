@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics import verbs
+from llm_magics.answer import Answer
 from llm_magics.cli import main
 from llm_magics.errors import SpecError
 from llm_magics.monitor.health import Status, Trouble
@@ -17,7 +18,7 @@ from llm_magics.views.figures.monitor import Line, Panel
 from llm_magics.views.monitor import Panels, StatusCard, notification
 
 
-def run(line: str) -> verbs.Answer:
+def run(line: str) -> Answer:
     return verbs.VERBS["monitor"].run(verbs.parser("monitor", "%llm").read(line))
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.api.learning import served
-from llm_magics.errors import LaunchError, SpecError
+from llm_magics.errors import LaunchError, LLMMagicsError, SpecError
 from llm_magics.runtime import outcomes
 from llm_magics.spec import ServerSpec
 from llm_magics.spec.reading import build
@@ -163,10 +163,11 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
     from llm_magics.engines import environments
     from llm_magics.engines.containers import prepare_mounts
     from llm_magics.runtime import containers
-    from llm_magics.runtime.launch import LaunchRequest, launch
+    from llm_magics.runtime.launch import launch
     from llm_magics.runtime.owner import current_owner
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
+    from llm_magics.runtime.starting import LaunchRequest
     from llm_magics.views.cards import ServerCard
     from llm_magics.views.progress import live
 
@@ -255,24 +256,38 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
     ------
     SpecError
         When no server has that name.
+    LLMMagicsError
+        When one could not be stopped; the others are, all the same.
     """
     from llm_magics.runtime.registry import Registry
-    from llm_magics.runtime.stop import stop as stop_one
+    from llm_magics.runtime.stop import end
     from llm_magics.spec.reading import nearest
 
-    alive = [record.name for record in Registry().list() if record.alive or record.state == "lost"]
+    alive = {record.name: record for record in Registry().list() if record.alive or record.state == "lost"}
     if not every:
         if name is None:
             raise SpecError("Which server is to be stopped?", then="`%llm stop NAME` or `%llm stop --all`")
         if name not in alive:
             running = f"running: {', '.join(alive)}" if alive else "no server is running"
             raise SpecError(
-                f"There is no server {name!r} to stop{nearest(name, alive)}.", why=running, then="%llm list"
+                f"There is no server {name!r} to stop{nearest(name, list(alive))}.", why=running, then="%llm list"
             )
-        alive = [name]
-    for each in alive:
-        stop_one(each)
-    return alive
+        alive = {name: alive[name]}
+    failed: list[LLMMagicsError] = []
+    for record in alive.values():
+        try:
+            end(record)
+        except LLMMagicsError as error:
+            failed.append(error)
+    if len(failed) > 1:
+        raise LLMMagicsError(
+            f"{len(failed)} of {len(alive)} servers are in trouble.",
+            why="\n".join(f"{error.what} {error.why}".rstrip() for error in failed),
+            then="%llm list",
+        )
+    if failed:
+        raise failed[0]
+    return list(alive)
 
 
 def executable_of(engine: Engine, spec: ServerSpec) -> Executable:

@@ -6,6 +6,7 @@ Or a deployment in a cluster: `k8s://NAMESPACE/NAME` (see `cluster_targets`).
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -102,7 +103,11 @@ def _from_server(name: str) -> Target:
         raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
     if record.asleep:
         raise TargetError(f"{name} is asleep.", why="it has given its GPU memory back", then=f"`%llm wake {name}`")
-    adopt(name)
+    with suppress(OSError):  # a disk that takes nothing more: it is measured all the same
+        try:
+            adopt(name)
+        except KeyError:
+            raise TargetError(f"{name} was stopped just now.", then=f"start it: `%serve {name}`") from None
     engine, key = engines.get(record.engine), registry.key(name)
     endpoint = Endpoint(
         url=record.url,
@@ -184,7 +189,10 @@ def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.probing import models
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise TargetError(f"{url} is not a URL.", why=str(error), then="write http://HOST:PORT") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise TargetError(f"{url} is not a URL that can be benched.", then="write http://HOST:PORT")
     base = url.rstrip("/").removesuffix("/v1")

@@ -8,6 +8,7 @@ from typing import Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 _MAGIC = re.compile(r"^\s*%%?(serve|bench|compare|llm)\b(.*)$")
+_OPTION = re.compile(r"(--[\w-]+)[ =](?:[^\s,=]+,)*$")  # the option whose value, or list of values, is being written
 
 
 @context_matcher()  # type: ignore[untyped-decorator]
@@ -19,8 +20,8 @@ def complete(context: CompletionContext) -> dict[str, Any]:
         return {"completions": [], "suppress": False}
     word = re.split(r"[\s,=\[]", context.text_until_cursor)[-1]
     on_line = context.cursor_line == 0
-    before = context.text_until_cursor[: len(context.text_until_cursor) - len(word)].split()
-    found = _on_line(magic[1], before[1:], word) if on_line else _in_body(magic[1], lines[0], context.text_until_cursor)
+    before = context.text_until_cursor[: len(context.text_until_cursor) - len(word)]
+    found = _on_line(magic[1], before, word) if on_line else _in_body(magic[1], lines[0], context.text_until_cursor)
     matching = sorted({text for text in found if text.startswith(word) and text != word})
     return {
         "completions": [SimpleCompletion(text, type="param") for text in matching],
@@ -29,25 +30,25 @@ def complete(context: CompletionContext) -> dict[str, Any]:
     }
 
 
-def _on_line(magic: str, before: list[str], word: str) -> list[str]:
+def _on_line(magic: str, before: str, word: str) -> list[str]:
     from llm_magics import lines, verbs
 
-    if before and before[-1] in ("--engine", "--engines"):
+    option = found[1] if (found := _OPTION.search(before)) else ""
+    if option in ("--engine", "--engines"):
         return _engines()
-    if before and before[-1] == "--model":
+    if option == "--model":
         return ["tiny"]
-    if before and before[-1] == "--sweep":
+    if option == "--sweep":
         from llm_magics.spec import ServerSpec
 
         return [f"{name}=" for name in ServerSpec.model_fields if name != "name"]
     if magic == "llm":
-        return (
-            verbs.names()
-            if not before
-            else _options(verbs.parser(before[0], "%llm"))
-            if word.startswith("-")
-            else _servers()
-        )
+        words = before.split()[1:]
+        if not words:
+            return verbs.names()
+        if word.startswith("-"):
+            return _options(verbs.parser(words[0], "%llm")) if words[0] in verbs.names() else []
+        return _servers()
     if word.startswith("-"):
         return _options(getattr(lines, magic)("%"))
     return _servers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from IPython.core.magic import (
     output_can_be_silenced,
 )
 
-from llm_magics.errors import SpecError
+from llm_magics.errors import LLMMagicsError, SpecError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from llm_magics.runtime.record import Record
 
 
 @magics_class
@@ -28,7 +31,7 @@ class LLMMagics(Magics):
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
-        self._until_end_of_cell: list[str] = []
+        self._until_end_of_cell: list[Record] = []
 
     @line_cell_magic
     def serve(self, line: str, cell: str | None = None) -> None:
@@ -68,7 +71,7 @@ class LLMMagics(Magics):
                 **_without_name(options, numbers),
             )
             if options.get("keep") == "cell" and not server.reused:
-                self._until_end_of_cell.append(asked.name)
+                self._until_end_of_cell.append(server.record)
             self._bind(asked.name, server)
 
     @output_can_be_silenced
@@ -142,11 +145,10 @@ class LLMMagics(Magics):
             targets = [bound.get(target, target) for target in asked.targets]
 
             comparison = compare(targets, **lines.comparison(asked, cell or ""))
-            if hasattr(asked, "report"):
-                comparison.report(asked.report)
-                print(f"The report is written to {asked.report}")  # noqa: T201
             if hasattr(asked, "out"):
                 self._bind(asked.out, comparison)
+            if hasattr(asked, "report"):
+                print(lines.written(comparison, asked.report)[0])  # noqa: T201
             _say(comparison)
             return comparison
 
@@ -174,9 +176,12 @@ class LLMMagics(Magics):
     def end_of_cell(self, _: Any = None) -> None:
         """Stops the servers that were to live as long as their cell (`--keep cell`)."""
         while self._until_end_of_cell:
-            from llm_magics.api.serving import stop
+            from llm_magics.runtime.stop import end
 
-            stop(self._until_end_of_cell.pop())
+            try:
+                end(self._until_end_of_cell.pop())
+            except LLMMagicsError as error:  # IPython would print it as an error in its own works
+                print(error, file=sys.stderr)  # noqa: T201
 
     def _bind(self, name: str, value: Any) -> None:
         self.shell.user_ns[name] = value

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from llm_magics.runtime.logs import SHORTEST
+
 _ALLOWED = re.compile(
     r"""
     PATH | HOME | USER | LOGNAME | SHELL | TERM | LANG | LANGUAGE | LC_\w+ | TZ | TMPDIR | TEMP | TMP
@@ -36,7 +38,7 @@ def is_secret(name: str) -> bool:
 
 def secrets_in(environ: Mapping[str, str]) -> list[str]:
     """The values of an environment that must not be shown; short ones are words, not secrets."""
-    return [value for name, value in environ.items() if is_secret(name) and len(value) >= 6]
+    return [value for name, value in environ.items() if is_secret(name) and len(value) >= SHORTEST]
 
 
 def visible_gpus(gpus: Sequence[int], *, none: bool = False) -> dict[str, str]:

@@ -37,6 +37,9 @@ def keep(name: str, seconds: float, *, registry: Registry | None = None) -> Reco
     record = registry.get(name)
     if record is None or not record.alive:
         state = f"{name} is {record.state}." if record else f"There is no server named {name}."
-        raise LLMMagicsError(state, then=f"%serve {name}")
+        raise LLMMagicsError(state, then="`%llm list` shows those that run")
     until = time.time() + seconds
-    return registry.update(name, lambda now: replace(now, keep_until=max(until, now.keep_until or 0.0)))
+    try:
+        return registry.update(name, lambda now: replace(now, keep_until=max(until, now.keep_until or 0.0)))
+    except KeyError:  # dismissed in between
+        raise LLMMagicsError(f"There is no server named {name} any more.", then="%llm list") from None

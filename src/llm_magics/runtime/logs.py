@@ -11,10 +11,12 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 _BLOCK = 64 * 1024
 _HIDDEN = "***"
+SHORTEST = 6  # letters of a secret; a shorter one is a word, and hiding it would hide half of the log
 _FLAG = r"(?i:--(?:api|admin|hf)[-_](?:key|api[-_]key|token))"
 _SECRETS = re.compile(
     r"(?P<keep>(?i:bearer)\s+)[A-Za-z0-9._~+/=-]{6,}"
@@ -30,6 +32,13 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         if secret:
             text = text.replace(secret, _HIDDEN)
     return _SECRETS.sub(lambda found: (found["keep"] or found["flag"] or "") + _HIDDEN, text)
+
+
+def secrets_of(args: Sequence[str]) -> list[str]:
+    """The keys and tokens that stand in arguments: an engine that logs how it was called writes them in its own way."""
+    apart = [arg for before, arg in pairwise(args) if re.fullmatch(_FLAG, before)]
+    joined = [found[1] for arg in args if (found := re.fullmatch(rf"{_FLAG}=(.+)", arg))]
+    return [secret for secret in (*apart, *joined) if len(secret) >= SHORTEST]
 
 
 def redact_args(args: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:

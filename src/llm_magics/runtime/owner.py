@@ -30,7 +30,7 @@ def current_owner() -> dict[str, Any]:
         `pid`, `ticks`, `boot_id`, `pidns` (its identity), `kernel_id` and `notebook` (a path or name) where they are
         known, `cwd`.
     """
-    owner = {**current().to_json(), "kernel_id": _kernel_id(), "notebook": _notebook(), "cwd": str(Path.cwd())}
+    owner = {**current().to_json(), "kernel_id": _kernel_id(), "notebook": _notebook(), "cwd": _folder()}
     return {key: value for key, value in owner.items() if value is not None}
 
 
@@ -71,6 +71,13 @@ def _kernel_id() -> str | None:
         path = next((value for flag, value in zip(sys.argv, sys.argv[1:], strict=False) if flag == "-f"), "")
     found = _CONNECTION.search(path)
     return found["id"] if found else None
+
+
+def _folder() -> str | None:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed
+        return None
 
 
 def _notebook() -> str | None:

@@ -24,7 +24,7 @@ from llm_magics.runtime.private_files import discard_unfinished, write_whole
 from llm_magics.runtime.record import Record
 
 _log = logging.getLogger(__name__)
-_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _KEPT = 24 * 3600.0  # s that the record and log of an ended server can still be read
 
 
@@ -61,7 +61,7 @@ class Registry:
 
     def read(self, name: str) -> Record | None:
         """The record as it stands in the file, its state unverified."""
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             return None
         try:
             record = Record.from_json(json.loads(self._path(name, "json").read_bytes()))
@@ -76,6 +76,8 @@ class Registry:
 
     def exists(self, name: str) -> bool:
         """Whether there is a file for this name, readable or not; a file system in trouble does not mean no."""
+        if not _NAME.fullmatch(name):
+            return False
         try:
             self._path(name, "json").stat()
         except FileNotFoundError:
@@ -136,8 +138,9 @@ class Registry:
             return True
 
     def prune(self) -> None:
-        """Remove what is left of servers that ended more than a day ago, and of writers that were killed."""
+        """Remove what is left of servers that ended over a day ago, and of writers and launches that were killed."""
         discard_unfinished(self.directory)
+        self._forget_keys_of_nobody()
         for record in self.list():
             if not record.alive and time.time() - (record.ended_at or record.created) > _KEPT:
                 self.remove(record.name)
@@ -171,8 +174,16 @@ class Registry:
             if latest is None or latest.id == record.id:
                 self.write_key(record.name, None)
 
+    def _forget_keys_of_nobody(self) -> None:
+        """A launch writes the key before the record, so that no record is ever without its key."""
+        for name in [path.stem for path in self.directory.glob("*.key")]:
+            if _NAME.fullmatch(name) and not self.exists(name):
+                with contextlib.suppress(OSError), self.lock(name):
+                    if not self.exists(name):
+                        self.write_key(name, None)
+
     def _path(self, name: str, kind: str) -> Path:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not the name of a server")
         return self.directory / f"{name}.{kind}"
 

@@ -40,6 +40,16 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
     record = registry.get(name)
     if record is None:
         raise _unknown(name, registry)
+    return end(record, timeout=timeout, registry=registry)
+
+
+def end(record: Record, *, timeout: float = 60.0, registry: Registry | None = None) -> Record:
+    """Stop exactly the server of a record: one that has taken its name meanwhile is another's, and left alone.
+
+    Returns and raises what `stop` does; a server whose record is gone has stopped.
+    """
+    registry = registry or Registry()
+    record = _latest(registry, record)
     if not record.alive and record.state != "lost":
         return record
     held = [process.pid for process in named(record)]
@@ -50,11 +60,11 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
         _until_gone(supervisor, timeout)
         if supervisor.alive():
             _force(supervisor)
-    left = sweep(registry.read(name) or record, thorough=True)
+    left = sweep(_latest(registry, record), thorough=True)
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         raise LLMMagicsError(
-            f"{name} could not be stopped.",
+            f"{record.name} could not be stopped.",
             why=f"processes {pids} do not end, not even when killed; a driver call may hang",
             then=f"look at them with: ps -fp {pids.replace(' ', '')}",
         )
@@ -122,15 +132,24 @@ def _closed(registry: Registry, stopped: Record) -> Record:
         return replace(ended, stops_why=record.stops_why or lifetime.ASKED)
 
     try:
-        return registry.update(stopped.name, close)
-    except KeyError:
-        return replace(stopped, state="stopped")  # dismissed in between
+        last: Record | None = registry.update(stopped.name, close)
+    except KeyError:  # dismissed in between
+        last = None
     except OSError as error:
         raise LLMMagicsError(
             f"{stopped.name} is stopped, but that could not be written down.",
             why=f"{error.strerror or error}: {registry.directory}",
             then="until the disk takes it, the list calls it lost",
         ) from error
+    if last is not None and last.id == stopped.id:
+        return last
+    return replace(stopped, state="stopped", stage="", stops_why=stopped.stops_why or lifetime.ASKED)
+
+
+def _latest(registry: Registry, record: Record) -> Record:
+    """What stands in the file of this very server; the record itself where the file is gone or another server's."""
+    now = registry.read(record.name)
+    return now if now is not None and now.id == record.id else record
 
 
 def _unknown(name: str, registry: Registry) -> LLMMagicsError:

@@ -27,6 +27,7 @@ from llm_magics.runtime.engine_process import EngineProcess, become_subreaper
 from llm_magics.runtime.environment import secrets_in
 from llm_magics.runtime.identity import Identity, current
 from llm_magics.runtime.log_writer import LogWriter
+from llm_magics.runtime.logs import secrets_of
 from llm_magics.runtime.plan import Attempt, Plan
 from llm_magics.runtime.published import Published
 from llm_magics.runtime.readiness import Readiness
@@ -51,7 +52,8 @@ class Supervisor:
         self.registry = Registry(Path(plan.directory))
         self.published = Published(self.registry, Record.from_json(plan.record))
         self.engine = _adapter(plan)
-        secrets = [*([plan.key] if plan.key else []), *secrets_in(plan.attempts[0].env)]
+        first = plan.attempts[0]
+        secrets = [*([plan.key] if plan.key else []), *secrets_in(first.env), *secrets_of(first.argv)]
         self.log = LogWriter(self.registry.log_path(self.record.name), secrets)
         self.attempts = list(plan.attempts)
         self.attempt: Attempt = self.attempts[0]

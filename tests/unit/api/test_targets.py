@@ -107,3 +107,8 @@ def test_a_name_that_no_server_has() -> None:
 def test_comparisons_that_make_no_sense_start_nothing(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((SpecError, TargetError), match=message):
         compare(**arguments)
+
+
+def test_what_is_no_url_at_all_is_told_as_such() -> None:
+    with pytest.raises(TargetError, match="is not a URL"):
+        resolve("http://[x")

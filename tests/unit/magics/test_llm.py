@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from IPython.core.completer import CompletionContext
@@ -141,3 +142,44 @@ def test_completion_in_the_body() -> None:
     assert "concurrency: " in completions("%%compare a b --load\nconc")
     assert completions("%%compare a b\nconc") == set()
     assert completions("x = max_mo") == set()
+
+
+def test_completion_of_a_list_and_behind_an_equals_sign() -> None:
+    assert "sglang" in completions("%compare --engines vllm,sg")
+    assert "llamacpp" in completions("%serve q --engine=ll")
+
+
+def test_completion_behind_a_word_that_is_no_verb_offers_nothing() -> None:
+    assert completions("%llm nonsense --") == set()
+    assert completions("%llm 'a --") == set()
+
+
+class _Shown:
+    """A comparison as far as a line needs one."""
+
+    answers = ("said",)
+
+    def __init__(self, error: OSError | None = None) -> None:
+        self.error = error
+
+    def report(self, path: str) -> None:
+        if self.error:
+            raise self.error
+
+
+def test_a_report_that_cannot_be_written_costs_no_result(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = _Shown(OSError(28, "No space left on device"))
+    monkeypatch.setattr("llm_magics.api.compare", lambda *_, **__: result)
+    shown = shell.run_line_magic("compare", f"a b --load --out c --report {tmp_path / 'r.html'}")
+    assert shown is result
+    assert shell.user_ns["c"] is result
+    assert "The report was not written: No space left on device" in capsys.readouterr().out
+
+
+def test_a_report_that_is_a_folder_is_known_before_anything_is_measured(
+    shell: InteractiveShell, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match="is a folder"):
+        shell.run_line_magic("compare", f"a b --load --report {tmp_path}")

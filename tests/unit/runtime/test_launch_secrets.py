@@ -10,10 +10,11 @@ import pytest
 
 from llm_magics.engines.base import Command, Engine
 from llm_magics.runtime import identity
-from llm_magics.runtime.launch import LaunchRequest, launch
+from llm_magics.runtime.launch import launch
 from llm_magics.runtime.outcomes import Differs, Reused
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.starting import LaunchRequest
 from llm_magics.spec import ServerSpec
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics.runtime.log_writer import LogWriter
-from llm_magics.runtime.logs import follow, redact, tail
+from llm_magics.runtime.logs import follow, redact, secrets_of, tail
 
 
 def test_the_tail_of_a_short_a_long_and_no_log(tmp_path: Path) -> None:
@@ -178,3 +178,8 @@ def test_a_full_disk_drops_lines_and_says_so_later(tmp_path: Path, monkeypatch: 
     log.feed(b"after\n")
     log.close()
     assert tail(tmp_path / "s.log") == ["before", "[3 lines could not be written: the disk was full]", "after"]
+
+
+def test_keys_that_stand_in_arguments_are_known_by_their_flags() -> None:
+    args = ["--api-key", "my private words", "--hf-token=another", "--api-key", "no", "--port", "123456"]
+    assert secrets_of(args) == ["my private words", "another"]
