@@ -24,7 +24,7 @@ LAUNCHERS = Path(__file__).parent / "launchers"
 
 
 def executable(engine: Engine, spec: ServerSpec) -> Executable:
-    """The engine as it is in its image; its version is the image's tag.
+    """The engine as it is in its image; its version is the image's tag, else the beginning of its digest.
 
     Raises
     ------
@@ -32,8 +32,9 @@ def executable(engine: Engine, spec: ServerSpec) -> Executable:
         When there is no official image for this machine and the spec names none.
     """
     image, name = facts(engine, spec), image_name(engine, spec)
-    tag = name.rsplit("/", 1)[-1].partition(":")[2] or "latest"
-    cpu = "+cpu" if "cpu" in name.rsplit("/", 1)[-1] and "cpu" not in tag else ""
+    tagged, _, digest = name.rsplit("/", 1)[-1].partition("@")
+    tag = tagged.partition(":")[2] or digest.removeprefix("sha256:")[:12] or "latest"
+    cpu = "+cpu" if "cpu" in tagged and "cpu" not in tag else ""
     where = f"the image {name}"
     if engine.image is None:
         return Executable(tag + cpu, python=image.program, origin=where)

@@ -10,7 +10,7 @@ import pytest
 
 from llm_magics import engines
 from llm_magics.api import serving
-from llm_magics.engines import containers, hardware
+from llm_magics.engines import containers, hardware, images
 from llm_magics.engines.base import Command
 from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec
@@ -95,6 +95,21 @@ def test_a_local_model_is_mounted_for_reading_and_called_by_its_place_inside(tmp
     assert command.argv[command.argv.index("--served-model-name") + 1] == "/llm-magics/0/own"
     assert containers.served_model(vllm, spec, str(own)) == "/llm-magics/0/own"
     assert str(tmp_path) not in " ".join(word for word in command.argv if not word.startswith("--mount"))
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("vllm/vllm-openai:v0.33.0", "v0.33.0"),
+        ("registry:5000/vllm", "latest"),
+        ("vllm/vllm-openai-cpu", "latest+cpu"),
+        (f"vllm/vllm-openai:v0.33.0@sha256:{'0123456789ab' * 5}0123", "v0.33.0"),
+        (f"vllm/vllm-openai@sha256:{'0123456789ab' * 5}0123", "0123456789ab"),
+    ],
+)
+def test_the_version_in_an_image_is_its_tag_or_the_beginning_of_its_digest(image: str, version: str) -> None:
+    spec = ServerSpec(name="s", engine="vllm", on="docker", model="org/name", image=image)
+    assert images.executable(engines.get("vllm"), spec).version == version
 
 
 @pytest.mark.parametrize("tool", ["docker", "apptainer"])
