@@ -25,7 +25,12 @@ from llm_magics.errors import LLMMagicsError
 
 _STORE = 80_000_000  # bytes of each node's object store: the least that Ray takes is 75 MB
 _ATTEMPTS = 3
-_BUSY = 300  # s that a machine with much to do may take to start a node's agents
+_BUSY = 300  # s that a machine with much to do may take to start a node's agents, or a worker
+# Workers are nice to everybody else (15), and given up when they are not there in time.
+_PATIENT = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_worker_register_timeout_seconds": str(_BUSY),
+    "RAY_agent_register_timeout_ms": str(_BUSY * 1000),
+}  # fmt: skip
 # Those that a raylet learns from its agents' files where nobody says them; it waits for 15 s, and ends.
 _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
@@ -58,7 +63,7 @@ class LocalCluster:
         self._process = subprocess.Popen(
             python.command("llm_magics.cluster.local", str(nodes)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**kept, "RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": str(_BUSY * 1000)},
+            env={**kept, **_PATIENT},
         )  # fmt: skip
         self._said: list[str] = []
         threading.Thread(target=self._listen, daemon=True).start()
