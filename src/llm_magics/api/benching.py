@@ -237,10 +237,11 @@ def load_run(reference: str) -> Run:
     from llm_magics.results import exchange
     from llm_magics.results.store import RunStore
 
-    if Path(reference).suffix in (".json", ".jsonl", ".csv", ".parquet"):
-        if not Path(reference).is_file():
+    file = Path(reference).expanduser()
+    if file.suffix in (".json", ".jsonl", ".csv", ".parquet"):
+        if not file.is_file():
             raise SpecError(f"There is no file {reference}.")
-        return exchange.read(Path(reference))
+        return exchange.read(file)
     try:
         return RunStore().get(reference)
     except KeyError:

@@ -94,7 +94,8 @@ class Hunt:
             )
         found = Search.of(searcher, self.work.slo.limits, self._elapsed)
         status = {"interrupted": "cancelled", "failed": "failed"}.get(found.why, "complete")
-        run = joined(self.parts, {**self.header, "search": found.to_json()}, status)
+        prompts = self.parts[0][2].header.get("prompts")
+        run = joined(self.parts, {**self.header, "search": found.to_json(), "prompts": prompts}, status)
         run.notes += failed
         return run, self.spools
 

@@ -19,10 +19,11 @@ from llm_magics.load.held import Held
 from llm_magics.load.kept import Kept
 from llm_magics.load.phase import Phase
 from llm_magics.load.pool import Pool
-from llm_magics.load.prompts import Made, Stock
+from llm_magics.load.prompts import Made
 from llm_magics.load.recorder import Recorder
 from llm_magics.load.refusals import Refusals
 from llm_magics.load.reply import Reply
+from llm_magics.load.stock import Stock
 
 _clock = time.monotonic_ns
 _BURST = 16  # sends between two looks at the network

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import random
-import time
 from bisect import bisect
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,8 +25,7 @@ from llm_magics.load.writers import RandomWords, Verse, Writer
 PER_STEP = 1 << 24  # numbers set aside for each step of a run: no step repeats a prompt of another
 _TURN = 1 << 52  # set aside for the turns of conversations, above all salts and numbers
 _BLOCK = 512  # tokens of a trace's shared block
-_MOST = 8_192  # requests kept ready
-_MOST_BYTES = 32 * 1024 * 1024
+_GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly, however many there are
 
 
 @dataclass(slots=True)
@@ -76,7 +75,7 @@ class Recipe:
         """One request, or the first of a conversation."""
         number = step * PER_STEP + index
         if self.rows:
-            row = self.rows[(step * (len(self.rows) // self.steps) + index) % len(self.rows)]
+            row = self.rows[first_row(self.recipe, step, self.steps, index)]
             if self.turns > 1:
                 return Conversation(self, number, index, _turns(row), row[1]).next()
             return self._sent(row[0], row[1], str(number), self.model(number))
@@ -125,13 +124,14 @@ class Recipe:
         if not ids or at < 0:
             text = self._write(size, self.salt + number)
         else:
-            pieces, left = [], size
+            # sent once more, a trace is another one: else whole prompts would be in the server's cache
+            pieces, left, lap = [], size, f"{step}/{at // len(self.trace)}" if at >= len(self.trace) else f"{step}"
             for place, block in enumerate(ids):
                 full = max(1, _BLOCK - (0 if place else self.recipe["overhead"]))
                 many = left if place == len(ids) - 1 else min(full, left)
                 if many <= 0:
                     break
-                pieces.append(self._write(many, self._key(f"{step}/block/{block}", block), begins=not place))
+                pieces.append(self._write(many, self._key(f"{lap}/block/{block}", block), begins=not place))
                 left -= many
             text = " ".join(pieces)
         return self._sent(text, length, str(number), self.model(number))
@@ -191,54 +191,17 @@ class Recipe:
         return Made(payload, self.asked[length], model)
 
 
+def first_row(recipe: Mapping[str, Any], step: int, steps: int, index: int = 0) -> int:
+    """Which row request `index` of a step is made of.
+
+    Steps share out the rows, and another seed (a comparison's next round, a search's next probe) begins elsewhere, as
+    far from the others as may be: the same rows again would be in the server's prefix cache.
+    """
+    rows = len(recipe["rows"])
+    return (int(recipe["seed"] * _GOLDEN % 1.0 * rows) + step * (rows // max(1, steps)) + index) % rows
+
+
 def _turns(row: list[Any]) -> list[list[dict[str, Any]]]:
     """What people say in a row's conversation, turn by turn."""
     first = [{"role": "user", "content": row[0]}] if isinstance(row[0], str) else row[0]
     return [first, *(row[2] if len(row) > 2 else [])]
-
-
-class Stock:
-    """Requests of one step made ahead, in order; refilled while the loop has nothing better to do.
-
-    `share` is (k, n): of the step's requests those whose number leaves k when divided by n.
-    """
-
-    def __init__(self, recipe: Recipe, step: int, total: int | None, share: tuple[int, int] = (0, 1)) -> None:
-        self.recipe = recipe
-        self.step = step
-        self.total = total
-        self.share = share
-        self.made = 0
-        self.taken = 0
-        self.size = 0
-        self.ready: deque[Made] = deque()
-
-    def fill(self, seconds: float) -> None:
-        """Make requests until enough are ready or the time is up."""
-        until = time.monotonic() + seconds
-        while (
-            len(self.ready) < _MOST
-            and self.size < _MOST_BYTES
-            and (self.total is None or self.made < self.total)
-            and time.monotonic() < until
-        ):
-            self._make()
-
-    def take(self) -> tuple[int, Made]:
-        """Number and next request; made on the spot when none is ready. Turns of a conversation count on from it."""
-        if not self.ready:
-            self._make()
-        made = self.ready.popleft()
-        self.size -= len(made.payload)
-        index = self._number(self.taken) * self.recipe.stride
-        self.taken += 1
-        return index, made
-
-    def _make(self) -> None:
-        made = self.recipe.request(self.step, self._number(self.made))
-        self.ready.append(made)
-        self.size += len(made.payload)
-        self.made += 1
-
-    def _number(self, mine: int) -> int:
-        return self.share[0] + mine * self.share[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_magics.load.arrivals import schedule, stagger, streams
+from llm_magics.load.prompts import first_row
 from llm_magics.load.traces import Trace
 from llm_magics.spec.workload import Workload
 
@@ -101,6 +102,5 @@ def expected(step: dict[str, Any], number: int, steps: int, recipe: dict[str, An
     rows = recipe["rows"]
     if recipe["turns"] == 1 or not rows:
         return int(starts * recipe["turns"] + warmup)
-    offset = number * (len(rows) // max(1, steps)) + warmup
-    turns = (rows[(offset + at) % len(rows)] for at in range(starts))
+    turns = (rows[first_row(recipe, number, steps, warmup + at)] for at in range(starts))
     return warmup + sum(1 + len(row[2] if len(row) > 2 else []) for row in turns)

@@ -30,10 +30,11 @@ from llm_magics.load.parent import Parent
 from llm_magics.load.phase import Phase
 from llm_magics.load.pool import Pool
 from llm_magics.load.priority import urgent
-from llm_magics.load.prompts import Recipe, Stock
+from llm_magics.load.prompts import Recipe
 from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
 from llm_magics.load.refusals import Refusals
+from llm_magics.load.stock import Stock
 from llm_magics.load.validity import validity
 
 COMPLETE, CANCELLED, NOT_RECORDED, REFUSED = 0, 3, 4, 5

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_magics.results import flags, settings
+from llm_magics.results import flags, prompt_flags, settings
 from llm_magics.results.columns import OK, Columns
 from llm_magics.results.effects import LEAST_ROUNDS
 from llm_magics.results.run import Run
@@ -129,6 +129,7 @@ def _caches(pooled: Mapping[str, Run]) -> Iterator[str]:
         told = [label for label, each in zip(pooled, shares, strict=True) if each is not None]
         share = f"{max(known) * 100:.0f} % of the prompt tokens"
         yield f"{', '.join(told)} answered up to {share} from its cache; the others do not say"
+    yield from next((found for run in pooled.values() if (found := list(prompt_flags.rows_again(run)))), [])
 
 
 def _client(sides: Mapping[str, Sequence[Run]]) -> Iterator[str]:
@@ -212,7 +213,7 @@ def _length_missed(run: Run) -> bool:
     fixed = (columns.asked_tokens > 0) & (columns.output_tokens >= 0)
     if not run.workload.get("ignore_eos", True) or run.workload.get("json_schema") is not None or not fixed.any():
         return False
-    return bool(np.mean(columns.asked_tokens[fixed] != columns.output_tokens[fixed]) > flags.LENGTH)
+    return bool(np.mean(columns.asked_tokens[fixed] != columns.output_tokens[fixed]) > prompt_flags.LENGTH)
 
 
 def _cached_share(run: Run) -> float | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_magics.results import server_side, timeline
+from llm_magics.results import prompt_flags, server_side, timeline
 from llm_magics.results.columns import OK, Columns
 
 if TYPE_CHECKING:
@@ -22,14 +22,12 @@ LOOP_LAG = 1e-3  # s, p99
 LOAD = 0.98  # share of the asked load that must have been sent or held
 TURN = 3e-3  # s between a stream's requests that no client does without
 CLOCK = 20e-3  # s that a node's records may be off on the run's clock
-LENGTH = 0.01  # share by which lengths may differ from those asked for
 FAULTS = 10.0  # pages a second that the engine waited for
 SWAPPED = 2**24  # bytes, of the engine or moved by the machine, below which swapping is an old page and no bother
 COMPANY = 0.10  # share by which the tokens that the server counts may exceed those of the run
 OTHERS = 0.10  # share of the machine's cores that others may use
 LOOKED = 2.0  # s of measuring below which the looks, half a second apart, say little of what lies between them
 STOLEN = 0.02  # share of the machine's cores that a hypervisor may keep
-CACHED = 0.20  # share of prompt tokens from a cache that random prompts should not exceed
 
 
 def flags(run: Run) -> list[str]:
@@ -57,6 +55,7 @@ def flags(run: Run) -> list[str]:
     prompts = run.header.get("prompts")
     if isinstance(prompts, dict) and prompts.get("note"):
         found.append(str(prompts["note"]))
+    found += prompt_flags.rows_again(run)
     return found
 
 
@@ -90,7 +89,7 @@ def load_missed(run: Run) -> list[str]:
     return [
         f"at {summary['label']}: {each}"
         for summary in run.points
-        for each in _load(run.at(summary["point"]), summary, steady=_steady(run, summary["point"]))
+        for each in _load(run.at(summary["point"]), summary, steady=always_busy(run, summary["point"]))
     ]
 
 
@@ -168,7 +167,7 @@ def _of_summary(summary: Mapping[str, Any], *, partial: bool) -> Iterator[str]:
 
 def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[str]:
     columns = run.at(point)
-    yield from _load(columns, summary, steady=_steady(run, point))
+    yield from _load(columns, summary, steady=always_busy(run, point))
     answered = columns.take(columns.status == OK)
     if not len(answered):
         return
@@ -178,7 +177,7 @@ def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[s
             f"the server gave no token counts for {silent} of {len(answered)} answers: "
             "their tokens are missing from every token figure"
         )
-    yield from _lengths(run, answered)
+    yield from prompt_flags.lengths(run, answered)
     if wrong := int(np.sum(answered.valid == 0)):
         judged = int(np.sum(answered.valid >= 0))
         yield f"{wrong} of {judged} answers are not the JSON that the schema asks for"
@@ -187,7 +186,7 @@ def _of_requests(run: Run, point: int, summary: Mapping[str, Any]) -> Iterator[s
 def _load(columns: Columns, summary: Mapping[str, Any], *, steady: bool) -> Iterator[str]:
     streams = summary["max_concurrency"]
     if streams is not None and len(columns) < streams * summary["repeats"]:
-        yield f"{len(columns)} requests cannot fill {streams} streams"
+        yield f"{len(columns)} request{'s' if len(columns) != 1 else ''} cannot fill {streams} streams"
     elif streams is not None and steady and _idle(columns, streams, summary["achieved_concurrency"]):
         held = summary["achieved_concurrency"]
         yield f"{held:.{2 if held < 10 else 1}f} streams were held of the {streams} asked for"
@@ -196,7 +195,7 @@ def _load(columns: Columns, summary: Mapping[str, Any], *, steady: bool) -> Iter
         yield f"{sent:.2f} requests/s were sent of the {asked:.2f} the schedule asked for"
 
 
-def _steady(run: Run, point: int) -> bool:
+def always_busy(run: Run, point: int) -> bool:
     """Whether a closed loop's streams are meant to be always busy: no ramp, no stages, nobody who thinks."""
     asked = run.asked[point]
     return not asked.get("ramp") and asked.get("stage") is None and not any(run.workload.get("think") or ())
@@ -217,31 +216,3 @@ def _idle(columns: Columns, streams: int, held: float) -> bool:
         return False
     cycle = streams * time / sent  # s from one request of a stream to its next
     return (1 - held / streams) * cycle > TURN + (1 - LOAD) * cycle
-
-
-def _lengths(run: Run, answered: Columns) -> Iterator[str]:
-    fixed = (answered.asked_tokens > 0) & (answered.output_tokens >= 0)
-    if run.workload.get("ignore_eos", True) and run.workload.get("json_schema") is None and fixed.any():
-        asked, given = answered.asked_tokens[fixed], answered.output_tokens[fixed]
-        wrong = int(np.sum(asked != given))
-        if wrong > LENGTH * len(asked):
-            yield (
-                f"{wrong} of {len(asked)} answers do not have the length asked for "
-                f"(mean {given.mean():.1f} of {asked.mean():.1f} tokens): the engine did not honour it"
-            )
-    work = run.workload
-    # pictures and what was said before are in the server's count and not in the asked length
-    if work.get("workload") not in ("random", "sonnet") or work.get("images") or (work.get("turns") or 1) > 1:
-        return
-    counted = answered.prompt_tokens >= 0
-    asked_prompt = run.header.get("asked_prompt_tokens") or run.workload.get("input_tokens")
-    if counted.any() and asked_prompt:
-        given = answered.prompt_tokens[counted]
-        mean, doubt = float(given.mean()), 3 * float(given.std()) / np.sqrt(len(given))
-        if abs(mean - asked_prompt) > max(LENGTH * asked_prompt, doubt):
-            yield f"prompts had {mean:.1f} tokens on average by the server's count, {asked_prompt} were asked for"
-    cached = answered.cached_tokens[counted & (answered.cached_tokens >= 0)].sum()
-    total = answered.prompt_tokens[counted].sum()
-    if total and cached > CACHED * total:
-        share = cached / total * 100
-        yield f"{share:.0f} % of the prompt tokens came from the server's cache, though the prompts are random"

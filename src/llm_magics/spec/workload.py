@@ -137,7 +137,8 @@ class Workload(BaseModel):
     workers: Count | Literal["auto"] = "auto"
     """Processes that make the load: one per 50,000 chunks/s, as far as cores can be spared, or a number."""
     seed: Whole = 0
-    """Seed of lengths and arrivals; generated prompts get new words each run, so that no cache knows them."""
+    """Seed of lengths, arrivals and the row that comes first; generated prompts get new words each run, so that no
+    cache knows them."""
 
     slo: Slo = Slo()
     """What a good request keeps: {ttft: 500ms, tpot: 50ms, e2e: 10s}."""

@@ -73,13 +73,14 @@ def text(run: Run) -> str:
 
 
 def _load(run: Run) -> float | None:
-    """The smallest share of the asked load that a point got."""
+    """The smallest share of the asked load that a point got; of streams that are not meant to be always busy none."""
     shares = []
     for point in run.points:
         streams, held = point.get("max_concurrency"), point.get("achieved_concurrency")
         asked, sent = point.get("scheduled_rate"), point.get("achieved_rate")
         if streams and held is not None:
-            shares.append(held / streams)
+            if flags.always_busy(run, point["point"]):
+                shares.append(held / streams)
         elif asked and sent:
             shares.append(sent / asked)
     return min(shares, default=None)

@@ -31,6 +31,12 @@ def test_another_tools_run_is_named_after_the_tool() -> None:
     assert labels[3].startswith("tiny (r"), "a second one of a tool has its id"
 
 
+def test_files_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ours().save(tmp_path / "mine.json")
+    assert compare(["~/mine.json", THEIRS]).labels == ["tiny", "tiny (vllm bench serve)"]
+
+
 def test_what_both_sides_know_is_shown() -> None:
     found = compare([ours(), THEIRS])
     assert found.throughput == "output_throughput", "summaries know no steady part"

@@ -9,7 +9,9 @@ import pytest
 
 from llm_magics.load.datasets import recipe
 from llm_magics.load.endpoint import Endpoint
-from llm_magics.load.prompts import Recipe, Stock
+from llm_magics.load.prompts import Recipe
+from llm_magics.load.stock import Stock
+from llm_magics.load.traces import trace_of
 from llm_magics.load.words import Words
 from llm_magics.spec.workload import Workload
 
@@ -103,6 +105,31 @@ def test_rows_are_sent_in_turn_with_their_own_lengths(made: Any, tmp_path: Any) 
     asked = [some.request(0, index) for index in range(3)]
     assert [text(each.payload) for each in asked] == ['é"1', "2", 'é"1']
     assert [each.asked for each in asked] == [5, 7, 5]
+
+
+def test_another_seed_begins_at_another_row(made: Any, tmp_path: Any) -> None:
+    """A comparison's rounds and a search's probes have a seed each: with the same rows the second would be cached."""
+    file = tmp_path / "p.jsonl"
+    file.write_text("".join(f'{{"prompt": "{row}"}}\n' for row in range(100)))
+    sent = [
+        [text(some.request(0, index).payload) for index in range(14)]
+        for some in (made(path=str(file), seed=seed) for seed in range(5))
+    ]
+    assert sent[0] == [str(row) for row in range(14)]
+    assert len({row for each in sent for row in each}) == 70
+
+
+def test_a_trace_that_is_sent_once_more_has_other_text(made: Any, tmp_path: Any) -> None:
+    """Of a closed loop that is longer than the trace; else whole prompts would come from the server's cache."""
+    file = tmp_path / "t.jsonl"
+    row = {"timestamp": 0, "input_length": 1000, "output_length": 3, "hash_ids": [7, 8]}
+    file.write_text("".join(json.dumps(row | {"hash_ids": [7, n]}) + "\n" for n in (8, 9)))
+    options: dict[str, Any] = {"workload": "trace", "path": str(file), "concurrency": [2], "requests": 4, "warmup": 0}
+    found, _ = recipe(Endpoint("http://h", "m"), work := Workload(**options), 1, trace_of(work))
+    some = Recipe(json.loads(json.dumps(found)), b"POST / HTTP/1.1\r\n", 1)
+    prompts = [text(some.request(0, index).payload).split() for index in range(4)]
+    assert len({tuple(each) for each in prompts}) == 4
+    assert prompts[0][:400] == prompts[1][:400] != prompts[2][:400] == prompts[3][:400]
 
 
 def test_completions_send_a_prompt(made: Any) -> None:

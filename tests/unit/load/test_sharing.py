@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_magics.load.progress import together
-from llm_magics.load.prompts import Made, Stock
+from llm_magics.load.prompts import Made
 from llm_magics.load.sharing import CHUNKS, most_workers, share, workers_for
+from llm_magics.load.stock import Stock
 
 
 class Numbers:

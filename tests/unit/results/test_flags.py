@@ -10,6 +10,7 @@ import pytest
 from synthetic import synthetic_run
 
 from llm_magics.results import flags
+from llm_magics.results.comparison import Comparison
 from llm_magics.results.records import Audit
 from llm_magics.results.run import Run
 
@@ -18,7 +19,7 @@ def changed(run: Run, **columns: Any) -> Run:
     return Run(run.header, replace(run.columns, **columns), windows=run.windows, audits=run.audits, status=run.status)
 
 
-def said(run: Run, words: str) -> bool:
+def said(run: Run | Comparison, words: str) -> bool:
     return any(words in flag for flag in run.flags)
 
 
@@ -94,6 +95,16 @@ def test_a_cache_that_knows_random_prompts() -> None:
         synthetic_run(concurrency=[1], cached_tokens=100), "78 % of the prompt tokens came from the server's cache"
     )
     assert not said(synthetic_run(concurrency=[1], cached_tokens=10), "cache")
+
+
+def test_rows_that_are_sent_again() -> None:
+    run = synthetic_run(concurrency=[1], requests=50, warmup=2)
+    run.header["workload"]["workload"], run.header["prompts"] = "file", {"rows": 52}
+    assert not said(run, "sent again")
+    run.header["prompts"]["rows"] = 40
+    run = changed(run)
+    assert said(run, "52 requests were made of 40 rows: what is sent again may come from the server's prefix cache")
+    assert said(Comparison.of_runs({"A": run, "B": run}), "52 requests were made of 40 rows")
 
 
 def test_nothing_measured() -> None:

@@ -15,7 +15,10 @@ GOOD = Audit(0, 0, core=0.12, loop_lag_p99=1e-4, send_lag_p99=2e-4, chunks_per_r
 
 
 def run(*audits: Audit, **point: Any) -> Any:
-    return SimpleNamespace(audits=list(audits), points=[point], given=[], header={})
+    asked = [{"ramp": point.pop("ramp", None)}]
+    return SimpleNamespace(
+        audits=list(audits), points=[{"point": 0, **point}], given=[], header={}, asked=asked, workload={}
+    )
 
 
 def test_all_is_well() -> None:
@@ -40,6 +43,13 @@ def test_workers_and_rates() -> None:
     said = audit.text(run(replace(GOOD, workers=3), scheduled_rate=10.0, achieved_rate=9.0))
     assert "busiest of 3 workers" in said
     assert "90.0 % of the asked load" in said
+
+
+def test_streams_that_come_and_go_as_asked_are_no_part_of_the_load() -> None:
+    """A ramp of 1 to 16 streams holds half of 16 on average, and has made all that was asked for."""
+    ramp = {"from": 1, "to": 16, "shape": "linear"}
+    assert "asked load" not in audit.text(run(GOOD, max_concurrency=16, achieved_concurrency=8.0, ramp=ramp))
+    assert "50.0 % of the asked load" in audit.text(run(GOOD, max_concurrency=16, achieved_concurrency=8.0))
 
 
 def test_each_node_accounts_for_itself_and_for_its_clock() -> None:
