@@ -37,7 +37,7 @@ SHELL = "from IPython.core.interactiveshell import InteractiveShell; shell = Int
 
 def engine_alone() -> float:
     """Seconds from exec to readiness of the embedded engine, started by hand with the command we would start."""
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
     from llm_magics.runtime.ports import free_port
     from llm_magics.spec import ServerSpec
 

@@ -30,13 +30,13 @@ def list_options(line: LineParser) -> None:
 
 def list_verb(options: Any) -> Answer:
     """The servers of this machine; with --watch whatever changes."""
-    from llm_magics.runtime.registry import Registry
-    from llm_magics.views import tables
-
     if options.watch:
         if options.all:
             raise SpecError("--watch shows what runs, --all what was stopped.", then="leave one of them out")
         return Answer(stream=watching.in_words, messages=watching.as_messages)
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.views import tables
+
     known = [record for record in Registry().list() if options.all or record.state != "stopped"]
     records = sorted(known, key=lambda record: (not record.alive, record.created))
     return Answer(tables.servers(records), [record.to_json() for record in records])

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import scripted_engine
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import llm_magics
+from llm_magics import engines
+from llm_magics.api import serving
+from llm_magics.api.preparing import Prepared
 from llm_magics.api.serving import stop as stop_all
+from llm_magics.engines.base import Executable
 from llm_magics.errors import LLMMagicsError
 from llm_magics.runtime import launch as launching
 from llm_magics.runtime import stop as stopping
@@ -159,6 +165,21 @@ def test_an_interrupt_between_the_start_and_the_waiting_leaves_nothing(
     nothing_is_there(servers)
 
 
+def test_an_interrupt_while_the_new_server_is_shown_leaves_nothing(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(record: Record) -> None:
+        servers.ids.add(record.id)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving, "served", interrupted)
+    monkeypatch.setattr(engines, "reference", lambda _: scripted_engine.REFERENCE)
+    monkeypatch.setattr(Prepared, "command", lambda _, port: scripted_engine.command(port))
+    with pytest.raises(KeyboardInterrupt):
+        serving.launched(Prepared(servers.spec(), scripted_engine.engine, Executable("1"), "m", ()))
+    nothing_is_there(servers)
+
+
 def test_a_launch_that_was_killed_before_it_wrote_a_record_leaves_no_key(servers: Servers) -> None:
     servers.registry.write_key("s", "the key of nobody")
     servers.registry.prune()
@@ -200,7 +221,7 @@ def shell(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interac
         return Server(name)
 
     monkeypatch.setattr("llm_magics.api.serve", serve)
-    shell = InteractiveShell()
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     llm_magics.load_ipython_extension(shell)
     yield shell
     llm_magics.unload_ipython_extension(shell)

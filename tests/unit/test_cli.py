@@ -186,3 +186,14 @@ def test_stop_takes_a_name_or_all_and_not_both(capsys: pytest.CaptureFixture[str
     status, _, err = run("stop", "s", "--all", capsys=capsys)
     assert status == 2
     assert "llm-magics stop s" in err
+
+
+def test_a_terminals_start_builds_no_specs_and_loads_nothing_that_draws() -> None:
+    """An editor's sidebar starts `list --json --watch`: its start is what somebody waits for."""
+    code = (
+        "import sys, llm_magics.cli as cli, llm_magics.watching\n"
+        "cli.verbs.VERBS['list'].run(cli.verbs.parser('list', 'llm-magics').read(['--watch']))\n"
+        "print({'numpy', 'llm_magics.spec.server', 'llm_magics.spec.workload', 'llm_magics.views'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

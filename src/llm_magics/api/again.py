@@ -14,7 +14,7 @@ from llm_magics.spec import ServerSpec
 from llm_magics.spec.reading import build
 
 if TYPE_CHECKING:
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.runtime.record import Record
 
 

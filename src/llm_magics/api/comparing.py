@@ -16,7 +16,7 @@ from llm_magics.spec.reading import build
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.api.targets import Target
     from llm_magics.results.answers import Answer
     from llm_magics.results.comparison import Comparison
@@ -189,7 +189,7 @@ def _under_load(work: Workload, targets: Sequence[Target], rounds: int | None, r
 
 def _engines(engines: Sequence[str], model: str | None, options: Mapping[str, Any]) -> list[Prepared]:
     """Every engine checked before the first one starts; under names of their own, to meet nobody else's server."""
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
 
     if len(set(engines)) < max(2, len(engines)):
         raise SpecError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llm_magics.advice.balance import Balance
     from llm_magics.advice.launch_room import Room
     from llm_magics.advice.model_facts import ModelFacts
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.spec import ServerSpec
 
 GIB = 1 << 30

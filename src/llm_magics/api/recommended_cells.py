@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llm_magics.advice.machine import Accelerators
     from llm_magics.advice.recommend import Recommendation
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
 
 NAME = "mine"
 _LENGTHS = (131072, 65536, 32768, 16384, 8192, 4096, 2048)  # tokens of context that are tried, the longest first
@@ -204,7 +204,7 @@ def _prepared(candidate: Candidate, model: str, options: Mapping[str, Any]) -> P
     """
     from llm_magics import engines
     from llm_magics.api.memory_check import check
-    from llm_magics.api.serving import Prepared, prepare
+    from llm_magics.api.preparing import Prepared, prepare
     from llm_magics.engines import models
     from llm_magics.engines.base import Executable
     from llm_magics.runtime import gpus

@@ -11,7 +11,7 @@ from llm_magics.engines import hardware
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.engines.base import Engine, Executable
     from llm_magics.spec import ServerSpec
 
@@ -22,10 +22,10 @@ def shown(spec: ServerSpec, *, force: bool = False) -> str:
     Raises
     ------
     SpecError
-        As `serving.prepare`, for all that is not a matter of the machine.
+        As `preparing.prepare`, for all that is not a matter of the machine.
     """
     from llm_magics import engines
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
 
     engine = engines.get(spec.engine)
     gpu, missing = _lacks_gpu(spec, engine), []
@@ -58,14 +58,14 @@ def _absent(spec: ServerSpec, engine: Engine, *, gpu: bool) -> str:
 
 
 def _prepared(spec: ServerSpec, engine: Engine, *, gpu: bool, absent: bool) -> Prepared:
-    from llm_magics.api import serving
+    from llm_magics.api import preparing
     from llm_magics.engines import models
 
     engine.said(spec)
     here = spec.model_copy(update={"gpus": None}) if gpu else spec
-    numbers = _numbers(spec) if gpu else serving.gpus_of(here, engine)
-    found = _supposed(engine, gpu=gpu) if absent else serving.executable_of(engine, spec)
-    return serving.Prepared(spec, engine, found, models.resolve(engine, spec), numbers)
+    numbers = _numbers(spec) if gpu else preparing.gpus_of(here, engine)
+    found = _supposed(engine, gpu=gpu) if absent else preparing.executable_of(engine, spec)
+    return preparing.Prepared(spec, engine, found, models.resolve(engine, spec), numbers)
 
 
 def _numbers(spec: ServerSpec) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from llm_magics.errors import LLMMagicsError, SpecError, TargetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.results.run import Run
     from llm_magics.results.sweep import Sweep
     from llm_magics.runtime.record import Record
@@ -114,7 +114,7 @@ def _options(record: Record) -> dict[str, Any]:
 @contextmanager
 def _room(record: Record | None, found: _Found) -> Iterator[None]:
     """The server whose GPUs the settings need is away meanwhile; another one goes on."""
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
     from llm_magics.runtime import gpus
     from llm_magics.runtime.gpu_meter import held_by
 
@@ -140,7 +140,7 @@ def _room(record: Record | None, found: _Found) -> Iterator[None]:
 
 def _prepared(chosen: list[Setting], found: _Found) -> list[tuple[str, Prepared]]:
     """Every setting checked before the first one starts; one that cannot be is left out and named."""
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
 
     ready, first = [], None
     for each in chosen:

@@ -16,7 +16,7 @@ from llm_magics.api.again import as_it_was, away
 from llm_magics.errors import SpecError
 
 if TYPE_CHECKING:
-    from llm_magics.api.serving import Prepared
+    from llm_magics.api.preparing import Prepared
     from llm_magics.api.targets import Target
     from llm_magics.runtime.record import Record
     from llm_magics.spec import ServerSpec
@@ -79,7 +79,7 @@ def alternating(
     SpecError
         Before anything is stopped: for a URL, or a server that cannot be started again from its record.
     """
-    from llm_magics.api.serving import prepare
+    from llm_magics.api.preparing import prepare
 
     again = {target.name: prepare(_spec(target), force=True) for target in targets}
     with away(list(again.values())):

@@ -9,7 +9,7 @@ import pytest
 from llm_magics import engines
 from llm_magics.advice import machine as machine_facts
 from llm_magics.api.memory_check import check
-from llm_magics.api.serving import Prepared
+from llm_magics.api.preparing import Prepared
 from llm_magics.engines.base import Executable
 from llm_magics.errors import SpecError
 from llm_magics.runtime import gpus

@@ -14,8 +14,8 @@ from llm_magics.advice import machine
 from llm_magics.advice.model_format import format_of, of_quantization
 from llm_magics.advice.recommend import questions
 from llm_magics.api import recommended_cells
+from llm_magics.api.preparing import prepare
 from llm_magics.api.recommending import recommend
-from llm_magics.api.serving import prepare
 from llm_magics.engines import environments
 from llm_magics.engines.base import Executable
 from llm_magics.errors import SpecError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_magics.api import serving
+from llm_magics.api import preparing, serving
 from llm_magics.errors import SpecError
 
 NOT_TAKEN = [
@@ -18,6 +18,6 @@ def test_what_an_engine_does_not_take_is_said_before_it_is_asked(
     engine: str, options: dict[str, object], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asking means importing all of it: ten seconds on a good disk, a minute on a busy one."""
-    monkeypatch.setattr(serving, "executable_of", lambda *_: pytest.fail("the installed engine was asked"))
+    monkeypatch.setattr(preparing, "executable_of", lambda *_: pytest.fail("the installed engine was asked"))
     with pytest.raises(SpecError, match=said):
         serving.dry_run("s", engine=engine, **options)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_magics import engines
-from llm_magics.api import serving
+from llm_magics.api import preparing, serving
 from llm_magics.engines import containers, hardware, images
 from llm_magics.engines.base import Command
 from llm_magics.errors import SpecError
@@ -217,7 +217,7 @@ def test_on_is_a_word_in_a_body_and_part_of_what_makes_a_server() -> None:
 )
 def test_options_that_do_not_go_together(options: dict[str, Any], told: str) -> None:
     with pytest.raises(SpecError, match=told):
-        serving.prepare(ServerSpec(name="s", **options))
+        preparing.prepare(ServerSpec(name="s", **options))
 
 
 def test_a_dry_run_needs_no_daemon_and_shows_no_secret() -> None:
