@@ -35,9 +35,9 @@ def write(run: Run, path: str | Path, format: Format | None = None) -> Path:  # 
     Parameters
     ----------
     format
-        `json` all of it, `vllm` as `vllm bench serve --save-detailed` (several points: one line each), `guidellm` in
-        the shape of its report, `aiperf` the requests as AIPerf's `profile_export.jsonl`, `parquet` and `csv` the
-        requests. By the file's ending when left out (`.jsonl` is AIPerf's).
+        `json` all of it, `vllm` as `vllm bench serve --save-detailed` (a line for each point and repetition),
+        `guidellm` in the shape of its report, `aiperf` the requests as AIPerf's `profile_export.jsonl`, `parquet` and
+        `csv` the requests. By the file's ending when left out (`.jsonl` is AIPerf's).
 
     Raises
     ------

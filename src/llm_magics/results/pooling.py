@@ -6,6 +6,7 @@ like any run, and its rounds stay apart as repetitions.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from llm_magics.results.columns import Columns
+from llm_magics.results.records import Audit, PointWindow
 from llm_magics.results.run import Run
 
 
@@ -65,6 +67,38 @@ def pooled(runs: Sequence[Run], label: str | None = None) -> Run:
         given=given,
         notes=list(dict.fromkeys(note for run in runs for note in run.notes)),
     )
+
+
+def apart(run: Run) -> Run:
+    """The other way round: each repetition as a point of its own, for formats that know none. Labels stay."""
+    pairs = sorted(set(zip(run.columns.point.tolist(), run.columns.repeat.tolist(), strict=True)))
+    if run.given is not None or all(repeat == 0 for _, repeat in pairs):
+        return run
+    place = {pair: number for number, pair in enumerate(pairs)}
+
+    def alone(each: PointWindow | Audit) -> dict[str, int]:
+        return {"point": place[each.point, each.repeat], "repeat": 0}
+
+    points = [place[pair] for pair in zip(run.columns.point.tolist(), run.columns.repeat.tolist(), strict=True)]
+    return Run(
+        {**run.header, "points": [run.asked[point] for point, _ in pairs]},
+        replace(run.columns, point=np.array(points, dtype=np.int64), repeat=np.zeros_like(run.columns.repeat)),
+        windows=[replace(each, **alone(each)) for each in run.windows if (each.point, each.repeat) in place],
+        audits=[replace(each, **alone(each)) for each in run.audits if (each.point, each.repeat) in place],
+        samples=run.server_samples if all(sample.clock == 0 for sample in run.server_samples) else (),
+        status=run.status,
+        notes=run.notes,
+    )
+
+
+def repetitions(labels: Sequence[str]) -> list[tuple[int, int]]:
+    """Of loads one after the other the point and the repetition that each is: a load that comes again is one more."""
+    order, seen = list(dict.fromkeys(labels)), Counter[str]()
+    found = []
+    for label in labels:
+        found.append((order.index(label), seen[label]))
+        seen[label] += 1
+    return found
 
 
 def points_of(run: Run) -> list[dict[str, Any]]:

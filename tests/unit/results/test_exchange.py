@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from synthetic import synthetic_run
 
 from llm_magics.errors import SpecError
 from llm_magics.results import exchange
+from llm_magics.results.exchange import Format
 from llm_magics.results.run import Run
 
 HERE = Path(__file__).parent
@@ -95,7 +97,7 @@ def test_figures_that_are_no_numbers_do_not_stop_a_file(tmp_path: Path) -> None:
 def test_what_we_write_as_vllm_bench_gives_vllm_benchs_figures(run: Run, tmp_path: Path) -> None:
     path = exchange.write(run, tmp_path / "theirs.json", "vllm")
     documents = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [document["max_concurrency"] for document in documents] == [1, 4, 16]
+    assert [document["max_concurrency"] for document in documents] == [1, 1, 4, 4, 16, 16]  # two repetitions
     # vllm bench's own formulas on the details that it would have written
     document = documents[1]
     good = [i for i, error in enumerate(document["errors"]) if not error]
@@ -109,6 +111,18 @@ def test_what_we_write_as_vllm_bench_gives_vllm_benchs_figures(run: Run, tmp_pat
     for ours, theirs in zip(run.points, back.points, strict=True):
         for key in ("output_throughput", "median_ttft_ms", "p99_tpot_ms", "mean_itl_ms", "label"):
             assert theirs[key] == (ours[key] if key == "label" else pytest.approx(ours[key], rel=1e-5))
+
+
+@pytest.mark.parametrize("format", ["vllm", "guidellm", "aiperf"])
+@pytest.mark.parametrize("load", [{"concurrency": [2, 4]}, {"rate": [10, 20]}])
+def test_repetitions_come_back_as_such(load: dict[str, Any], format: Format, tmp_path: Path) -> None:  # noqa: A002
+    """As one point they would stand for the time between them too, in which other loads were measured."""
+    run = synthetic_run(requests=30, repeats=3, **load)
+    back = Run.load(run.save(tmp_path / ("x.jsonl" if format == "aiperf" else "x.json"), format))
+    for ours, theirs in zip(run.points, back.points, strict=True):
+        assert theirs["repeats"] == 3
+        for key in ("duration", "output_throughput", "steady_output_throughput", "achieved_rate"):
+            assert theirs[key] == pytest.approx(ours[key], rel=5e-3), key
 
 
 GUIDELLM = {
@@ -170,7 +184,18 @@ def test_what_we_write_as_guidellm_comes_back(run: Run, tmp_path: Path) -> None:
             assert theirs[key] == pytest.approx(ours[key], rel=1e-4)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "not json", '{"benchmarks": [], "metadata": {}}', '{"duration": 1}', '{"format": "llm-magics run", "schema": 99}'])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        "not json",
+        '{"benchmarks": [], "metadata": {}}',
+        '{"duration": 1}',
+        '{"format": "llm-magics run", "schema": 99}',
+    ],
+)
 def test_a_file_that_is_no_run_is_refused_in_words(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)

@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_magics.results.asked import point_label
 from llm_magics.results.columns import STATUSES, Builder, Columns
+from llm_magics.results.pooling import apart, repetitions
 from llm_magics.results.records import PointWindow
 from llm_magics.results.run import Run
 
@@ -38,20 +39,22 @@ def read(document: Mapping[str, Any], source: str) -> Run:
     benchmarks = document["benchmarks"]
     if not benchmarks:
         raise ValueError("the report holds no benchmark")
-    builder, windows, points = Builder(), [], []
+    builder, windows = Builder(), []
+    asked = [_asked(benchmark["config"]["strategy"]) for benchmark in benchmarks]
+    places = repetitions([point["label"] for point in asked])
+    points = [point for point, (_, repeat) in zip(asked, places, strict=True) if repeat == 0]
     started = min(float(each["scheduler_metrics"]["start_time"]) for each in benchmarks)
-    for number, benchmark in enumerate(benchmarks):
-        points.append(_asked(benchmark["config"]["strategy"]))
+    for (number, repeat), benchmark in zip(places, benchmarks, strict=True):
         timed = benchmark["scheduler_metrics"]
         start, end = float(timed["measure_start_time"]) - started, float(timed["measure_end_time"]) - started
-        windows.append(PointWindow(number, 0, start, end))
+        windows.append(PointWindow(number, repeat, start, end))
         rows = [(each, status) for group, status in _GROUPS.items() for each in benchmark["requests"].get(group) or []]
         rows.sort(key=lambda row: float(row[0]["info"]["timings"].get("request_start") or 0.0))
         for index, (request, status) in enumerate(rows):
             row = _request(request, status, started)
             # GuideLLM keeps requests of warm-up and cool-down; its metrics leave them out
             outside = row["intended"] > end or (row.get("done") or row["intended"]) < start
-            builder.add({**row, "point": number, "index": index, "warmup": outside})
+            builder.add({**row, "point": number, "repeat": repeat, "index": index, "warmup": outside})
     backend = benchmarks[0]["config"].get("backend") or {}
     header = {
         "name": str(backend.get("model") or backend.get("target") or source),
@@ -73,9 +76,10 @@ def read(document: Mapping[str, Any], source: str) -> Run:
 
 
 def written(run: Run) -> dict[str, Any]:
-    """A run in the shape of a GuideLLM report."""
+    """A run in the shape of a GuideLLM report, each repetition a benchmark."""
     from llm_magics import __version__
 
+    run = apart(run)
     origin = run.started.timestamp()
     benchmarks = []
     for point in run.points:

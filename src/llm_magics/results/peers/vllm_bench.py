@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from llm_magics.results.asked import point_label
 from llm_magics.results.columns import OK, Builder, Columns
+from llm_magics.results.pooling import apart, repetitions
 from llm_magics.results.records import PointWindow
 from llm_magics.results.run import Run
 from llm_magics.results.summary import blank
@@ -59,16 +60,19 @@ def read(documents: Sequence[Mapping[str, Any]], source: str) -> Run:
         return Run(header, Builder().columns(), given=given, notes=notes)
     builder = Builder()
     windows = []
-    for number, document in enumerate(documents):
+    places = repetitions([point["label"] for point in points])
+    for (number, repeat), document in zip(places, documents, strict=True):
         origin = min(document["start_times"])
         for index in range(len(document["start_times"])):
-            builder.add(_request(document, number, index, origin))
-        windows.append(PointWindow(number, 0, 0.0, float(document["duration"])))
+            builder.add(_request(document, number, index, origin) | {"repeat": repeat})
+        windows.append(PointWindow(number, repeat, 0.0, float(document["duration"])))
+    header["points"] = [point for point, (_, repeat) in zip(points, places, strict=True) if repeat == 0]
     return Run(header, builder.columns(), windows=windows, notes=notes)
 
 
 def written(run: Run) -> list[dict[str, Any]]:
-    """A run as `vllm bench serve --save-detailed` writes it: one object a point."""
+    """A run as `vllm bench serve --save-detailed` writes it: one object a point, and a repetition."""
+    run = apart(run)
     return [
         {
             "date": run.started.strftime("%Y%m%d-%H%M%S"),
