@@ -84,11 +84,14 @@ def engines(options: Any) -> tuple[Any, Any]:
     if options.matrix:
         return matrix(), matrix().data()
     from llm_magics.engines import environments
+    from llm_magics.spec.typed import in_terminal
     from llm_magics.views import tables
     from llm_magics.views.matrix import Inventory
 
     found = environments.inventory()
-    return Inventory(tables.engines(found), matrix()), [asdict(each) for each in found]
+    return Inventory(tables.engines(found), matrix()), [
+        {**asdict(each), "command": in_terminal(each.command)} for each in found
+    ]
 
 
 def recommend_options(line: LineParser) -> None:

@@ -15,6 +15,7 @@ from llm_magics.answer import Answer, Say
 from llm_magics.errors import SpecError
 from llm_magics.spec.line import LineParser
 from llm_magics.spec.reading import nearest
+from llm_magics.spec.typed import in_terminal
 
 _MAGICS = ("serve", "bench", "compare")
 
@@ -137,7 +138,7 @@ def _doctor(_: Any) -> Answer:
     from llm_magics.views import tables
 
     found = examine()
-    return Answer(tables.doctor(found), [asdict(each) for each in found])
+    return Answer(tables.doctor(found), [{**asdict(each), "remedy": in_terminal(each.remedy)} for each in found])
 
 
 VERBS: dict[str, Verb] = {

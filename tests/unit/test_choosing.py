@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from llm_magics import verbs
 from llm_magics.cli import main
 from llm_magics.engines import environments
 from llm_magics.engines.base import Executable
@@ -52,6 +53,21 @@ def test_probe_of_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str])
     status, _, err = run("engines", "--probe", "nobody", capsys=capsys)
     assert status == 1
     assert "nobody" in err
+
+
+@pytest.mark.parametrize(("verb", "key"), [("engines", "command"), ("doctor", "remedy")])
+def test_what_installs_an_engine_is_said_as_it_is_typed_there(
+    verb: str, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`%llm install` in a notebook; in a terminal, and for what reads its JSON, `llm-magics install`."""
+    monkeypatch.setattr(environments, "locate", lambda engine, **_: None)
+    cell = " ".join(str(verbs.VERBS[verb].run(verbs.parser(verb, "%llm").read([])).shown).split())
+    assert "%llm install vllm" in cell
+    assert "llm-magics install" not in cell
+    text = " ".join(run(verb, capsys=capsys)[1].split())
+    assert "llm-magics install vllm" in text
+    assert "%llm" not in text
+    assert "llm-magics install vllm" in {each[key] for each in json.loads(run(verb, "--json", capsys=capsys)[1])}
 
 
 def test_matrix_as_json_has_every_engine(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def computed(
     )
     return (
         round(small * bits / 8 + (parameters.total - small) * wide),
-        f"{parameters.total:,} parameters, {small / parameters.total:.1%} of them in {bits:.3g} bits ({words})",
+        f"{parameters.total:,} parameters, {small / parameters.total * 100:.1f} % of them in {bits:.3g} bits ({words})",
     )
 
 

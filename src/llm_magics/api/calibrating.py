@@ -78,7 +78,7 @@ class Calibration:
                 f"TTFT is off by {self.ttft_error * 1e3:+.2f} ms on average, {self.ttft_error_p99 * 1e3:+.2f} ms at p99"
             )
         if abs(self.tpot_error) > PACE:
-            found.append(f"TPOT is off by {self.tpot_error:+.2%}")
+            found.append(f"TPOT is off by {self.tpot_error * 100:+.2f} %")
         if self.core > flags.CORE:
             found.append(f"the client used {self.core * 100:.0f} % of a core")
         if self.loop_lag_p99 > flags.LOOP_LAG:

@@ -41,7 +41,7 @@ class Found:
     where, origin
         The interpreter or binary, and how it was found; empty when it is not installed.
     command
-        What installs it.
+        What installs it, in a notebook's words (`spec.typed.in_terminal` has the terminal's).
     """
 
     key: str
@@ -94,7 +94,7 @@ def inventory() -> list[Found]:
                 version=executable.version if executable else "",
                 where=where,
                 origin=executable.origin if executable else "",
-                command=brings(engine).replace("%llm", "llm-magics"),
+                command=brings(engine),
             )
         )
     return found

@@ -36,8 +36,8 @@ class CalibrationCard(Card):
         rows = [
             ("TTFT, mean", f"{data['true_ttft'] * 1e3:.2f} ms", f"{data['ttft_error'] * 1e3:+.2f} ms", "within 0.5 ms"),
             ("TTFT, p99", "", f"{data['ttft_error_p99'] * 1e3:+.2f} ms", "within 2 ms"),
-            ("TPOT, mean", f"{data['true_tpot'] * 1e3:.3f} ms", f"{data['tpot_error']:+.3%}", "within 0.1 %"),
-            ("core", "", f"{data['core']:.0%} ({data['us_per_chunk']:.1f} µs a chunk)", "under 70 %"),
+            ("TPOT, mean", f"{data['true_tpot'] * 1e3:.3f} ms", f"{data['tpot_error'] * 1e2:+.3f} %", "within 0.1 %"),
+            ("core", "", f"{data['core'] * 1e2:.0f} % ({data['us_per_chunk']:.1f} µs a chunk)", "under 70 %"),
             ("loop lag, p99", "", f"{data['loop_lag_p99'] * 1e3:.2f} ms", "under 1 ms"),
             ("send lag, p99", "", f"{data['send_lag_p99'] * 1e3:.2f} ms", ""),
             ("streams", f"{data['concurrency']}", f"{data['held']:.1f} held", "98 % or more"),

@@ -11,7 +11,7 @@ from typing import Any
 from llm_magics.views import format as fmt
 from llm_magics.views import palette
 from llm_magics.views.markup import Markup, join, page, tag
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 _PARTS = (("weights", "weights", palette.BLUE), ("overhead", "activations, graphs, runtime (estimate)", palette.SLATE),
           ("kv_room", "KV cache", palette.GOOD))  # fmt: skip
@@ -86,7 +86,9 @@ class FitCard:
             ["KV cache of one token", fmt.size(data["kv_bytes_per_token"]), token],
         ]  # fmt: skip
         return Table(
-            [Column("Where it goes"), Column("Size", align="right"), Column("How it is known", wrap=True)], rows
+            [Column("Where it goes"), Column("Size", align="right"), Column("How it is known", wrap=True)],
+            rows,
+            widest=READABLE,
         )
 
     def _contexts(self) -> Table:

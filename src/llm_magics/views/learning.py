@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_magics.views.format import NOTHING
 from llm_magics.views.markup import Markup, page, tag
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 _LACKS = {"gpu": "a GPU", "gpus": "two GPUs"}
 
@@ -36,7 +36,7 @@ class PathView:
         done = sum(task["done"] for week in self.weeks for task in week["tasks"])
         caption = f"The learning path: {done} of {len(rows)} tasks are done"
         notes = ["%llm learn TASK explains one and copies its notebook here."]
-        return Table(columns, rows, caption=caption, notes=notes, widest=120)
+        return Table(columns, rows, caption=caption, notes=notes, widest=READABLE)
 
 
 class TaskView:

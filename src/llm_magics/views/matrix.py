@@ -10,7 +10,7 @@ import re
 from typing import Any, Protocol
 
 from llm_magics.views.markup import Markup, escape, page, tag
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 SIGNS = {"yes": "✓", "partly": "~", "no": "✗", "fact": ""}
 _TONES = {"yes": "good", "partly": "warn", "no": "bad", "fact": ""}
@@ -55,7 +55,7 @@ class MatrixView:
                 for engine, name in self.matrix.engines.items()
                 if (cell := self.matrix.cells.get((feature, engine)))
             ]
-            blocks.append(f"{title}\n{Table(columns, rows)}")
+            blocks.append(f"{title}\n{Table(columns, rows, widest=READABLE)}")
         return "\n\n".join([f"As of {self.matrix.compiled}. {_LEGEND}", *blocks, str(self.changes())])
 
     __repr__ = __str__
@@ -97,7 +97,8 @@ class MatrixView:
             for cell in self.matrix.cells.values()
             if cell.holds in _CHANGES
         ]  # fmt: skip
-        return Table(columns, rows, caption="What changed since the guide", empty="Nothing changed since the guide.")
+        title, none = "What changed since the guide", "Nothing changed since the guide."
+        return Table(columns, rows, caption=title, empty=none, widest=READABLE)
 
 
 class Inventory:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_magics.views.format import NOTHING
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 _STATES = {
     "newest": ("newest", "good"),
@@ -28,7 +28,7 @@ def outdated(found: Sequence[Mapping[str, Any]]) -> Table:
             Cell(text, tone=tone, note=each["why"]),  # type: ignore[arg-type]
             Cell(each["notes"], href=each["notes"]), flags or "none that the adapter knows",
         ])  # fmt: skip
-    return Table(columns, rows, empty="no engine is installed", notes=[
+    return Table(columns, rows, empty="no engine is installed", widest=READABLE, notes=[
         "Flags are those that the adapters of this llm-magics know to be renamed or gone.",
         "%llm install ENGINE makes the environment anew with the version that this llm-magics was tested with.",
     ])  # fmt: skip

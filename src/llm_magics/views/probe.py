@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 
 def probed(name: str, tried: Iterable[Any]) -> Table:
@@ -15,4 +15,4 @@ def probed(name: str, tried: Iterable[Any]) -> Table:
         [each.what, Cell("yes", "good") if each.works else Cell("no", "bad"), each.request, each.detail]
         for each in tried
     ]
-    return Table(columns, rows, caption=f"What {name} answers")
+    return Table(columns, rows, caption=f"What {name} answers", widest=READABLE)

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 from llm_magics.views.markup import page, tag
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 _NO_CELL = "No engine starts here with this model, as it is asked:"
 _HOLDS = {"yes": "still holds", "partly": "holds in part", "no": "no longer holds"}
@@ -81,7 +81,7 @@ class RecommendationView:
                 each["title"], f"{each['points']:+d}", *[fmt.number(each["measured"])] * measured,
                 *[Cell(fired, note=_why(each))] * (not brief), each["here"],
             ])  # fmt: skip
-        return Table(columns, rows, empty="No engine is left.")
+        return Table(columns, rows, empty="No engine is left.", widest=READABLE)
 
     def _excluded(self) -> Table:
         rows: list[list[Cell | str]] = []
@@ -92,6 +92,7 @@ class RecommendationView:
             [Column("Cannot"), Column("Because", wrap=True)],
             rows,
             empty="The rules exclude no engine; what each needs here stands in the table above.",
+            widest=READABLE,
         )
 
     def _guide(self) -> str:

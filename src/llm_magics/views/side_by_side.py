@@ -8,7 +8,7 @@ from typing import Any
 from llm_magics.views import format as fmt
 from llm_magics.views.markup import Markup, page, tag
 from llm_magics.views.matrix import MARKS, SIGNS, MatrixView
-from llm_magics.views.table import Cell, Column, Table, Tone
+from llm_magics.views.table import READABLE, Cell, Column, Table, Tone
 
 HOLDS: Mapping[str, tuple[str, Tone]] = {
     "yes": ("holds", "good"), "partly": ("in part", "warn"), "no": ("no longer", "bad"),
@@ -54,7 +54,11 @@ class SideBySideView:
             cells = [own.cells[feature, engine] for engine in self.found.engines]
             said = (Cell(f"{SIGNS[cell.mark]} {cell.text}".strip(), note=_guide(cell)) for cell in cells)
             rows.append([title, *said])
-        return Table([Column("Feature"), *(Column(name, wrap=True) for name in self.found.engines.values())], rows)
+        return Table(
+            [Column("Feature"), *(Column(name, wrap=True) for name in self.found.engines.values())],
+            rows,
+            widest=READABLE,
+        )
 
     def _situations(self) -> Table:
         rows: list[list[Cell | str]] = [
@@ -66,7 +70,9 @@ class SideBySideView:
             ]
             for each in self.found.situations
         ]
-        return Table([Column("Use case"), Column("The guide"), Column("Holds"), Column("Now", wrap=True)], rows)
+        return Table(
+            [Column("Use case"), Column("The guide"), Column("Holds"), Column("Now", wrap=True)], rows, widest=READABLE
+        )
 
     def _claims(self) -> Table:
         rows: list[list[Cell | str]] = [
@@ -75,7 +81,7 @@ class SideBySideView:
             for each in self.found.claims
         ]  # fmt: skip
         columns = [Column("Engine"), Column("The guide", wrap=True), Column("Holds"), Column("Now", wrap=True)]
-        return Table(columns, rows)
+        return Table(columns, rows, widest=READABLE)
 
     def _others(self) -> Table:
         rows: list[list[Cell | str]] = [
@@ -84,14 +90,14 @@ class SideBySideView:
             for each in self.found.others
         ]  # fmt: skip
         columns = [Column("Engine"), Column("The guide", wrap=True), Column("Holds"), Column("Now", wrap=True)]
-        return Table(columns, rows)
+        return Table(columns, rows, widest=READABLE)
 
     def _figures(self) -> Table:
         rows: list[list[Cell | str]] = [
             [each.chart, ", ".join(f"{name} {fmt.number(value)}" for name, value in each.values.items())]
             for each in self.found.figures
         ]
-        return Table([Column("Chart"), Column("The guide's figures", wrap=True)], rows)
+        return Table([Column("Chart"), Column("The guide's figures", wrap=True)], rows, widest=READABLE)
 
 
 def _guide(cell: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from llm_magics.views.format import visible
 from llm_magics.views.markup import Markup, escape, link, page, tag
 
+READABLE = 120  # columns of text, for a table that is read and not filtered
 _NARROWEST = 20  # columns of a terminal, for a column that wraps
 Tone = Literal["", "good", "busy", "warn", "bad", "best", "worse", "flag", "muted"]
 
@@ -69,7 +70,8 @@ class Cell:
 class Column:
     """A column: its title, its unit (a second line of the head), how it is aligned, and whether it may wrap.
 
-    HTML wraps as the page wants; text only on a terminal that is narrower than the table, never in a pipe or a file.
+    HTML wraps as the page wants; text on a terminal that is narrower than the table. In a pipe or a file a row is one
+    line, for grep and awk, unless the table says how wide it may be at most, as one of sentences does.
     """
 
     title: str
@@ -87,7 +89,7 @@ class Table:
     caption: str = ""
     notes: Sequence[str] = field(default_factory=tuple)
     empty: str = "nothing to show"
-    widest: int | None = None  # columns of its text where no terminal bounds it
+    widest: int | None = None  # columns of its text where no terminal bounds it; `READABLE` for sentences
 
     def html(self) -> Markup:
         """The table as markup, to be put on a page or into a report."""

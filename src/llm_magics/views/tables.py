@@ -11,7 +11,7 @@ from llm_magics.results.server_side import QUANTITIES, Quantity, exported
 from llm_magics.views import format as fmt
 from llm_magics.views.cards import STATE_TONES, lifetime
 from llm_magics.views.comparison_table import comparison, interval, title
-from llm_magics.views.table import Cell, Column, Table, Tone
+from llm_magics.views.table import READABLE, Cell, Column, Table, Tone
 
 __all__ = ["comparison", "doctor", "engines", "gpus", "interval", "points", "runs", "server_side", "servers", "title"]
 
@@ -174,7 +174,7 @@ def engines(found: Iterable[EngineFacts]) -> Table:
     """`%llm engines`: what is installed, where, and how to install the rest."""
     columns = [Column("Engine"), Column("State"), Column("Version"), Column("Where, or how to install it", wrap=True)]
     rows = [_engine(each) for each in found]
-    return Table(columns, rows, empty="No engines are registered.")
+    return Table(columns, rows, empty="No engines are registered.", widest=READABLE)
 
 
 def doctor(findings: Iterable[FindingFacts]) -> Table:
@@ -184,7 +184,7 @@ def doctor(findings: Iterable[FindingFacts]) -> Table:
     rows: list[list[Cell | str]] = [
         [each.what, Cell(each.state, tones.get(each.state, "")), each.detail, each.remedy] for each in findings
     ]
-    return Table(columns, rows)
+    return Table(columns, rows, widest=READABLE)
 
 
 def runs(rows: Iterable[RunRow], now: float | None = None) -> Table:

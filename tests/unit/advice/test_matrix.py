@@ -11,6 +11,7 @@ import yaml
 
 from llm_magics import engines
 from llm_magics.advice.matrix import matrix
+from llm_magics.views.matrix import MatrixView
 
 # The guide's quick reference, row by row (chapter 10): vLLM, TGI, TensorRT-LLM, DeepSpeed.
 GUIDE = {
@@ -87,8 +88,10 @@ def test_adapters_and_matrix_name_engines_alike() -> None:
 def test_matrix_is_shown_with_every_change_and_no_markup_of_its_own() -> None:
     found = matrix()
     shown = found._repr_mimebundle_()
+    changes = MatrixView(found).changes()
+    assert str(changes) in str(found)
     for cell in found.changed:
-        assert cell.why.split(",")[0] in str(found)
+        assert cell.why.split(",")[0] in changes.plain()
     assert len(shown["text/html"]) < 50_000
     assert "<script" not in shown["text/html"]
     json.dumps(found.data())

@@ -45,7 +45,7 @@ def test_good_is_said_in_words() -> None:
     [
         ({"ttft_error": 6e-4}, "TTFT is off by +0.60 ms on average"),
         ({"ttft_error_p99": 3e-3}, "+3.00 ms at p99"),
-        ({"tpot_error": -0.002}, "TPOT is off by -0.20%"),
+        ({"tpot_error": -0.002}, "TPOT is off by -0.20 %"),
         ({"core": 0.9}, "the client used 90 % of a core"),
         ({"loop_lag_p99": 4e-3}, "the client woke 4.0 ms late (p99)"),
         ({"held": 60.0}, "60.0 streams were held of the 64 asked for"),

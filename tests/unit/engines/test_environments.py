@@ -218,4 +218,4 @@ def test_the_inventory_names_every_engine_and_what_installs_it() -> None:
     assert found["llamacpp"].installed
     assert found["llamacpp"].where == sys.executable
     assert not found["vllm"].installed
-    assert found["vllm"].command == "llm-magics install vllm"
+    assert found["vllm"].command == "%llm install vllm"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made import ATTACK
 
-from llm_magics.views.table import Cell, Column, Table
+from llm_magics.views.table import READABLE, Cell, Column, Table
 
 
 def table() -> Table:
@@ -82,3 +84,9 @@ def test_only_a_terminal_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(WIDE) == WIDE.plain()
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert str(WIDE) == WIDE.plain(72)
+
+
+def test_a_table_of_sentences_is_no_wider_in_a_pipe_than_it_says() -> None:
+    sentences = replace(WIDE, widest=READABLE)
+    assert str(sentences) == WIDE.plain(READABLE)
+    assert max(map(len, str(sentences).splitlines())) <= READABLE < max(map(len, str(WIDE).splitlines()))
