@@ -20,6 +20,7 @@ from llm_magics.errors import LLMMagicsError, SpecError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from llm_magics.results.showing import Shown
     from llm_magics.runtime.record import Record
 
 
@@ -32,6 +33,7 @@ class LLMMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._until_end_of_cell: list[Record] = []
+        self._told: list[Shown] = []
 
     @line_cell_magic
     def serve(self, line: str, cell: str | None = None) -> None:
@@ -114,7 +116,7 @@ class LLMMagics(Magics):
             run = bench(getattr(asked, "target", None), lines=numbers, **options)
             if hasattr(asked, "out"):
                 self._bind(asked.out, run)
-            _say(run)
+            self._say(run)
             return run
 
     @no_var_expand
@@ -149,7 +151,7 @@ class LLMMagics(Magics):
                 self._bind(asked.out, comparison)
             if hasattr(asked, "report"):
                 print(lines.written(comparison, asked.report)[0])  # noqa: T201
-            _say(comparison)
+            self._say(comparison)
             return comparison
 
     @output_can_be_silenced
@@ -174,7 +176,9 @@ class LLMMagics(Magics):
         return None
 
     def end_of_cell(self, _: Any = None) -> None:
-        """Stops the servers that were to live as long as their cell (`--keep cell`)."""
+        """Stops the servers that were to live as long as their cell (`--keep cell`); results say their words again."""
+        while self._told:
+            self._told.pop().words_told = False
         while self._until_end_of_cell:
             from llm_magics.runtime.stop import end
 
@@ -182,6 +186,17 @@ class LLMMagics(Magics):
                 end(self._until_end_of_cell.pop())
             except LLMMagicsError as error:  # IPython would print it as an error in its own works
                 print(error, file=sys.stderr)  # noqa: T201
+
+    def _say(self, result: Shown) -> None:
+        """Show a result's words, once in this cell."""
+        from IPython.display import display
+
+        from llm_magics.views.words import words
+
+        if (said := words(result)) is not None:
+            display(said)  # type: ignore[no-untyped-call]
+            result.words_told = True
+            self._told.append(result)
 
     def _bind(self, name: str, value: Any) -> None:
         self.shell.user_ns[name] = value
@@ -216,15 +231,6 @@ class LLMMagics(Magics):
         if name not in self.shell.user_ns:
             raise SpecError(f"There is no {name} in this notebook.", then="--data takes the name of a DataFrame")
         return self.shell.user_ns[name]
-
-
-def _say(result: Any) -> None:
-    from IPython.display import display
-
-    from llm_magics.views.words import words
-
-    if (said := words(result)) is not None:
-        display(said)  # type: ignore[no-untyped-call]
 
 
 class _help_as_text:  # noqa: N801 - reads as a statement

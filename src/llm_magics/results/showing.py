@@ -33,6 +33,7 @@ class Shown:
     """A result that draws itself once `views` has registered a renderer for its class."""
 
     renderer: ClassVar[Renderer | None] = None
+    words_told = False  # a cell has shown its words already, as an output of their own: what it shows next has none
 
     @property
     def figure(self) -> Any:

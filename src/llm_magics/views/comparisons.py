@@ -30,7 +30,8 @@ class ComparisonRenderer:
         if result.answers:
             return bundle(None, page(*fragments(result)), text(result))
         figure = self.figure(result)
-        return bundle(figure, page(*fragments(result, figure)), text(result))
+        told = result.words_told
+        return bundle(figure, page(*fragments(result, figure, told=told)), text(result, told=told))
 
     def text(self, result: Comparison) -> str:
         """What a terminal shows."""
@@ -49,8 +50,11 @@ class ComparisonRenderer:
         return report(result, path)
 
 
-def fragments(comparison: Comparison, figure: Any = None) -> list[Markup | None]:
-    """The comparison as HTML: the verdict, a picture of the figure, the table, what makes it weak."""
+def fragments(comparison: Comparison, figure: Any = None, *, told: bool = False) -> list[Markup | None]:
+    """The comparison as HTML: the verdict, a picture of the figure, the table, what makes it weak.
+
+    `told`: verdict and caveats stand above it already (see `words`).
+    """
     verdict = comparison.verdict
     head = tag("div", verdict.headline, cls="title")
     said = [sentence(each) for each in verdict.sentences]
@@ -60,7 +64,8 @@ def fragments(comparison: Comparison, figure: Any = None) -> list[Markup | None]
     from llm_magics.views.picture import picture
 
     drawn = picture(figure, verdict.headline) if figure is not None else None
-    return [head, *said, legend(comparison), drawn, tables.comparison(comparison).html(), flag_list(verdict.caveats)]
+    shown = [legend(comparison), drawn, tables.comparison(comparison).html()]
+    return shown if told else [head, *said, *shown, flag_list(verdict.caveats)]
 
 
 def legend(comparison: Comparison) -> Markup:
@@ -87,10 +92,10 @@ def sentence(said: str) -> Markup:
     return tag("p", tag("b", where), ": ", rest)
 
 
-def text(comparison: Comparison) -> str:
-    """The comparison as text: answers or the table, then the verdict."""
+def text(comparison: Comparison, *, told: bool = False) -> str:
+    """The comparison as text: answers or the table, then the verdict, unless that was told already."""
     if comparison.answers:
         shown = str(AnswerCards(comparison.prompt or "", comparison.answers, done=True))
     else:
         shown = str(tables.comparison(comparison))
-    return fmt.visible(f"{shown}\n\n{comparison.verdict}")
+    return fmt.visible(shown if told else f"{shown}\n\n{comparison.verdict}")

@@ -26,7 +26,8 @@ class RunRenderer:
     def bundle(self, result: Run) -> dict[str, Any]:
         """Figure, table and text in one mime bundle."""
         figure = self.figure(result)
-        return bundle(figure, page(*fragments(result, figure)), text(result))
+        told = result.words_told
+        return bundle(figure, page(*fragments(result, figure, told=told)), text(result, told=told))
 
     def text(self, result: Run) -> str:
         """What a terminal shows."""
@@ -45,8 +46,8 @@ class RunRenderer:
         return report(result, path)
 
 
-def fragments(run: Run, figure: Any = None) -> list[Markup | None]:
-    """The run as HTML: who, what, a picture of the figure, the points, the flags."""
+def fragments(run: Run, figure: Any = None, *, told: bool = False) -> list[Markup | None]:
+    """The run as HTML: who, what, a picture of the figure, the points, the flags where they were not told already."""
     from llm_magics.views.picture import picture
 
     head = tag(
@@ -59,13 +60,18 @@ def fragments(run: Run, figure: Any = None) -> list[Markup | None]:
     drawn = picture(figure, headline.of_run(run)) if figure is not None else None
     return [
         head,
-        tag("p", headline.of_run(run), cls="muted"),
+        tag("p", _headline(run, told), cls="muted"),
         drawn,
         tables.points(run).html(),
         tables.server_side(run).html() if run.header.get("watched") else None,
         audit.html(run),
-        flag_list(run.flags),
+        None if told else flag_list(run.flags),
     ]
+
+
+def _headline(run: Run, told: bool) -> str:
+    """What was sent and what came of it; where a search's answer was told already, what was sent."""
+    return headline.sent(run) if told and run.search is not None else headline.of_run(run)
 
 
 def flag_list(flags: list[str]) -> Markup | None:
@@ -75,12 +81,12 @@ def flag_list(flags: list[str]) -> Markup | None:
     return join(*(tag("p", tag("span", "!", cls="flag"), " ", fmt.visible(flag)) for flag in flags))
 
 
-def text(run: Run) -> str:
-    """The run as text."""
+def text(run: Run, *, told: bool = False) -> str:
+    """The run as text; without its flags where they were told already."""
     parts = (run.label, headline.what(run), f"run {run.id}", "PARTIAL" if run.partial else "")
     head = " · ".join(part for part in parts if part)
-    flags = [f"! {flag}" for flag in run.flags]
+    flags = [] if told else [f"! {flag}" for flag in run.flags]
     client = audit.text(run)
     server = ["", str(tables.server_side(run)), ""] if run.header.get("watched") else []
-    lines = [head, headline.of_run(run), "", str(tables.points(run)), *server, *([client] if client else []), *flags]
+    lines = [head, _headline(run, told), "", str(tables.points(run)), *server, *([client] if client else []), *flags]
     return fmt.visible("\n".join(lines))

@@ -38,10 +38,9 @@ class SweepRenderer:
 
     def bundle(self, result: Sweep) -> dict[str, Any]:
         """Figure, table and text in one mime bundle."""
-        if not result.points:
-            return bundle(None, page(*fragments(result)), text(result))
-        figure = self.figure(result)
-        return bundle(figure, page(*fragments(result, figure)), text(result))
+        told = result.words_told
+        figure = self.figure(result) if result.points else None
+        return bundle(figure, page(*fragments(result, figure, told=told)), text(result, told=told))
 
     def text(self, result: Sweep) -> str:
         """What a terminal shows."""
@@ -82,18 +81,25 @@ def table(sweep: Sweep, *, brief: bool = False) -> Table:
     return Table(columns, rows, notes=notes, empty="No setting answered anything.")
 
 
-def fragments(sweep: Sweep, figure: Any = None) -> list[Markup | None]:
-    """The sweep as HTML: the words, a picture of the figure, the table, what makes it weak."""
+def fragments(sweep: Sweep, figure: Any = None, *, told: bool = False) -> list[Markup | None]:
+    """The sweep as HTML: the words, a picture of the figure, the table, what makes it weak.
+
+    `told`: the words and what makes it weak stand above it already (see `words`).
+    """
     from llm_magics.views.picture import picture
 
     words = sweep.best
     drawn = picture(figure, words[0]) if figure is not None else None
+    if told:
+        return [drawn, table(sweep).html()]
     said = [tag("p", sentence) for sentence in words[1:]]
     return [tag("div", words[0], cls="title"), *said, drawn, table(sweep).html(), flag_list(sweep.flags)]
 
 
-def text(sweep: Sweep) -> str:
-    """The sweep as text."""
+def text(sweep: Sweep, *, told: bool = False) -> str:
+    """The sweep as text; its table alone where the words were told already."""
+    if told:
+        return fmt.visible(str(table(sweep)))
     flags = [f"! {flag}" for flag in sweep.flags]
     return fmt.visible("\n".join([*sweep.best, "", str(table(sweep)), *flags]))
 

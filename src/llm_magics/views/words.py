@@ -1,7 +1,8 @@
 """What must be read beside a figure, as an output of its own.
 
 Of a mime bundle JupyterLab and VS Code draw the figure alone; a verdict and its caveats, or the flags of a run, would
-go unseen there. So the magics show these words first.
+go unseen there. So the magics show these words first, and what they show next leaves the words out
+(`Shown.words_told`), or a page that draws the HTML would say everything twice.
 """
 
 from __future__ import annotations
