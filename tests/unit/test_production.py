@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
 from pathlib import Path
 
@@ -100,6 +102,10 @@ def test_panels_say_in_the_figure_what_fires_and_are_small() -> None:
     assert "⚠ fired" in layout["title"]["subtitle"]["text"]
     assert len(json.dumps(bundle)) < 60_000
     assert panels.stays
+    rose = Panels([Panel("queue", "requests", [Line("s", times, [*[7.0] * 98, math.nan, 0.0], dashed=True)])], 300, now)
+    for form in (rose._repr_mimebundle_()["text/html"], str(rose)):  # a page without the figure shows the rise, too
+        assert "s (dotted)" in form
+        assert re.search(r"\b7\b", re.sub("(?s)<style>.*</style>", "", form))
     empty = Panels([], 300, now)
     assert "application/vnd.plotly.v1+json" not in empty._repr_mimebundle_()
     assert "Nothing is recorded yet" in empty._repr_mimebundle_()["text/html"]

@@ -20,7 +20,9 @@ from llm_magics.errors import LLMMagicsError, SpecError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from llm_magics.results.showing import Shown
+    from llm_magics.results.comparison import Comparison
+    from llm_magics.results.run import Run
+    from llm_magics.results.sweep import Sweep
     from llm_magics.runtime.record import Record
 
 
@@ -33,7 +35,7 @@ class LLMMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self._until_end_of_cell: list[Record] = []
-        self._told: list[Shown] = []
+        self._told: list[Run | Comparison | Sweep] = []
 
     @line_cell_magic
     def serve(self, line: str, cell: str | None = None) -> None:
@@ -187,7 +189,7 @@ class LLMMagics(Magics):
             except LLMMagicsError as error:  # IPython would print it as an error in its own works
                 print(error, file=sys.stderr)  # noqa: T201
 
-    def _say(self, result: Shown) -> None:
+    def _say(self, result: Run | Comparison | Sweep) -> None:
         """Show a result's words, once in this cell."""
         from IPython.display import display
 

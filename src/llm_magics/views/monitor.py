@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 from llm_magics.views import format as fmt
 from llm_magics.views.bundle import bundle
 from llm_magics.views.card import Card, fact_row
-from llm_magics.views.figures.monitor import Panel, panels
+from llm_magics.views.figures.monitor import Line, Panel, panels
 from llm_magics.views.markup import Markup, join, page, tag
 from llm_magics.views.table import Cell, Column, Table, Tone
 
@@ -121,6 +122,16 @@ def notification(arrived: Mapping[str, Any]) -> str:
     )
 
 
+def _named(line: Line) -> str:
+    """A line as a page without the figure tells it from its neighbour."""
+    return f"{line.name} (dotted)" if line.dashed else line.name
+
+
+def _at_most(line: Line) -> str:
+    """The highest that was recorded; a gap is no number."""
+    return fmt.number(max((value for value in line.values if math.isfinite(value)), default=None))
+
+
 def _row(state: str, name: str, labels: Mapping[str, str], said: Mapping[str, str], when: str) -> list[Cell | str]:
     tone = _TONES.get(state, "")
     return [name, Cell(state, tone=tone), labels.get("server", ""), said.get("summary", ""), when, said.get("cell", "")]
@@ -173,20 +184,26 @@ class Panels(Card):
         return replace(self, passing=False)
 
     def html(self) -> Markup:
-        """In words, for pages that draw nothing: the last value of each line, and the notifications."""
+        """In words, for pages that draw nothing: each line's last value and its highest, and the notifications."""
         rows: list[list[Cell | str]] = [
-            [panel.title, line.name, fmt.number(line.values[-1]) if line.values else fmt.NOTHING, panel.unit]
+            [panel.title, _named(line), _at_most(line), fmt.number(line.values[-1]) if line.values else fmt.NOTHING,
+             panel.unit]
             for panel in self.shown
             for line in panel.lines
-        ]
-        columns = [Column("Panel"), Column("Server"), Column("Now", align="right"), Column("Unit")]
+        ]  # fmt: skip
+        columns = [Column("Panel"), Column("Server"), Column("Most", align="right"), Column("Now", align="right"),
+                   Column("Unit")]  # fmt: skip
         table = Table(columns, rows, empty="Nothing is recorded yet: Prometheus finds a new server within ten seconds.")
         return join(tag("p", self.subtitle), table.html(), *(tag("p", each) for each in self.said[-_SHOWN:]))
 
     def __str__(self) -> str:
         lines = [self.subtitle]
         for panel in self.shown:
-            values = ", ".join(f"{line.name} {fmt.number(line.values[-1])}" for line in panel.lines if line.values)
+            values = ", ".join(
+                f"{_named(line)} {fmt.number(line.values[-1])} (most {_at_most(line)})"
+                for line in panel.lines
+                if line.values
+            )
             lines.append(fmt.visible(f"{panel.title}: {values} {panel.unit}"))
         return "\n".join([*lines, *self.said[-_SHOWN:]])
 

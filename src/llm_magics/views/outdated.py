@@ -17,16 +17,17 @@ _STATES = {
 
 def outdated(found: Sequence[Mapping[str, Any]]) -> Table:
     """One row an installed engine: installed, newest, what to read, what of its flags this adapter knows to change."""
-    columns = [Column("Engine"), Column("Installed"), Column("Newest"), Column("State", wrap=True),
-               Column("Release notes"), Column("Flags that changed", wrap=True)]  # fmt: skip
+    columns = [Column("Engine"), Column("Installed"), Column("Newest", wrap=True), Column("Release notes", wrap=True),
+               Column("Flags that changed", wrap=True)]  # fmt: skip
     rows: list[list[Cell | str]] = []
     for each in found:
         text, tone = _STATES[each["state"]]
         flags = "; ".join(f"{flag}: {then}" for flag, then in each["flags"].items())
+        where = each["notes"].removeprefix("https://").removesuffix("/releases")
         rows.append([
-            f"{each['title']} ({each['key']})", each["installed"], each["newest"] or NOTHING,
-            Cell(text, tone=tone, note=each["why"]),  # type: ignore[arg-type]
-            Cell(each["notes"], href=each["notes"]), flags or "none that the adapter knows",
+            Cell(each["title"], note=each["key"]), each["installed"],
+            Cell(each["newest"] or NOTHING, tone=tone, note=": ".join(filter(None, [text, each["why"]]))),  # type: ignore[arg-type]
+            Cell(where, href=each["notes"]), flags or "none that the adapter knows",
         ])  # fmt: skip
     return Table(columns, rows, empty="no engine is installed", widest=READABLE, notes=[
         "Flags are those that the adapters of this llm-magics know to be renamed or gone.",
