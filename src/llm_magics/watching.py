@@ -6,7 +6,6 @@ share one model. The first says who speaks: an editor that needs a newer version
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -21,7 +20,7 @@ def as_messages(send: Callable[[Any], None]) -> None:
 
     send({"llm_magics": __version__, "speaks": SPEAKS})
     with suppress(KeyboardInterrupt):  # the usual way to end it
-        tell(send, threading.Event())
+        tell(send)
 
 
 def in_words(say: Callable[[str], None]) -> None:
@@ -45,4 +44,4 @@ def in_words(say: Callable[[str], None]) -> None:
             say(f"{tables.servers(sorted(records, key=lambda record: (not record.alive, record.created)))}\n")
 
     with suppress(KeyboardInterrupt):
-        tell(send, threading.Event())
+        tell(send)

@@ -61,6 +61,14 @@ def portable(samples: Iterable[Sample], names: Mapping[str, Iterable[str]]) -> d
     return found
 
 
+def said(page: str, names: Mapping[str, Iterable[str]]) -> dict[str, float]:
+    """What a page says under portable names; only the lines that are meant are taken apart, of hundreds a dozen."""
+    meant = tuple(
+        {part for candidates in names.values() for candidate in candidates for part in candidate.split(" + ")}
+    )
+    return portable(parse("\n".join(line for line in page.splitlines() if line.startswith(meant))), names)
+
+
 def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 2) -> dict[str, float]:
     """What the server at `url` (without /v1) exports now, under portable names.
 
@@ -88,7 +96,7 @@ def read(url: str, engine: Engine, api_key: str | None = None, timeout: float = 
             text = answer.read(_LARGEST).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException, ValueError):  # HTTPException: an answer that breaks off, or is none
         return {}
-    return portable(parse(text), engine.metrics.names)
+    return said(text, engine.metrics.names)
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
-from tornado.ioloop import IOLoop, PeriodicCallback
+from tornado.ioloop import IOLoop
 
-from llm_magics.runtime.looking import Last, Looks, Message
+from llm_magics.runtime.looking import Looks, Message
 
 
 class Socket(Protocol):
@@ -25,34 +25,33 @@ class Watcher:
 
     def __init__(self, loop: IOLoop) -> None:
         self._sockets: set[Socket] = set()
-        self._last = Last()
+        self._loop = loop
         # Said in threads, sent on the loop.
-        self._looks = Looks(lambda kind, message: loop.add_callback(self._send, kind, message))
-        self._alarm = PeriodicCallback(self._hung, 1000)
+        self._looks = Looks(lambda message: loop.add_callback(self._send, message))
+        self._alarm: object | None = None
 
     def add(self, socket: Socket) -> None:
         """A tab looks."""
-        for message in self._last.messages():
+        for message in self._looks.said():
             socket.send(json.dumps(message))
         self._sockets.add(socket)
         if len(self._sockets) == 1:
             self._looks.wanted(True)
-            self._alarm.start()
+            self._see_to_it()
 
     def remove(self, socket: Socket) -> None:
         """A tab looks no more."""
         self._sockets.discard(socket)
         if not self._sockets:
             self._looks.wanted(False)
-            self._alarm.stop()
-            self._last.clear()
+            if self._alarm is not None:
+                self._loop.remove_timeout(self._alarm)
+                self._alarm = None
 
-    def _hung(self) -> None:
-        if (message := self._looks.hung()) is not None:
-            self._send("trouble", message)
+    def _see_to_it(self) -> None:
+        self._alarm = self._loop.call_later(self._looks.see_to_it(), self._see_to_it)
 
-    def _send(self, kind: str, message: Message) -> None:
-        if self._sockets and self._last.is_new(kind, message):
-            text = json.dumps(message)
-            for socket in list(self._sockets):
-                socket.send(text)
+    def _send(self, message: Message) -> None:
+        text = json.dumps(message)
+        for socket in list(self._sockets):
+            socket.send(text)

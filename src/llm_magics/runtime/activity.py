@@ -47,10 +47,10 @@ class Activity:
     def _read(self) -> dict[str, float]:
         if self._metrics is None or self._probe is None:
             return {}
-        from llm_magics.engines.metrics import parse, portable
+        from llm_magics.engines.metrics import said
 
         page = self._probe.fetch(_PATIENCE)
-        return portable(parse(page), self._metrics.names) if page else {}
+        return said(page, self._metrics.names) if page else {}
 
     def _counted(self, metrics: dict[str, float]) -> bool:
         counters = tuple(metrics.get(name) for name in _COUNTERS)

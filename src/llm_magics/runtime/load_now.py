@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from llm_magics.runtime import processes
 from llm_magics.runtime.leftovers import named
+from llm_magics.runtime.probe import Probe
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
 _PATIENCE = 1.0  # s for the engine's page of metrics
+_WANTED = ("running", "waiting", "prompt_tokens", "output_tokens", "kv_usage")
 _HERE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -25,7 +27,7 @@ def load_now(record: Record, registry: Registry) -> dict[str, Any]:
         `waiting`, `prompt_tokens`, `output_tokens` (both since its start), `kv_usage` (0 to 1).
     """
     found: dict[str, Any] = {"memory": processes.resident(named(record)) or None}
-    if record.state == "ready" and urlsplit(record.url).hostname in _HERE:
+    if record.state == "ready":
         found |= _exported(record, registry)
     return {"at": time.monotonic(), **found}
 
@@ -36,9 +38,13 @@ def _exported(record: Record, registry: Registry) -> dict[str, float]:
     from llm_magics.errors import SpecError
 
     try:
-        engine = engines.get(record.engine)
-    except SpecError:  # a plugin of another environment's
+        page = engines.get(record.engine).metrics
+        at = urlsplit(record.url)
+        port = at.port
+    except (SpecError, ValueError):  # a plugin of another environment's; a URL that is none
         return {}
-    said = metrics.read(record.url, engine, registry.key(record.name), timeout=_PATIENCE)
-    wanted = ("running", "waiting", "prompt_tokens", "output_tokens", "kv_usage")
-    return {name: said[name] for name in wanted if name in said}
+    if page is None or at.hostname not in _HERE or port is None:
+        return {}
+    probe = Probe(at.hostname, port + page.beside, page.path, registry.key(record.name))
+    said = metrics.said(probe.fetch(_PATIENCE) or "", page.names)
+    return {name: said[name] for name in _WANTED if name in said}

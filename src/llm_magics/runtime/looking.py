@@ -3,6 +3,9 @@
 One thread for each thing that can hang by itself (records, engines, GPUs, the run store), waiting without cost while
 nobody looks. What is told are messages of one kind each; one that says what was said before is not told again, and
 nothing is kept but the last of each kind, for somebody who comes later.
+
+A look that finds nothing new ends in the thread that took it: it makes no message, wakes nobody, and asks the disk one
+question (`Watch`). While no engine runs, none is asked for its metrics.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from llm_magics.runtime.record import Record
@@ -27,7 +31,8 @@ _LOADS = 1.0, 4.0  # s between two looks at what engines do: while they work, wh
 _GPUS = 2.0, 30.0  # s: where there are some, where there are none
 _WORK = 1.0  # s between two looks at the run store
 _HUNG = 5.0  # s without a look after which the directory counts as hung
-_AGAIN = 5.0  # s after a look that failed
+_AGAIN = 4.0  # s after a look that failed
+_LONG = 60.0  # s: what comes next begins before, by another's word
 _AT_ONCE = 4  # engines that are asked for metrics at the same time
 
 
@@ -56,6 +61,10 @@ class Pulse(threading.Thread):
         if self.ident is None:
             self.start()
 
+    def soon(self) -> None:
+        """Look at once, however long the pause was to be."""
+        self._soon.set()
+
     def run(self) -> None:
         while self._wanted.wait():
             self._soon.clear()
@@ -74,32 +83,40 @@ class Looks:
     Parameters
     ----------
     say
-        Called from several threads, with a kind and a message of that kind: `engines` (see `shown.listed`), `load`
+        Called by several threads, one at a time, with a message that is news: `engines` (see `shown.listed`), `load`
         (by name, see `load_now`), `gpus`, `work` (a number that changes with the run store) or `trouble` (a line, ''
-        when it is over).
+        when it is over). It must not wait.
     """
 
-    def __init__(self, say: Callable[[str, Message], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[Message], None]) -> None:
+        self._last = Last(say)
         self._records: list[Record] = []
         self._states = Pulse("records", self._look_at_records())
+        self._loads = Pulse("load", self._look_at_load())
         self._pulses = [
             self._states,
-            Pulse("load", self._look_at_load()),
+            self._loads,
             Pulse("gpus", self._look_at_gpus()),
             Pulse("work", self._look_at_work()),
         ]
 
     def wanted(self, wanted: bool) -> None:
         """Begin to look, or leave off."""
+        self._last.keep(wanted)
         for pulse in self._pulses:
             pulse.wanted(wanted)
 
-    def hung(self) -> Message | None:
-        """What to tell when the records have not been seen for too long; None while they are."""
-        if time.monotonic() - self._states.last > _HUNG:
-            return {"trouble": "The directory of engines does not answer; what is shown may be old."}
-        return None
+    def said(self) -> list[Message]:
+        """The last message of each kind, for somebody who comes later."""
+        return self._last.messages()
+
+    def see_to_it(self) -> float:
+        """Tell it when the records have not been seen for too long; s after which to ask again whether they were."""
+        left = self._states.last + _HUNG - time.monotonic()
+        if left > 0:
+            return left
+        self._last.tell("trouble", {"trouble": "The directory of engines does not answer; what is shown may be old."})
+        return _HUNG
 
     # Each of these makes the function of one pulse; what it remembers between two looks is its own. -------------------
 
@@ -115,11 +132,15 @@ class Looks:
                 watch = watch or Watch(Registry())
                 records = watch.look()
             except OSError as error:
-                self._say("trouble", {"trouble": f"The directory of engines cannot be read: {error.strerror or error}"})
+                reason = error.strerror or error
+                self._last.tell("trouble", {"trouble": f"The directory of engines cannot be read: {reason}"})
                 return 2 * _STATES
-            self._records = records
-            self._say("engines", listed(records))
-            self._say("trouble", {"trouble": ""})
+            if records != self._records or not self._last.has("engines"):
+                before, self._records = self._records, records
+                self._last.tell("engines", listed(records))
+                if _states(records) != _states(before):
+                    self._loads.soon()
+            self._last.tell("trouble", {"trouble": ""})
             return _STATES
 
         return look
@@ -136,14 +157,14 @@ class Looks:
             running = [record for record in self._records if record.alive][:MOST]
             if not running:
                 before = {}
-                self._say("load", {"load": {}})
-                return _LOADS[0]
+                self._last.tell("load", {"load": {}})
+                return _LONG
             registry = Registry()
             loads = several(((record.name, partial(load_now, record, registry)) for record in running), _HUNG)
             now = {name: _counted(load) for name, load in loads.items()}
             moving = now != before or any(load.get("running") or load.get("waiting") for load in loads.values())
             before = now
-            self._say("load", {"load": loads})
+            self._last.tell("load", {"load": loads})
             return _LOADS[0] if moving else _LOADS[1]
 
         return look
@@ -156,7 +177,7 @@ class Looks:
                 found = [asdict(gpu) for gpu in gpus()]
             except Exception:  # noqa: BLE001 - a driver that fails in the middle: no GPU this time
                 found = []
-            self._say("gpus", {"gpus": found})
+            self._last.tell("gpus", {"gpus": found})
             return _GPUS[0] if found else _GPUS[1]
 
         return look
@@ -164,64 +185,87 @@ class Looks:
     def _look_at_work(self) -> Callable[[], float]:
         from llm_magics.paths import data_dir
 
+        directory: Path | None = None
+
         def look() -> float:
+            nonlocal directory
             try:
-                with os.scandir(data_dir()) as entries:
+                directory = directory or data_dir()
+                with os.scandir(directory) as entries:
                     stamps = [(entry.name, entry.stat().st_mtime_ns) for entry in entries if entry.is_file()]
             except OSError:
+                directory = None  # made anew, where somebody removed it
                 return _WORK
-            self._say("work", {"work": hash(tuple(sorted(stamps)))})
+            self._last.tell("work", {"work": hash(tuple(sorted(stamps)))})
             return _WORK
 
         return look
 
 
 class Last:
-    """The last message of each kind, so that what was said is not said again. Not for several threads at once."""
+    """The last message of each kind, so that what was said is not said again; for several threads at once.
 
-    def __init__(self) -> None:
+    Nothing is news while nobody looks: a look that was under way when the last one left is no word for the next one.
+
+    Parameters
+    ----------
+    say
+        Called with what is news, by one thread at a time, so that what was said last is what holds. It must not wait.
+    """
+
+    def __init__(self, say: Callable[[Message], None]) -> None:
+        self._say = say
         self._said: dict[str, Message] = {}
+        self._kept = False
+        self._lock = threading.Lock()
 
-    def is_new(self, kind: str, message: Message) -> bool:
-        """Whether it differs from the last of its kind; it is then the last."""
-        if self._said.get(kind) == message:
-            return False
-        self._said[kind] = message
-        return True
+    def keep(self, kept: bool) -> None:
+        """Begin anew, or leave off."""
+        with self._lock:
+            self._kept = kept
+            self._said.clear()
+
+    def tell(self, kind: str, message: Message) -> None:
+        """Say it, unless it was the last of its kind."""
+        with self._lock:
+            if self._kept and self._said.get(kind) != message:
+                self._said[kind] = message
+                self._say(message)
+
+    def has(self, kind: str) -> bool:
+        """Whether one of this kind was said."""
+        with self._lock:
+            return kind in self._said
 
     def messages(self) -> list[Message]:
         """The last of each kind."""
-        return list(self._said.values())
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self._said.clear()
+        with self._lock:
+            return list(self._said.values())
 
 
-def tell(send: Callable[[Message], None], stop: threading.Event) -> None:
-    """Call `send` with every message, the first at once, until `stop` is set; one call at a time, in this thread.
+def tell(send: Callable[[Message], None]) -> None:
+    """Call `send` with every message, the first at once, until interrupted; one call at a time, in this thread.
 
     Raises whatever `send` raises.
     """
     from queue import Empty, SimpleQueue
 
-    queue: SimpleQueue[tuple[str, Message]] = SimpleQueue()
-    last = Last()
-    looks = Looks(lambda kind, message: queue.put((kind, message)))
+    queue: SimpleQueue[Message] = SimpleQueue()
+    looks = Looks(queue.put)
     looks.wanted(True)
     try:
-        while not stop.is_set():
+        while True:
             try:
-                kind, message = queue.get(timeout=0.2)
+                message = queue.get(timeout=looks.see_to_it())
             except Empty:
-                hung = looks.hung()
-                if hung is None:
-                    continue
-                kind, message = "trouble", hung
-            if last.is_new(kind, message):
-                send(message)
+                continue
+            send(message)
     finally:
         looks.wanted(False)
+
+
+def _states(records: list[Record]) -> list[tuple[str, str]]:
+    return [(record.id, record.state) for record in records]
 
 
 def _counted(load: dict[str, Any]) -> tuple[Any, ...]:

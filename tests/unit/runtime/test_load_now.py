@@ -70,10 +70,16 @@ def test_what_cannot_be_asked_is_not_asked(engine: Any, tmp_path: Path, changes:
 
 def test_a_record_that_points_elsewhere_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("llm_magics.engines.metrics.read", lambda *args, **_: asked.append(args) or {})
-    for url in ("http://192.0.2.1:80", "http://127.0.0.1.example.org", "file:///etc/passwd", "", "http://[::ffff:1]"):
+    monkeypatch.setattr("llm_magics.runtime.load_now.Probe.connect", lambda probe: asked.append(probe) or False)
+    here, elsewhere = (
+        "http://127.0.0.1:9",
+        ["http://192.0.2.1:80", "http://127.0.0.1.example.org:80", "http://[::ffff:1]"],
+    )
+    for url in (*elsewhere, "file:///etc/passwd", "", "http://127.0.0.1", "http://127.0.0.1:99999"):
         load_now(record(url), Registry(tmp_path))
     assert asked == []
+    load_now(record(here), Registry(tmp_path))
+    assert len(asked) == 1
 
 
 def test_an_engine_that_does_not_answer_has_no_load(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llm_magics.runtime import identity
+from llm_magics.runtime import identity, watching
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.watching import Watch
@@ -74,3 +75,67 @@ def test_a_killed_supervisor_is_seen_though_nothing_was_written(registry: Regist
 def test_a_directory_that_is_not_there_is_no_empty_list(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         Watch(Registry(tmp_path / "nowhere")).look()
+
+
+@pytest.fixture
+def listings(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every time that the directory is listed; looks that follow at once are far apart."""
+    seen: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(watching.os, "scandir", lambda path: seen.append(path) or scandir(path))
+    monkeypatch.setattr(watching, "_GRAIN", 0.0)
+    monkeypatch.setattr(watching, "_SURE", 1e6)
+    return seen
+
+
+def test_a_directory_that_stands_still_is_not_even_listed(registry: Registry, listings: list[object]) -> None:
+    registry.write(record("a"))
+    watch = Watch(registry)
+    first = watch.look()
+    listings.clear()
+    (again,) = watch.look()
+    assert again is first[0]
+    assert listings == []
+    for change, states in ((record("a", state="stopping"), ["stopping"]), (record("b"), ["stopping", "ready"])):
+        registry.write(change)
+        assert [each.state for each in watch.look()] == states
+    (registry.directory / "a.json").unlink()
+    assert [each.name for each in watch.look()] == ["b"]
+    assert len(listings) == 3
+
+
+def test_two_changes_of_one_moment_are_both_seen(
+    registry: Registry, listings: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clock of a file system is coarse, the second one leaves the directory's time as it was."""
+    monkeypatch.setattr(watching, "_GRAIN", 1e6)
+    registry.write(record("a"))
+    watch = Watch(registry)
+    watch.look()
+    moment = registry.directory.stat()
+    registry.write(record("a", stage="later"))
+    os.utime(registry.directory, ns=(moment.st_atime_ns, moment.st_mtime_ns))
+    assert [each.stage for each in watch.look()] == ["later"]
+
+
+def test_what_was_changed_in_place_is_seen_too(
+    registry: Registry, listings: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.write(record("a"))
+    watch = Watch(registry)
+    watch.look()
+    file = registry.directory / "a.json"
+    file.write_text(file.read_text().replace('"ready"', '"stopping"'))
+    monkeypatch.setattr(watching, "_SURE", 0.0)
+    assert [each.state for each in watch.look()] == ["stopping"]
+
+
+def test_a_directory_that_went_is_told_at_every_look(registry: Registry, listings: list[object]) -> None:
+    registry.write(record("a"))
+    watch = Watch(registry)
+    watch.look()
+    registry.directory.rename(registry.directory.with_name("away"))
+    registry.directory.write_text("a file where the directory was")
+    for _ in range(3):
+        with pytest.raises(OSError, match="irectory"):
+            watch.look()

@@ -1,0 +1,123 @@
+"""What is told while somebody looks: news and nothing else, in the order in which it became true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from llm_magics.runtime import identity, looking
+from llm_magics.runtime.looking import Last, Looks
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
+
+
+def record(**changes: Any) -> Record:
+    values = {
+        "id": "1", "name": "s", "engine": "e", "model": "m", "state": "loading", "created": 1.0, "host": "h",
+        "reuse_key": "k", "spec": {}, "supervisor": identity.current().to_json(), **changes,
+    }  # fmt: skip
+    return Record(**values)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    return Registry()
+
+
+@pytest.fixture
+def heard() -> SimpleQueue[dict[str, Any]]:
+    return SimpleQueue()
+
+
+@pytest.fixture
+def looks(registry: Registry, heard: SimpleQueue[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Looks]:
+    """Looks that are wanted, on a machine without GPUs; they leave off at the end."""
+    monkeypatch.setattr("llm_magics.runtime.gpus.gpus", list)
+    found = Looks(heard.put)
+    found.wanted(True)
+    yield found
+    found.wanted(False)
+
+
+def hear(heard: SimpleQueue[dict[str, Any]], kind: str) -> Any:
+    """The next message of a kind."""
+    while True:
+        message = heard.get(timeout=30)
+        if kind in message:
+            return message[kind]
+
+
+def test_what_was_said_last_is_not_said_again() -> None:
+    said: list[dict[str, Any]] = []
+    last = Last(said.append)
+    last.tell("work", {"work": 0})  # nobody looks
+    last.keep(True)
+    for number in (1, 1, 2, 1):
+        last.tell("work", {"work": number})
+    last.tell("trouble", {"trouble": ""})
+    assert said == [{"work": 1}, {"work": 2}, {"work": 1}, {"trouble": ""}]
+    assert last.messages() == [{"work": 1}, {"trouble": ""}]
+    last.keep(False)
+    last.tell("work", {"work": 3})  # a look that was under way
+    last.keep(True)
+    assert last.messages() == []
+    last.tell("work", {"work": 1})
+    assert said[-1] == {"work": 1}
+
+
+def test_looks_that_find_nothing_new_say_nothing(
+    registry: Registry, looks: Looks, heard: SimpleQueue[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_STATES", 0.01)
+    taken = []
+    look = looks._states._look
+    looks._states._look = lambda: taken.append(1) or look()  # type: ignore[func-returns-value]
+    first = {next(iter(heard.get(timeout=30))) for _ in range(5)}
+    assert first == {"engines", "load", "gpus", "work", "trouble"}
+    taken.clear()
+    while len(taken) < 20:
+        time.sleep(0.01)
+    assert heard.empty()
+    registry.write(record())
+    assert [engine["name"] for engine in hear(heard, "engines")] == ["s"]
+
+
+def test_an_engine_that_comes_is_asked_at_once_though_nobody_was_asked_before(
+    registry: Registry, looks: Looks, heard: SimpleQueue[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "_LONG", 1e6)
+    assert hear(heard, "load") == {}
+    registry.write(record())
+    assert set(hear(heard, "load")) == {"s"}
+    (registry.directory / "s.json").unlink()
+    assert hear(heard, "load") == {}
+
+
+def test_who_comes_later_hears_what_is_so(registry: Registry, looks: Looks, heard: SimpleQueue[dict[str, Any]]) -> None:
+    registry.write(record())
+    while not hear(heard, "engines"):
+        pass
+    kinds = {kind: message[kind] for message in looks.said() for kind in message}
+    assert [engine["name"] for engine in kinds["engines"]] == ["s"]
+    looks.wanted(False)
+    assert looks.said() == []
+    looks.wanted(True)
+    assert [engine["name"] for engine in hear(heard, "engines")] == ["s"]
+
+
+def test_a_directory_that_does_not_answer_is_told_once(
+    looks: Looks, heard: SimpleQueue[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hear(heard, "trouble") == ""
+    assert 0 < looks.see_to_it() <= looking._HUNG
+    monkeypatch.setattr(looking, "_HUNG", -1.0)
+    looks.see_to_it()
+    assert "does not answer" in hear(heard, "trouble")
+    assert hear(heard, "trouble") == ""  # and that it does again
