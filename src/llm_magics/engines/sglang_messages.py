@@ -37,6 +37,11 @@ FAILURES = (
         "lower gpu_memory_utilization to 0.8, or max_num_seqs",
     ),
     Failure(
+        r"chunked_prefill_size must be divisible by page_size",
+        "a step of this many tokens is no whole number of the KV cache's pages",
+        "max_num_batched_tokens: a multiple of 128, or leave it out",
+    ),
+    Failure(
         r"context_length \((\d+)\) is greater than the derived context_length \((\d+)\)",
         "max_model_len {0} is longer than the model's context, {1} tokens",
         "max_model_len: {1}",
