@@ -185,7 +185,11 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(servers: Servers) -> None
     outcome = servers.launch("--say", "compiling", "--unready", "60", timeout=1.0)
     assert isinstance(outcome, TimedOut)
     assert outcome.seconds >= 1.0
-    assert outcome.log[0] == "compiling"
+    assert outcome.log == ["compiling"], "what it says when it is told to end is not why it was not ready"
+    assert outcome.stage == "compiling"
+    record = servers.registry.get("s")
+    assert record is not None
+    assert (record.state, record.stage) == ("failed", "compiling")
     assert servers.left() == []
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _REPORT = 0.2  # s between two calls of `on_progress`
 _SHOWN = 40  # lines of the log that a failure shows
+_READ = 1000  # lines among which they are looked for: an engine that is told to end may say much
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what a disk says that takes nothing more
 
 Progress = Callable[[Record, str], None]
@@ -185,5 +186,6 @@ def _failure(record: Record, registry: Registry) -> Outcome:
     if record.state == "stopped":
         return Stopped(record.stops_why)
     if record.stops_why == lifetime.TIMED_OUT:
+        log = lifetime.before_told(tail(registry.log_path(record.name), _READ))[-_SHOWN:]
         return TimedOut((record.ended_at or time.time()) - record.created, record.stage, log)
     return Failed(record.exit, log, record.diagnosis)

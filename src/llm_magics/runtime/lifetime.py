@@ -13,6 +13,7 @@ from llm_magics.runtime.record import Record
 # Why a server was stopped, as `stops_why` of its record; readers compare against these.
 ASKED = "it was asked to stop"
 TIMED_OUT = "it was not ready in time"
+TOLD = f"{TIMED_OUT}, and is told to end"  # a line of the log: what follows is the engine's end and not what it was at
 ORPHANED = "its notebook ended"
 IDLE = "it was idle"
 REPLACED = "its record is gone"
@@ -48,6 +49,12 @@ def orphaned(record: Record) -> bool:
         except ValueError:
             continue
     return True
+
+
+def before_told(log: list[str]) -> list[str]:
+    """The lines of a log before the engine was told to end for not being ready in time; all where it was not."""
+    at = next((place for place in range(len(log) - 1, -1, -1) if log[place] == TOLD), len(log))
+    return log[:at]
 
 
 class Lifetime:

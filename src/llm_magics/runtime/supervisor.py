@@ -169,6 +169,7 @@ class Supervisor:
         now = time.monotonic()
         assert self.readiness is not None  # noqa: S101 - `_start` came first
         if now - self.born > self.plan.timeout:
+            self.log.say(lifetime.TOLD)
             self._stop(lifetime.TIMED_OUT)
             return
         self.readiness.look()
@@ -273,7 +274,8 @@ class Supervisor:
             self.readiness.close()
         if self.process is not None:
             self._note_shared(self.process.tree())
-        self.published.change(state="stopping", stage="", stops_at=None, stops_why=why)
+        seen = self.record.stage if why == lifetime.TIMED_OUT else ""  # how far it came is all that is known of why
+        self.published.change(state="stopping", stage=seen, stops_at=None, stops_why=why)
         self.published.flush()
         if self.process is not None:
             self.process.terminate()
@@ -298,7 +300,8 @@ class Supervisor:
         elif state == "stopping" and self.record.stops_why != lifetime.TIMED_OUT:
             self._end(state="stopped", exit=process.exit)
         elif state == "stopping":
-            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.engine, log, None))
+            diagnosis = why_ended(self.engine, lifetime.before_told(log), None)
+            self._end(state="failed", exit=process.exit, diagnosis=diagnosis, stage=self.record.stage)
         elif state == "ready" and process.exit == 0:
             self._end(state="stopped", exit=0, stops_why="the engine ended by itself")
         else:
