@@ -35,6 +35,7 @@ from llm_magics.load.protocol import PROTOCOLS
 from llm_magics.load.recorder import Recorder
 from llm_magics.load.refusals import Refusals
 from llm_magics.load.stock import Stock
+from llm_magics.load.telling import Telling
 from llm_magics.load.validity import validity
 
 COMPLETE, CANCELLED, NOT_RECORDED, REFUSED = 0, 3, 4, 5
@@ -71,7 +72,7 @@ class Session:
         self.refused: str | None = None
         self.broken: OSError | None = None
         self.bug: Exception | None = None
-        self._seen = (0, 0, 0, time.monotonic())
+        self.telling = Telling()
         self._filling: asyncio.Task[None] | None = None
         self.share: tuple[int, int] = tuple(plan.get("share", (0, 1)))
         self._start: asyncio.Future[int] | None = None
@@ -245,26 +246,8 @@ class Session:
 
     def _publish(self) -> None:
         """One line of progress."""
-        if not self.step:
-            return
-        driver, recorder = self.driver, self.recorder
-        chunks = recorder.counted_all + driver.chunks_in_flight
-        now = time.monotonic()
-        then_sum, then_count, then_chunks, then = self._seen
-        fresh = driver.ttft_count - then_count
-        per_chunk = recorder.output_tokens / recorder.counted_chunks if recorder.counted_chunks else 1.0
-        line = {
-            "step": self.number,
-            "done": driver.done,
-            "errors": driver.errors,
-            "in_flight": len(driver.flying),
-            "ttft": (driver.ttft_sum - then_sum) / fresh / 1e9 if fresh else None,
-            "fresh": fresh,
-            "tokens_per_s": max(0.0, chunks - then_chunks) * per_chunk / max(now - then, 1e-6),
-            "draining": driver.draining,
-        }
-        self._seen = (driver.ttft_sum, driver.ttft_count, chunks, now)
-        self.parent.tell(line)
+        if self.step:
+            self.parent.tell(self.telling.line(self.number, self.driver, self.recorder))
 
 
 def main() -> int:
