@@ -68,7 +68,7 @@ def test_views_are_drawn_and_saved_with_pictures(code: Code, page: Any, picture:
     pytest.importorskip("kaleido")
     path = code.workspace / "views.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS]), path)
-    page.set_viewport_size({"width": 1280, "height": 2400})
+    page.set_viewport_size({"width": 1280, "height": 3600})  # outputs out of sight are not drawn
     show(page, code, path.name)
     command(page, "Notebook: Run All")
     until(lambda: bool(outputs(path, len(CELLS) - 1)), page, patience=5 * PATIENCE)

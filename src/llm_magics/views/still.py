@@ -14,6 +14,7 @@ from typing import Any
 
 ASKED = "LLM_MAGICS_PICTURES"
 _SCALE = 2  # pixels of the PNG a pixel of the figure: sharp on a dense screen
+_WIDTH = 860  # pixels, as wide as a notebook's column
 
 
 def wanted() -> str | None:
@@ -64,4 +65,8 @@ def _png(figure: Any) -> str:
 
     if importlib.util.find_spec("kaleido") is None:
         raise RuntimeError("kaleido is not installed: pip install kaleido")
-    return base64.b64encode(figure.to_image(format="png", scale=_SCALE)).decode()
+    import plotly.graph_objects as go
+
+    drawn = go.Figure(figure)
+    drawn.layout.updatemenus = ()  # nothing happens when a picture's buttons are pressed
+    return base64.b64encode(drawn.to_image(format="png", scale=_SCALE, width=_WIDTH)).decode()

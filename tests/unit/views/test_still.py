@@ -30,7 +30,9 @@ def kaleido(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """One that is there, and writes the beginning of a PNG; what it was asked."""
     find, asked = importlib.util.find_spec, []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: find("json" if name == "kaleido" else name, *a))
-    monkeypatch.setattr(go.Figure, "to_image", lambda self, **how: asked.append(how) or PNG)
+    monkeypatch.setattr(
+        go.Figure, "to_image", lambda self, **how: asked.append({**how, "buttons": len(self.layout.updatemenus)}) or PNG
+    )
     return asked
 
 
@@ -48,7 +50,8 @@ def test_a_png_stands_beside_the_figure(make, monkeypatch: pytest.MonkeyPatch, k
     made = make()._repr_mimebundle_()
     assert set(made) == {PLOTLY, "text/html", "text/plain", "image/png"}
     assert base64.b64decode(made["image/png"]) == PNG
-    assert kaleido == [{"format": "png", "scale": 2}]
+    assert kaleido == [{"format": "png", "scale": 2, "width": 860, "buttons": 0}]
+    assert make is compared or made[PLOTLY]["layout"]["updatemenus"]  # those that are drawn keep theirs
 
 
 def test_an_svg_is_ours_and_well_formed(monkeypatch: pytest.MonkeyPatch) -> None:
