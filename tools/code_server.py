@@ -91,6 +91,7 @@ def install(release: Release) -> None:
     system_headers()
     around = from_wheel(release.node, release.place / "node", release.program.parent)
     around["npm_config_unsafe_perm"] = "true"  # older ones refuse to be compiled without it
+    around["CXXFLAGS"] = "-DNODE_API_EXPERIMENTAL_NOGC_ENV_OPT_OUT"  # for kerberos 2.0
     server = release.place / "server"
     server.mkdir(parents=True, exist_ok=True)
     (server / "package.json").write_text('{"private": true}\n')
