@@ -3,7 +3,8 @@
 Three public formats: Mooncake's JSONL (`timestamp` in ms, `input_length`, `output_length`, `hash_ids`: one id a block
 of 512 tokens, the same id for the same text after the same beginning), BurstGPT's CSV (`Timestamp` in s, `Request
 tokens`, `Response tokens`) and Azure's (`TIMESTAMP`, `ContextTokens`, `GeneratedTokens`). Times are honoured: they
-count from the first request of the window, are divided by `speed`, and nothing is left out between.
+count from the start of the window (of the first request, where none is given), are divided by `speed`, and nothing is
+left out between.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Trace:
     format
         `mooncake`, `burstgpt` or `azure`.
     times
-        Seconds since the first request, ascending, as they are to be sent.
+        Seconds since the start of the window, ascending, as they are to be sent.
     rows
         Tokens in, tokens out, ids of shared blocks (empty where the format has none).
     failed
