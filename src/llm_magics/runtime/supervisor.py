@@ -11,8 +11,6 @@ import contextlib
 import importlib
 import os
 import selectors
-import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -23,9 +21,10 @@ from llm_magics.engines import cluster_messages
 from llm_magics.engines.base import Engine
 from llm_magics.runtime import containers, lifetime, ports, scratch
 from llm_magics.runtime.activity import Activity
+from llm_magics.runtime.census import Census
 from llm_magics.runtime.engine_process import EngineProcess, become_subreaper
 from llm_magics.runtime.environment import secrets_in
-from llm_magics.runtime.identity import Identity, current
+from llm_magics.runtime.identity import current
 from llm_magics.runtime.log_writer import LogWriter
 from llm_magics.runtime.logs import secrets_of
 from llm_magics.runtime.plan import Attempt, Plan
@@ -33,13 +32,12 @@ from llm_magics.runtime.published import Published
 from llm_magics.runtime.readiness import Readiness
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.signals import Signals
 from llm_magics.runtime.start_times import StartTimes
 from llm_magics.runtime.why_ended import why_ended
 
 _TICK = 1.0  # s between two looks at owners and clock once the engine is ready
 _BUSY_TICK = 0.02  # s, while something is expected any moment
-_CENSUS = 1.0, 10.0  # s between two counts of the tree: while loading, when ready
-_LOOK = 2.0, 60.0  # s between two looks at the shared memory it uses
 _LAST_WORD = 4.0  # s that the final record is tried to be written when the disk is full
 _READ = 256 * 1024  # bytes of output taken at once
 
@@ -51,6 +49,7 @@ class Supervisor:
         self.plan = plan
         self.registry = Registry(Path(plan.directory))
         self.published = Published(self.registry, Record.from_json(plan.record))
+        self.census = Census(self.published)
         self.engine = _adapter(plan)
         first = plan.attempts[0]
         secrets = [*([plan.key] if plan.key else []), *secrets_in(first.env), *secrets_of(first.argv)]
@@ -62,10 +61,10 @@ class Supervisor:
         self.lifetime = lifetime.Lifetime()
         self.activity: Activity | None = None
         self.selector = selectors.DefaultSelector()
-        self.asked = self.taken = False
+        self.taken = False
         self.ended = False
         self.born = time.monotonic()
-        self.next_census = self.next_look = self.next_activity = self.next_judgement = 0.0
+        self.next_activity = self.next_judgement = 0.0
 
     @property
     def record(self) -> Record:
@@ -76,7 +75,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Start the engine and stay until nothing of it is left."""
-        self._listen_to_signals()
+        self.signals = Signals(self.selector)
         try:
             self._start()
             while not self.ended:
@@ -105,7 +104,7 @@ class Supervisor:
     def _tick(self) -> None:
         assert self.process is not None  # noqa: S101 - `_start` came first
         self.process.reap()
-        if self.asked and self.record.state != "stopping":
+        if self.signals.asked and self.record.state != "stopping":
             self._stop(lifetime.ASKED)
         if self.process.exit is not None:
             self._clear_up(self.process)
@@ -118,27 +117,8 @@ class Supervisor:
         else:
             self._await_ready()
         if not self.ended:
-            self._census()
+            self.census.take(self.process)
         self.published.flush(force=self.ended)
-
-    def _listen_to_signals(self) -> None:
-        reader, self._waker = socket.socketpair()
-        reader.setblocking(False)
-        self._waker.setblocking(False)
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-
-        def drain() -> None:
-            with contextlib.suppress(BlockingIOError):
-                reader.recv(4096)
-
-        def stop(*_: object) -> None:
-            self.asked = True
-
-        self.selector.register(reader, selectors.EVENT_READ, drain)
-        signal.signal(signal.SIGTERM, stop)
-        # Handlers, not SIG_IGN: what is ignored would stay ignored in the engine.
-        for signum in (signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
-            signal.signal(signum, lambda *_: None)
 
     # Starting ---------------------------------------------------------------------------------------------------------
 
@@ -180,10 +160,10 @@ class Supervisor:
 
     def _ready(self, now: float) -> None:
         assert self.process is not None  # noqa: S101
-        self._note_shared(self.process.tree())  # first: who sees it ready may kill it the next moment
+        self.census.note_shared(self.process.tree())  # first: who sees it ready may kill it the next moment
         self.published.change(state="ready", stage="", ready_at=time.time())
         self.published.flush()
-        self.next_census = self.next_look = 0.0  # the workers are all there now
+        self.census.due()  # the workers are all there now
         self.lifetime.active(now)
         self.activity = Activity(self.engine, self.attempt.host, self.attempt.port, self.plan.key, self.process.tree)
         with contextlib.suppress(OSError):
@@ -247,33 +227,13 @@ class Supervisor:
         if moved or verdict.why != self.record.stops_why:
             self.published.change(stops_at=at, stops_why=verdict.why)
 
-    def _census(self) -> None:
-        """Put the tree's identities into the record: who comes after a killed supervisor has to find them."""
-        now = time.monotonic()
-        if now < self.next_census or self.process is None or self.process.identity is None:
-            return
-        self.next_census = now + _CENSUS[self.record.state == "ready"]
-        found = self.process.tree()
-        tree = [process.to_json() for process in found]
-        if tree and tree != (self.record.process or {}).get("tree"):
-            self.published.change(process={**self.process.identity.to_json(), "tree": tree})
-        if now >= self.next_look:  # a process's map is long: not at every count
-            self.next_look = now + _LOOK[self.record.state == "ready"]
-            self._note_shared(found)
-
-    def _note_shared(self, tree: list[Identity]) -> None:
-        """Shared memory that the engine uses: not all of it goes with the engine's processes."""
-        known = set(self.record.shared)
-        if fresh := scratch.shared_by(tree) - known:
-            self.published.change(shared=sorted(known | fresh))
-
     # Ending -----------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: str) -> None:
         if self.readiness is not None:
             self.readiness.close()
         if self.process is not None:
-            self._note_shared(self.process.tree())
+            self.census.note_shared(self.process.tree())
         seen = self.record.stage if why == lifetime.TIMED_OUT else ""  # how far it came is all that is known of why
         self.published.change(state="stopping", stage=seen, stops_at=None, stops_why=why)
         self.published.flush()
