@@ -68,6 +68,18 @@ def test_a_load_that_broke_the_slo_is_not_held() -> None:
         assert held.value(each) == max(good, default=0), label
 
 
+def test_throughput_is_the_figure_that_the_table_shows() -> None:
+    runs = {engine: synthetic_run(name=engine, concurrency=[1, 4], requests=80, ttft=0.05, noise=0.1)
+            for engine in ("vllm", "sglang")}  # fmt: skip
+    for engine, made in runs.items():
+        made.header.update(engine=engine)
+    comparison = Comparison.of_runs(runs)
+    assert comparison.throughput == "steady_output_throughput"
+    throughput = next(values for heading, values in bars(comparison).items() if "Output throughput" in heading)
+    for label, one in comparison.runs.items():
+        assert throughput[label] == max(point["steady_output_throughput"] for point in one.points)
+
+
 def test_what_nobody_knows_is_left_out_and_one_engine_alone_has_no_charts() -> None:
     assert not any("Set-up" in heading for heading in bars(compared("vllm", "llamacpp")))
     assert guide_figure(compared("vllm", "vllm")) is None

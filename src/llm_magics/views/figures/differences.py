@@ -44,7 +44,7 @@ def differences(
     )
     ahead = " ahead" if len(colours) <= 3 else ""  # of more there is room for the names alone
     panel.legend(
-        [(f"{plain(label)}{ahead}", colour) for label, colour in colours.items()] + [("not certain", palette.SLATE)]
+        [(f"{plain(label)}{ahead}", colour) for label, colour in colours.items()] + [("uncertain", palette.SLATE)]
     )
     board.shapes.append(
         {"type": "line", "xref": f"x{panel.name}", "yref": f"y{panel.name} domain", "x0": 0, "x1": 0, "y0": 0, "y1": 1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.views import format as fmt
@@ -46,7 +47,7 @@ def charts(comparison: Comparison) -> list[Chart]:
     limited = any(run.slo for run in comparison.runs.values())
     held = "Requests held under the SLO" if limited else "Requests at once without an error"
     found = [
-        Chart("Output throughput, best load", "tok/s", _throughput, "Llama 7B, A100",
+        Chart("Output throughput, best load", "tok/s", partial(_best, comparison.throughput), "Llama 7B, A100",
               {"vLLM": 2500, "DeepSpeed": 2000, "HF Pipeline": 750}),
         Chart(held, "at once", _held, "memory efficiency, concurrent requests",
               {"vLLM": 64, "DeepSpeed": 32, "HF Pipeline": 8}, _heaviest),
@@ -111,8 +112,8 @@ def _bars(
     )  # fmt: skip
 
 
-def _throughput(run: Run) -> float | None:
-    return _most(point.get("output_throughput") for point in run.points)
+def _best(metric: str, run: Run) -> float | None:
+    return _most(point.get(metric) for point in run.points)
 
 
 def _held(run: Run) -> float | None:
