@@ -21,7 +21,21 @@ def test_an_engine_gets_what_it_needs_and_nothing_else() -> None:
     assert allowed(needed | others) == needed
 
 
-@pytest.mark.parametrize("name", ["HF_TOKEN", "OPENAI_API_KEY", "MY_SECRET", "DB_PASSWORD", "KEY", "SSH_KEY", "apikey"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HF_TOKEN",
+        "OPENAI_API_KEY",
+        "MY_SECRET",
+        "DB_PASSWORD",
+        "KEY",
+        "SSH_KEY",
+        "apikey",
+        "GH_PAT",
+        "PROXY_AUTH",
+        "PASSPHRASE",
+    ],
+)
 def test_names_of_secrets(name: str) -> None:
     assert is_secret(name)
 
