@@ -94,7 +94,10 @@ class DeepSpeed(Engine):
         Stage(r"Loading weights:\s+(\d+)%", "loading weights {0} %"),
         Stage(r"Loading checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
         Stage(r"^weights are loaded", "weights are loaded"),
-        Stage(r"Using .* as PyTorch extensions root|Emitting ninja build file", "compiling DeepSpeed's operators"),
+        Stage(
+            r"^compiling DeepSpeed's operator|Using .* as PyTorch extensions root|Emitting ninja build file",
+            "compiling DeepSpeed's operators",
+        ),
         Stage(r"^\[(\d+)/(\d+)\] ", "compiling DeepSpeed's operators, {0} of {1}"),
         Stage(r"^listening on .*context (\d+) tokens", "answering, {0} tokens of context"),
     )

@@ -174,6 +174,8 @@ def _compile_for_disks() -> None:
     """What reads and writes disks, compiled aloud: DeepSpeed would do it later, for minutes and without a word."""
     from deepspeed.ops.op_builder import AsyncIOBuilder
 
+    if not list(Path(os.environ.get("TORCH_EXTENSIONS_DIR", "/nowhere")).glob("**/async_io*.so")):
+        _say("compiling DeepSpeed's operator for disks, once; this takes minutes")
     AsyncIOBuilder().load(verbose=True)
 
 

@@ -112,3 +112,35 @@ def test_a_lock_is_stale_when_no_process_has_it_open(tmp_path: Path) -> None:
         assert held.exists()
         assert not stale.exists()
     deepspeed_server._clear_stale_locks(tmp_path / "not there")
+
+
+def test_minutes_of_compiling_are_announced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What PyTorch says of it has moved between a page and its logger: the words are the launcher's own."""
+    import sys
+    from types import ModuleType
+
+    import deepspeed_server
+
+    from llm_magics import engines
+
+    loads = []
+
+    class Builder:
+        def load(self, *, verbose: bool) -> None:
+            loads.append(verbose)
+
+    module = ModuleType("deepspeed.ops.op_builder")
+    module.AsyncIOBuilder = Builder  # type: ignore[attr-defined]
+    for name in ("deepspeed", "deepspeed.ops"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "deepspeed.ops.op_builder", module)
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    deepspeed_server._compile_for_disks()
+    assert engines.get("deepspeed").stage(capsys.readouterr().out) == "compiling DeepSpeed's operators"
+    (tmp_path / "async_io").mkdir()
+    (tmp_path / "async_io/async_io.so").touch()
+    deepspeed_server._compile_for_disks()
+    assert capsys.readouterr().out == ""
+    assert loads == [True, True]
