@@ -26,7 +26,7 @@ function Section(props: { title: string; count?: string; open: boolean; children
 }
 
 /** A choice of engines; each puts a cell into the notebook. */
-function Start(props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element {
+const Start = React.memo((props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element => {
   const { model, actions, trans } = props;
   const [adapters, setAdapters] = React.useState<IAdapter[]>([]);
   const ask = () => {
@@ -58,13 +58,17 @@ function Start(props: { model: LabModel; actions: IActions; trans: TranslationBu
       </select>
     </div>
   );
-}
+});
 
 /** The time, told anew every so many ms; 0: not while nobody looks. */
 function useClock(every: number): number {
   const [now, setNow] = React.useState(Date.now() / 1000);
   React.useEffect(() => {
-    const tell = () => setNow(Date.now() / 1000);
+    const tell = () =>
+      setNow(before => {
+        const time = Date.now() / 1000;
+        return time - before < 0.5 ? before : time; // it was just drawn
+      });
     tell();
     const timer = every ? setInterval(tell, every) : undefined;
     return () => clearInterval(timer);
@@ -72,7 +76,10 @@ function useClock(every: number): number {
   return now;
 }
 
-/** What the sidebar shows. */
+/**
+ * What the sidebar shows. A row is drawn again only when something of its own changed: it gets all that it shows, and
+ * the time to the second only where it shows seconds.
+ */
 export function Sidebar(props: {
   model: LabModel;
   actions: IActions;
@@ -104,8 +111,12 @@ export function Sidebar(props: {
                 model={model}
                 actions={actions}
                 trans={trans}
-                now={now}
+                now={countsSeconds(engine, now) ? now : now - (now % 10)}
                 cells={CELLS}
+                load={model.load(engine.name)}
+                gpuMemory={model.gpuMemory(engine.name)}
+                refusal={model.refusals[engine.name]}
+                stopped={model.stopping.has(engine.name)}
               />
             ))}
           </ul>

@@ -167,18 +167,22 @@ interface IRowProps {
   trans: TranslationBundle;
   now: number;
   cells: { bench: (name: string) => string; client: (name: string) => string };
+  load: ILoad | undefined;
+  gpuMemory: number;
+  refusal: string | undefined;
+  /** Somebody here asked to stop it. */
+  stopped: boolean;
 }
 
-/** One engine. */
-export function Row(props: IRowProps): JSX.Element {
-  const { engine, model, actions, trans, now, cells } = props;
+/** One engine; its rates are newer whenever its load is. */
+export const Row = React.memo((props: IRowProps): JSX.Element => {
+  const { engine, model, actions, trans, now, cells, load, gpuMemory, refusal } = props;
   const [asking, setAsking] = React.useState(false);
   const [back, setBack] = React.useState(false); // the focus goes back to where the question was asked
   const [copied, setCopied] = React.useState(false);
   const running = runs(engine);
-  const stopping = engine.state === 'stopping' || model.stopping.has(engine.name);
+  const stopping = engine.state === 'stopping' || props.stopped;
   const owner = notebookOf(engine);
-  const refusal = model.refusals[engine.name];
   const id = `llm-engine-${engine.name}`;
   const leave = () => {
     setAsking(false);
@@ -219,9 +223,9 @@ export function Row(props: IRowProps): JSX.Element {
       {engine.state === 'ready' && (
         <Doing
           engine={engine}
-          load={model.load(engine.name)}
+          load={load}
           rates={model.rates(engine.name)}
-          gpuMemory={model.gpuMemory(engine.name)}
+          gpuMemory={gpuMemory}
           now={now}
           trans={trans}
         />
@@ -308,4 +312,4 @@ export function Row(props: IRowProps): JSX.Element {
       )}
     </li>
   );
-}
+});

@@ -27,7 +27,7 @@ function when(iso: string): string {
 }
 
 /** The last runs; two that are chosen can be compared. */
-export function Runs(props: { runs: IRun[]; actions: IActions; trans: TranslationBundle }): JSX.Element {
+export const Runs = React.memo((props: { runs: IRun[]; actions: IActions; trans: TranslationBundle }): JSX.Element => {
   const { runs, actions, trans } = props;
   const [chosen, setChosen] = React.useState<string[]>([]);
   const here = chosen.filter(id => runs.some(run => run.id === id));
@@ -70,7 +70,7 @@ export function Runs(props: { runs: IRun[]; actions: IActions; trans: Translatio
       </div>
     </>
   );
-}
+});
 
 function Task(props: { task: ITask; model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element {
   const { task, model, actions, trans } = props;
@@ -144,34 +144,31 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
 }
 
 /** The path, a week after the other. */
-export function Path(props: {
-  weeks: IWeek[];
-  model: Model;
-  actions: IActions;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { weeks, model, actions, trans } = props;
-  const first = current(weeks);
-  return (
-    <>
-      {weeks.map((week, number) => {
-        const { done, all } = counted(week);
-        return (
-          <details key={week.week} className="llm-Week" open={number === first}>
-            <summary>
-              <span>{heading(week, trans)}</span>
-              <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, all)}>
-                {done}/{all}
-              </span>
-            </summary>
-            <ul className="llm-List">
-              {week.tasks.map(task => (
-                <Task key={task.id} task={task} model={model} actions={actions} trans={trans} />
-              ))}
-            </ul>
-          </details>
-        );
-      })}
-    </>
-  );
-}
+export const Path = React.memo(
+  (props: { weeks: IWeek[]; model: Model; actions: IActions; trans: TranslationBundle }): JSX.Element => {
+    const { weeks, model, actions, trans } = props;
+    const first = current(weeks);
+    return (
+      <>
+        {weeks.map((week, number) => {
+          const { done, all } = counted(week);
+          return (
+            <details key={week.week} className="llm-Week" open={number === first}>
+              <summary>
+                <span>{heading(week, trans)}</span>
+                <span className="llm-muted" aria-label={trans.__('%1 of %2 done', done, all)}>
+                  {done}/{all}
+                </span>
+              </summary>
+              <ul className="llm-List">
+                {week.tasks.map(task => (
+                  <Task key={task.id} task={task} model={model} actions={actions} trans={trans} />
+                ))}
+              </ul>
+            </details>
+          );
+        })}
+      </>
+    );
+  }
+);

@@ -237,7 +237,14 @@ export class Model<Routes extends IRoutes = IRoutes> {
   private _setEngines(list: { engines: IEngine[]; left_off: number }): void {
     const states = (engines: IEngine[]) => engines.map(engine => `${engine.id} ${engine.state}`).join();
     const moved = states(this.engines) !== states(list.engines);
-    this.engines = list.engines;
+    // Those that did not change stay the same objects, so that who draws them can tell.
+    const before = new Map(this.engines.map(engine => [JSON.stringify(engine), engine]));
+    const engines = list.engines.map(engine => before.get(JSON.stringify(engine)) ?? engine);
+    const same = engines.length === this.engines.length && engines.every((each, i) => each === this.engines[i]);
+    if (this.known && same && this.leftOff === list.left_off) {
+      return;
+    }
+    this.engines = engines;
     this.leftOff = list.left_off;
     this.known = true;
     for (const name of Object.keys(this.refusals)) {

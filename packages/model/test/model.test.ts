@@ -52,6 +52,29 @@ test('engines, their load and their rates come from the socket', () => {
   expect(model.rates('a')).toBeUndefined();
 });
 
+test('an engine that did not change stays the same object, and a list that did not is no news', () => {
+  const told = vi.fn();
+  model.changed.connect(told);
+  model.look('panel', true);
+  say({ engines: [] });
+  expect(model.known).toBe(true);
+  expect(told).toHaveBeenCalledTimes(1);
+  say({ engines: [engine('a'), engine('b')] });
+  const [a, b] = model.engines;
+  expect(told).toHaveBeenCalledTimes(2);
+  say({ engines: [engine('a'), engine('b')] });
+  expect(told).toHaveBeenCalledTimes(2);
+  say({ engines: [engine('a'), engine('b', { stage: 'later' })] });
+  expect(told).toHaveBeenCalledTimes(3);
+  expect(model.engines[0]).toBe(a);
+  expect(model.engines[1]).not.toBe(b);
+  say({ engines: [model.engines[1], engine('a')] });
+  expect(model.engines[1]).toBe(a);
+  expect(told).toHaveBeenCalledTimes(4);
+  say({ engines: [model.engines[0], engine('a')], left_off: 1 });
+  expect(model.leftOff).toBe(1);
+});
+
 test('memory on GPUs is summed over an engine and leaves out foreign processes', () => {
   model.look('panel', true);
   const process = (server: string, memory: number | null) => ({ pid: 1, name: 'x', server, memory });
