@@ -36,8 +36,8 @@ _END = 8.0  # s that workers have to write what they have, once told to stop
 class Relay:
     """All workers of one run on a cluster."""
 
-    def __init__(self, plan: dict[str, Any], heard: queue.Queue[dict[str, Any] | None]) -> None:
-        self.plan, self.heard = plan, heard
+    def __init__(self, plan: dict[str, Any], heard: queue.Queue[dict[str, Any] | None], parent: int) -> None:
+        self.plan, self.heard, self.parent = plan, heard, parent
         self.record = int(plan["spool"])
         self.far: list[Far] = []
         self.news: queue.Queue[tuple[Far, dict[str, Any] | None]] = queue.Queue()
@@ -102,7 +102,7 @@ class Relay:
             if fresh:
                 known = [far.progress for far in self.far if far.progress is not None]
                 if len(known) == len(self.far):
-                    _tell(together(known))
+                    _tell(self.parent, together(known))
             if self.stopping is not None and time.monotonic() - self.stopping > _END:
                 return
 
@@ -222,10 +222,10 @@ class Relay:
         return CANCELLED if CANCELLED in codes or len(codes) == 0 or self.stopping is not None else COMPLETE
 
 
-def _tell(line: dict[str, Any]) -> None:
+def _tell(parent: int, line: dict[str, Any]) -> None:
     """Progress for the parent; it reads, or it is gone, and then stdin says so."""
     try:
-        os.write(1, json.dumps(line).encode() + b"\n")
+        os.write(parent, json.dumps(line).encode() + b"\n")
     except OSError:
         return
 
@@ -255,7 +255,9 @@ def main() -> int:
     heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
     threading.Thread(target=_hear, args=(rest, heard), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return Relay(json.loads(plan), heard).run()
+    parent = os.dup(1)
+    os.dup2(2, 1)  # Ray prints what its raylets say where nobody can forbid it: our parent reads lines of JSON only
+    return Relay(json.loads(plan), heard, parent).run()
 
 
 if __name__ == "__main__":
