@@ -125,7 +125,8 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
         raise SpecError("image names a container's image.", then="add on: docker, podman or apptainer")
     executable = environments.locate(engine, python=spec.python, bin=spec.bin)
     if executable is None:
-        container = environments.by_tool("; or add on: docker") if engine.image else ""
+        said = "on: docker" in engine.install.hint
+        container = environments.by_tool("; or add on: docker") if engine.image and not said else ""
         install = "name its program"
         if (brings := environments.brings(engine)).startswith("%llm"):
             install = f"`{brings}` makes an environment for it; or name one that has it: --python PATH"
@@ -151,7 +152,9 @@ def gpus_of(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
     if spec.gpus in (None, "none"):
         if engine.needs_gpu and not present:
             raise SpecError(
-                f"{engine.title} needs a GPU and this machine has none.", then="%llm engines shows what runs here"
+                f"{engine.title} needs a GPU and this machine has none.",
+                why="NVML, which nvidia-smi asks too, shows this process none",
+                then="an engine that runs on a CPU (engine: llamacpp, vllm or transformers); %llm engines shows all",
             )
         return ()
     if not present:
