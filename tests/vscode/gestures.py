@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from playwright.sync_api import Error
 from workbench import PATIENCE, Code
 
 
@@ -70,9 +72,18 @@ def unfold(page: Any, label: str | re.Pattern[str]) -> None:
 
 
 def from_menu(page: Any, label: str | re.Pattern[str], action: str) -> None:
-    """An action of a row's context menu."""
+    """An action of a row's context menu, which does not take a click that comes as it opens."""
     row(page, label).first.click(button="right")
-    page.get_by_role("menuitem", name=action).click()
+    item = page.get_by_role("menuitem", name=action)
+    item.click()
+
+    def taken() -> bool:
+        with suppress(Error):  # it closes meanwhile
+            if item.is_visible():
+                item.click(timeout=1000)
+        return not item.is_visible()
+
+    until(taken, page)
 
 
 def until(true: Callable[[], bool], page: Any, patience: int = PATIENCE) -> None:
