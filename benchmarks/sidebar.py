@@ -276,7 +276,8 @@ def main() -> int:
     rows = sizes()
     measured, browser = measure(minutes, seconds)
     command = " ".join(["python", "benchmarks/sidebar.py", *sys.argv[1:]])
-    with_what = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    with_what = f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("llm-magics", "jupyterlab", "jupyter_server", "tornado")
     )
