@@ -238,7 +238,7 @@ def load_run(reference: str) -> Run:
     from llm_magics.results.store import RunStore
 
     file = Path(reference).expanduser()
-    if file.suffix in (".json", ".jsonl", ".csv", ".parquet"):
+    if file.suffix in exchange.ENDINGS:
         if not file.is_file():
             raise SpecError(f"There is no file {reference}.")
         return exchange.read(file)

@@ -236,6 +236,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
     A server's name wins over a run's id: ids hold digits after their `r`, and a server that is there is meant.
     """
     from llm_magics.api.benching import load_run
+    from llm_magics.results.exchange import ENDINGS
     from llm_magics.results.run import Run, is_id
     from llm_magics.results.run_rows import RunRow
     from llm_magics.runtime.registry import Registry
@@ -249,7 +250,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
             return load_run(side.id)
         if not isinstance(side, str) or "://" in side or registry.get(side):
             return None
-        return load_run(side) if side.endswith((".json", ".jsonl", ".csv", ".parquet")) or is_id(side) else None
+        return load_run(side) if side.endswith(ENDINGS) or is_id(side) else None
 
     found: list[Run | None] = [read(side) for side in sides]
     if not any(found):

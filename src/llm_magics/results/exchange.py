@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Format = Literal["json", "vllm", "guidellm", "aiperf", "parquet", "csv"]
 FORMATS: tuple[Format, ...] = ("json", "vllm", "guidellm", "aiperf", "parquet", "csv")
+ENDINGS = (".json", ".jsonl", ".csv", ".parquet")  # by which a reference is told to be a file
 
 _NATIVE = "llm-magics run"
 _SCHEMA = 1

@@ -75,7 +75,7 @@ def test_its_cell_is_the_workload_again(asked: dict[str, Any], tmp_path: Path) -
     [
         ("see https://me:pw@host.example/x?k=1 now", "see http://ADDRESS now"),
         ("--model=/a/b/c.gguf -x", "--model=c.gguf -x"),
-        ("~/work/m", "m"),
+        ("~/models/m", "m"),
         ("C:\\Users\\ann\\m.gguf", "m.gguf"),
         ("hf_abcdefghijkl sk-abcdefghijkl", "*** ***"),
         ("Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B"),
