@@ -215,7 +215,7 @@ class RunStore:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             self._prepare(connection)
         except BaseException:
@@ -247,6 +247,23 @@ class RunStore:
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
             then = f"move {self.path} away: a new store is made"
         return StoreError(what, why=f"{error} ({self.path})", then=then)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch the file to write-ahead logging, which only the first connection of all has to do.
+
+    SQLite does not wait for others with this statement, whatever its time limit: two kernels that make the store at
+    once would be told that it is locked. So we wait.
+    """
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _run(document: dict[str, Any], requests: bytes) -> Run:

@@ -124,6 +124,17 @@ def test_several_processes_write_at_once() -> None:
     assert len(RunStore().list(100)) == 16
 
 
+def test_a_store_that_another_kernel_is_making_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "runs.sqlite"
+    with sqlite3.connect(path, isolation_level=None) as other, ThreadPoolExecutor() as pool:
+        other.execute("BEGIN EXCLUSIVE")  # no write-ahead log yet: SQLite will not wait to switch it on
+        listed = pool.submit(RunStore(path).list)
+        with pytest.raises(TimeoutError):
+            listed.result(timeout=0.2)
+        other.execute("COMMIT")
+        assert listed.result() == []
+
+
 def test_a_store_of_a_newer_version_is_refused_in_words() -> None:
     store = RunStore()
     store.save(synthetic_run())
