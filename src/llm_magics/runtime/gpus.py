@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Gpu:
     driver
         The driver's version.
     memory_total, memory_used
-        Bytes.
+        Bytes; both 0 of one that is cut up, where this user may not see the whole.
     utilisation
         % of the last sample period in which a kernel ran.
     power, power_limit
@@ -55,6 +55,8 @@ class Gpu:
         Who computes on it.
     capability
         NVIDIA's compute capability: 9.0 for an H100.
+    unified
+        Whether its memory is the machine's own (DGX Spark, Jetson), which everything here holds a part of.
     """
 
     index: int
@@ -70,26 +72,35 @@ class Gpu:
     mig: bool = False
     processes: list[GpuProcess] = field(default_factory=list)
     capability: float | None = None
+    unified: bool = False
 
     @property
     def free(self) -> bool:
         """Whether nobody uses it."""
-        return not self.mig and not self.processes and self.memory_used <= _TAKEN * self.memory_total
+        held = not self.unified and self.memory_used > _TAKEN * self.memory_total
+        return not self.mig and not self.processes and not held
 
 
 def gpus(registry: Registry | None = None) -> list[Gpu]:
     """Every GPU this process may use, in `nvidia-smi`'s order."""
     with library() as nvml:
-        if nvml is None:
-            return []
-        supervisors = _supervisors((registry or Registry()).list())
-        found = []
-        for index in range(nvml.nvmlDeviceGetCount()):
+        return [] if nvml is None else seen(nvml, (registry or Registry()).list())
+
+
+def seen(nvml: Any, records: Iterable[Record]) -> list[Gpu]:
+    """The same through a library that is open (`library`), with the servers that there are.
+
+    A card that does not answer, because it fell off the bus, is left out: the others are there.
+    """
+    supervisors = _supervisors(records)
+    found = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        with contextlib.suppress(nvml.NVMLError):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             if _visible(index, uuid, os.environ.get("CUDA_VISIBLE_DEVICES")):
                 found.append(_gpu(nvml, index, uuid, handle, supervisors))
-        return found
+    return found
 
 
 def free(count: int, registry: Registry | None = None) -> list[Gpu]:
@@ -110,8 +121,9 @@ def wait_until_released(pids: Collection[int], seconds: float = 10.0) -> bool:
         if nvml is None:
             return True
         while True:
-            handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-            if not any(running.pid in pids for handle in handles for running in _running(nvml, handle)):
+            handles = [asked(nvml, "nvmlDeviceGetHandleByIndex", index) for index in range(nvml.nvmlDeviceGetCount())]
+            held = (running.pid for handle in handles if handle is not None for running in _running(nvml, handle))
+            if not any(pid in pids for pid in held):
                 return True
             if time.monotonic() > deadline:
                 return False
@@ -130,28 +142,30 @@ def library() -> Iterator[Any]:
     try:
         yield nvml
     finally:
-        nvml.nvmlShutdown()
+        with contextlib.suppress(nvml.NVMLError):  # a driver that was unloaded meanwhile: nothing is left to close
+            nvml.nvmlShutdown()
 
 
 def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, str]) -> Gpu:
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     power = asked(nvml, "nvmlDeviceGetPowerUsage", handle)
     limit = asked(nvml, "nvmlDeviceGetEnforcedPowerLimit", handle)
     rates = asked(nvml, "nvmlDeviceGetUtilizationRates", handle)
     mode = asked(nvml, "nvmlDeviceGetMigMode", handle)
+    mig = bool(mode and mode[0])
     capability = asked(nvml, "nvmlDeviceGetCudaComputeCapability", handle)
+    total, used, unified = _memory(nvml, handle, mig)
     return Gpu(
         index=index,
         uuid=uuid,
         name=_text(nvml.nvmlDeviceGetName(handle)),
         driver=_text(nvml.nvmlSystemGetDriverVersion()),
-        memory_total=int(memory.total),
-        memory_used=int(memory.used),
+        memory_total=total,
+        memory_used=used,
         utilisation=None if rates is None else int(rates.gpu),
         power=None if power is None else power / 1000,
         power_limit=None if limit is None else limit / 1000,
         temperature=asked(nvml, "nvmlDeviceGetTemperature", handle, 0),
-        mig=bool(mode and mode[0]),
+        mig=mig,
         processes=[
             GpuProcess(
                 int(running.pid),
@@ -162,7 +176,24 @@ def _gpu(nvml: Any, index: int, uuid: str, handle: Any, supervisors: dict[int, s
             for running in _running(nvml, handle)
         ],
         capability=None if capability is None else capability[0] + capability[1] / 10,
+        unified=unified,
     )
+
+
+def _memory(nvml: Any, handle: Any, mig: bool) -> tuple[int, int, bool]:
+    """Bytes in all, bytes in use, and whether they are the machine's own."""
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    except nvml.NVMLError as error:
+        if mig:
+            return 0, 0, False
+        if getattr(error, "value", None) != nvml.NVML_ERROR_NOT_SUPPORTED:
+            raise
+        import psutil
+
+        machine = psutil.virtual_memory()
+        return machine.total, machine.total - machine.available, True
+    return int(memory.total), int(memory.used), False
 
 
 def _running(nvml: Any, handle: Any) -> list[Any]:
@@ -191,7 +222,7 @@ def _visible(index: int, uuid: str, limit: str | None) -> bool:
     return False
 
 
-def _supervisors(records: list[Record]) -> dict[int, str]:
+def _supervisors(records: Iterable[Record]) -> dict[int, str]:
     return {int(record.supervisor["pid"]): record.name for record in records if record.alive}
 
 

@@ -39,26 +39,28 @@ _AT_ONCE = 4  # engines that are asked for metrics at the same time
 class Pulse(threading.Thread):
     """Calls `look` again and again while it is wanted; `look` says how many seconds to wait for the next time.
 
+    `rest`, if there is one, is called in the same thread when it is wanted no more: what the looks kept open is closed.
     A look that fails in a way that nobody thought of is logged, and the next one comes: a thread that ended would leave
     whoever watches before a still picture, with no word of it.
     """
 
-    def __init__(self, name: str, look: Callable[[], float]) -> None:
+    def __init__(self, name: str, look: Callable[[], float], rest: Callable[[], None] | None = None) -> None:
         super().__init__(name=f"llm-magics {name}", daemon=True)
         self._look = look
+        self._rest = rest
         self._wanted = threading.Event()
         self._soon = threading.Event()
         self.last = 0.0
 
     def wanted(self, wanted: bool) -> None:
-        """Begin (at once), or leave off."""
+        """Begin, or leave off; at once."""
         self.last = time.monotonic()
-        if not wanted:
+        if wanted:
+            self._wanted.set()
+        else:
             self._wanted.clear()
-            return
-        self._wanted.set()
         self._soon.set()
-        if self.ident is None:
+        if wanted and self.ident is None:
             self.start()
 
     def soon(self) -> None:
@@ -66,7 +68,10 @@ class Pulse(threading.Thread):
         self._soon.set()
 
     def run(self) -> None:
-        while self._wanted.wait():
+        while True:
+            if self._rest is not None and not self._wanted.is_set():
+                self._rest()
+            self._wanted.wait()
             self._soon.clear()
             try:
                 pause = self._look()
@@ -93,12 +98,8 @@ class Looks:
         self._records: list[Record] = []
         self._states = Pulse("records", self._look_at_records())
         self._loads = Pulse("load", self._look_at_load())
-        self._pulses = [
-            self._states,
-            self._loads,
-            Pulse("gpus", self._look_at_gpus()),
-            Pulse("work", self._look_at_work()),
-        ]
+        self._gpus = Pulse("gpus", *self._look_at_gpus())
+        self._pulses = [self._states, self._loads, self._gpus, Pulse("work", self._look_at_work())]
 
     def wanted(self, wanted: bool) -> None:
         """Begin to look, or leave off."""
@@ -140,6 +141,7 @@ class Looks:
                 self._last.tell("engines", listed(records))
                 if _states(records) != _states(before):
                     self._loads.soon()
+                    self._gpus.soon()
             self._last.tell("trouble", {"trouble": ""})
             return _STATES
 
@@ -169,18 +171,17 @@ class Looks:
 
         return look
 
-    def _look_at_gpus(self) -> Callable[[], float]:
-        from llm_magics.runtime.gpus import gpus
+    def _look_at_gpus(self) -> tuple[Callable[[], float], Callable[[], None]]:
+        from llm_magics.runtime.gpu_watch import GpuWatch
+
+        watch = GpuWatch()
 
         def look() -> float:
-            try:
-                found = [asdict(gpu) for gpu in gpus()]
-            except Exception:  # noqa: BLE001 - a driver that fails in the middle: no GPU this time
-                found = []
+            found = [_steady(asdict(gpu)) for gpu in watch.look(self._records)]
             self._last.tell("gpus", {"gpus": found})
             return _GPUS[0] if found else _GPUS[1]
 
-        return look
+        return look, watch.close
 
     def _look_at_work(self) -> Callable[[], float]:
         from llm_magics.paths import data_dir
@@ -262,6 +263,11 @@ def tell(send: Callable[[Message], None]) -> None:
             send(message)
     finally:
         looks.wanted(False)
+
+
+def _steady(gpu: dict[str, Any]) -> dict[str, Any]:
+    """A GPU in whole W: what an idle one draws is another fraction at every look, and that is no news."""
+    return {key: round(value) if key.startswith("power") and value is not None else value for key, value in gpu.items()}
 
 
 def _states(records: list[Record]) -> list[tuple[str, str]]:

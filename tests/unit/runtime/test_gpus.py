@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from llm_magics.runtime import gpus, identity
@@ -18,22 +19,37 @@ GIB = 2**30
 
 
 class NVMLError(Exception):
-    """The library's own error."""
+    """The library's own error, with its number."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+NO_PERMISSION, NOT_SUPPORTED, DRIVER_NOT_LOADED, GPU_IS_LOST = 4, 3, 9, 15
 
 
 def driver(cards: list[dict[str, Any]]) -> types.SimpleNamespace:
-    """`pynvml` with some cards; what a card does not have is not supported."""
+    """`pynvml` with some cards; what a card does not have is not supported, what it has as an error is raised."""
 
     def supported(key: str) -> Any:
         def ask(handle: int, *_: Any) -> Any:
-            if key not in cards[handle]:
-                raise NVMLError("Not Supported")
-            return cards[handle][key]
+            answer = cards[handle].get(key, NVMLError(NOT_SUPPORTED))
+            if isinstance(answer, NVMLError):
+                raise answer
+            return answer
 
         return ask
 
+    def memory(handle: int) -> Any:
+        used = cards[handle].get("used", 0)
+        if isinstance(used, NVMLError):
+            raise used
+        return types.SimpleNamespace(total=80 * GIB, used=used)
+
     return types.SimpleNamespace(
         NVMLError=NVMLError,
+        NVML_ERROR_NOT_SUPPORTED=NOT_SUPPORTED,
         nvmlInit=lambda: None,
         nvmlShutdown=lambda: None,
         nvmlSystemGetDriverVersion=lambda: b"580.1",
@@ -41,7 +57,7 @@ def driver(cards: list[dict[str, Any]]) -> types.SimpleNamespace:
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetUUID=lambda handle: f"GPU-{handle}{handle}",
         nvmlDeviceGetName=lambda handle: cards[handle].get("name", "H100"),
-        nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(total=80 * GIB, used=cards[handle].get("used", 0)),
+        nvmlDeviceGetMemoryInfo=memory,
         nvmlDeviceGetPowerUsage=supported("power"),
         nvmlDeviceGetEnforcedPowerLimit=supported("limit"),
         nvmlDeviceGetUtilizationRates=supported("rates"),
@@ -59,7 +75,7 @@ def running(pid: int, memory: int | None = GIB) -> types.SimpleNamespace:
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return lambda cards: monkeypatch.setitem(sys.modules, "pynvml", driver(cards))  # type: ignore[arg-type]
+    return lambda cards: monkeypatch.setitem(sys.modules, "pynvml", driver(cards))
 
 
 def test_without_library_or_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +85,9 @@ def test_without_library_or_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPat
     assert gpus.wait_until_released([1]) is True
 
     def fail() -> None:
-        raise NVMLError("Driver Not Loaded")
+        raise NVMLError(DRIVER_NOT_LOADED)
 
-    monkeypatch.setitem(sys.modules, "pynvml", types.SimpleNamespace(nvmlInit=fail, NVMLError=NVMLError))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", types.SimpleNamespace(nvmlInit=fail, NVMLError=NVMLError))
     assert gpus.gpus() == []
 
 
@@ -106,6 +122,39 @@ def test_a_card_that_supports_little_is_shown_with_the_rest(install: Any) -> Non
         None,
         [],
     )
+
+
+def test_a_card_that_fell_off_the_bus_does_not_hide_the_others(install: Any) -> None:
+    install([{}, {"used": NVMLError(GPU_IS_LOST)}, {}])
+    assert [card.index for card in gpus.gpus()] == [0, 2]
+
+
+def test_a_card_without_memory_of_its_own_has_the_machines(install: Any) -> None:
+    """As a DGX Spark, whose driver says that it is not supported to ask; its system holds some of it at all times."""
+    install([{"name": "NVIDIA GB10", "used": NVMLError(NOT_SUPPORTED), "running": []}])
+    (card,) = gpus.gpus()
+    assert card.unified
+    assert card.memory_total == psutil.virtual_memory().total
+    assert 0 < card.memory_used < card.memory_total
+    assert card.free
+    install([{"used": NVMLError(NOT_SUPPORTED), "running": [running(1)]}])
+    assert gpus.free(1) == []
+
+
+def test_a_card_that_is_cut_up_is_shown_to_those_who_may_not_see_the_whole(install: Any) -> None:
+    install([{"mig": [1, 1], "used": NVMLError(NO_PERMISSION)}])
+    (card,) = gpus.gpus()
+    assert (card.mig, card.memory_total, card.memory_used, card.free) == (True, 0, 0, False)
+
+
+def test_a_library_that_cannot_be_closed_any_more_is_no_error(install: Any) -> None:
+    install([{}])
+
+    def fail() -> None:
+        raise NVMLError(DRIVER_NOT_LOADED)
+
+    sys.modules["pynvml"].nvmlShutdown = fail  # type: ignore[attr-defined]
+    assert len(gpus.gpus()) == 1
 
 
 def test_a_process_is_attributed_to_the_server_whose_supervisor_is_above_it(install: Any, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from llm_magics.runtime import identity, looking
+from llm_magics.runtime import gpu_watch, identity, looking
+from llm_magics.runtime.gpus import Gpu
 from llm_magics.runtime.looking import Last, Looks
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -39,7 +42,7 @@ def heard() -> SimpleQueue[dict[str, Any]]:
 @pytest.fixture
 def looks(registry: Registry, heard: SimpleQueue[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Looks]:
     """Looks that are wanted, on a machine without GPUs; they leave off at the end."""
-    monkeypatch.setattr("llm_magics.runtime.gpus.gpus", list)
+    monkeypatch.setattr("llm_magics.runtime.gpu_watch.GpuWatch.look", lambda *_: [])
     found = Looks(heard.put)
     found.wanted(True)
     yield found
@@ -121,3 +124,47 @@ def test_a_directory_that_does_not_answer_is_told_once(
     looks.see_to_it()
     assert "does not answer" in hear(heard, "trouble")
     assert hear(heard, "trouble") == ""  # and that it does again
+
+
+def test_gpus_are_held_open_while_somebody_looks_and_no_longer(
+    registry: Registry,
+    heard: SimpleQueue[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """What an idle card draws, to the fraction of a watt, is no news; a server that comes is looked for at once."""
+    taken: list[list[str]] = []
+    opened: list[str] = []
+
+    @contextlib.contextmanager
+    def library() -> Iterator[Any]:
+        opened.append("open")
+        yield types.SimpleNamespace(NVMLError=OSError)
+        opened.append("closed")
+
+    def seen(nvml: Any, records: list[Record]) -> list[Gpu]:
+        taken.append([each.name for each in records])
+        return [Gpu(0, "GPU-0", "H100", "580", 80, 1, power=70.0 + 0.4 * (len(taken) % 2))]
+
+    monkeypatch.setattr(gpu_watch, "library", library)
+    monkeypatch.setattr(gpu_watch, "seen", seen)
+    monkeypatch.setattr(looking, "_GPUS", (0.001, 0.001))
+    looks = Looks(heard.put)
+    request.addfinalizer(lambda: looks.wanted(False))
+    looks.wanted(True)
+    assert [(gpu["power"], gpu["power_limit"]) for gpu in hear(heard, "gpus")] == [(70, None)]
+    while len(taken) < 20:
+        time.sleep(0.01)
+    assert not any("gpus" in heard.get() for _ in range(heard.qsize()))
+    assert opened == ["open"]
+    looks.wanted(False)
+    while opened != ["open", "closed"]:
+        time.sleep(0.01)
+
+    monkeypatch.setattr(looking, "_GPUS", (1e6, 1e6))
+    looks.wanted(True)
+    hear(heard, "gpus")
+    registry.write(record())
+    while taken[-1] != ["s"]:
+        time.sleep(0.01)
+    assert opened == ["open", "closed", "open"]
