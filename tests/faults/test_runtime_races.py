@@ -13,11 +13,11 @@ from traitlets.config import Config
 
 import llm_magics
 from llm_magics import engines
-from llm_magics.api import serving
+from llm_magics.api import again, serving, turns
 from llm_magics.api.preparing import Prepared
 from llm_magics.api.serving import stop as stop_all
 from llm_magics.engines.base import Executable
-from llm_magics.errors import LLMMagicsError
+from llm_magics.errors import LaunchError, LLMMagicsError
 from llm_magics.runtime import launch as launching
 from llm_magics.runtime import stop as stopping
 from llm_magics.runtime.identity import Identity
@@ -66,6 +66,69 @@ def test_a_stop_that_is_overtaken_by_a_dismissal_has_stopped(servers: Servers, m
     meanwhile(lambda: dismiss("s"))
     assert stop("s").state == "stopped"
     assert servers.registry.get("s") is None
+
+
+@pytest.fixture
+def prepared(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    """The scripted server `s`, ready to be launched as `api` launches."""
+    monkeypatch.setattr(engines, "reference", lambda _: scripted_engine.REFERENCE)
+    monkeypatch.setattr(Prepared, "command", lambda _, port: scripted_engine.command(port))
+    return Prepared(servers.spec(), scripted_engine.engine, Executable("1"), "m", ())
+
+
+def test_what_took_the_name_of_a_server_that_is_to_be_away_goes_on(servers: Servers, prepared: Prepared) -> None:
+    """It was replaced after it had been looked up: the one that runs now is somebody else's."""
+    mine = servers.start()
+    others = servers.start(max_model_len=4096, launching={"replace": True})
+    said: list[str] = []
+    with again.away([(mine, prepared)], lambda _, error: said.append(str(error))):
+        assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
+    assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
+    assert "running with another spec" in said[0]
+    stop("s")
+
+
+def test_a_namesake_that_starts_while_a_server_is_away_goes_on(servers: Servers, prepared: Prepared) -> None:
+    mine = servers.start()
+    said: list[str] = []
+    with again.away([(mine, prepared)], lambda _, error: said.append(str(error))):
+        assert Server("s").state == "stopped"
+        others = servers.start(max_model_len=4096)
+        with pytest.raises(LaunchError, match="running with another spec"), turns._turn(prepared)():
+            raise AssertionError("it had no turn")
+    assert "running with another spec" in said[0]
+    assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
+    stop("s")
+
+
+def test_a_namesake_that_starts_during_a_turn_goes_on_after_it(servers: Servers, prepared: Prepared) -> None:
+    with turns._turn(prepared)():
+        others = servers.start(max_model_len=4096, launching={"replace": True})
+    assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
+    stop("s")
+
+
+def test_an_interrupt_before_a_server_was_told_to_be_away_leaves_it_running(
+    servers: Servers, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not be one that starts again: its options name the GPUs that it was given."""
+    first, second = servers.start(), servers.start(name="t", max_model_len=4096)
+    end = stopping.end
+
+    def interrupted(record: Record) -> Record:
+        end(record)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stopping, "end", interrupted)
+    other = Prepared(servers.spec("t"), prepared.engine, prepared.executable, "m", ())
+    with pytest.raises(KeyboardInterrupt), again.away([(first, prepared), (second, other)]):
+        raise AssertionError("they are not away")
+    monkeypatch.setattr(stopping, "end", end)
+    assert (Server("t").record.id, Server("s").state) == (second.id, "ready")
+    assert Server("s").record.id != first.id
+    servers.ids.add(Server("s").record.id)
+    stop("s")
+    stop("t")
 
 
 def test_a_start_while_the_old_server_stops_and_is_forgotten_is_a_start(servers: Servers, meanwhile: Any) -> None:
@@ -166,17 +229,15 @@ def test_an_interrupt_between_the_start_and_the_waiting_leaves_nothing(
 
 
 def test_an_interrupt_while_the_new_server_is_shown_leaves_nothing(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(record: Record) -> None:
         servers.ids.add(record.id)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(serving, "served", interrupted)
-    monkeypatch.setattr(engines, "reference", lambda _: scripted_engine.REFERENCE)
-    monkeypatch.setattr(Prepared, "command", lambda _, port: scripted_engine.command(port))
     with pytest.raises(KeyboardInterrupt):
-        serving.launched(Prepared(servers.spec(), scripted_engine.engine, Executable("1"), "m", ()))
+        serving.launched(prepared)
     nothing_is_there(servers)
 
 

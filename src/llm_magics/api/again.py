@@ -39,19 +39,26 @@ def as_it_was(record: Record, then: str) -> ServerSpec:
 
 
 @contextmanager
-def away(every: Sequence[Prepared], failed: Callable[[Prepared, BaseException], None] | None = None) -> Iterator[None]:
-    """Servers stopped meanwhile. At the end, however it comes, each is started again; one that fails keeps no other
-    down, and is given to `failed`, or else raised when all have been tried."""
+def away(
+    every: Sequence[tuple[Record, Prepared]], failed: Callable[[Prepared, BaseException], None] | None = None
+) -> Iterator[None]:
+    """Servers stopped meanwhile: exactly those of the records, never one that has taken a name since.
+
+    At the end, however it comes, each that was told to stop is started again; one that fails keeps no other down, and
+    is given to `failed`, or else raised when all have been tried.
+    """
     from llm_magics.api.serving import launched
-    from llm_magics.runtime.stop import stop
+    from llm_magics.runtime.stop import end
 
     first: BaseException | None = None
+    told: list[Prepared] = []
     try:
-        for each in every:
-            stop(each.spec.name)
+        for record, each in every:
+            told.append(each)
+            end(record)
         yield
     finally:
-        for each in every:
+        for each in told:
             try:
                 launched(each)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001

@@ -133,7 +133,7 @@ def _room(record: Record | None, found: _Found) -> Iterator[None]:
         why = getattr(error, "what", None) or f"{type(error).__name__} {error}".strip()
         said = f"{record.name} was stopped for the sweep and did not start again: {why}"
 
-    with again.away([same], failed):
+    with again.away([(record, same)], failed):
         yield
     found.notes.append(said)
 

@@ -81,9 +81,9 @@ def alternating(
     """
     from llm_magics.api.preparing import prepare
 
-    again = {target.name: prepare(_spec(target), force=True) for target in targets}
-    with away(list(again.values())):
-        yield {name: _turn(prepared) for name, prepared in again.items()}
+    again = [(record, prepare(_spec(record), force=True)) for record in map(_record, targets)]
+    with away(again):
+        yield {record.name: _turn(prepared) for record, prepared in again}
 
 
 def _turn(prepared: Prepared) -> Callable[[], AbstractContextManager[Target]]:
@@ -91,17 +91,19 @@ def _turn(prepared: Prepared) -> Callable[[], AbstractContextManager[Target]]:
     def turn() -> Iterator[Target]:
         from llm_magics.api.serving import launched
         from llm_magics.api.targets import resolve
+        from llm_magics.runtime.stop import end
 
-        server = launched(prepared, replace=True)
+        server = launched(prepared)
+        record = server.record
         try:
             yield resolve(server)
         finally:
-            server.stop()
+            end(record)
 
     return turn
 
 
-def _spec(target: Target) -> ServerSpec:
+def _record(target: Target) -> Record:
     from llm_magics.runtime.registry import Registry
 
     record: Record | None = Registry().get(target.name)
@@ -110,4 +112,8 @@ def _spec(target: Target) -> ServerSpec:
             f"{target.name} cannot be stopped and started again: it is no server of this machine.",
             then="leave --restart out",
         )
+    return record
+
+
+def _spec(record: Record) -> ServerSpec:
     return as_it_was(record, "put them into this notebook's environment and start it without, or add --no-restart")

@@ -169,9 +169,9 @@ def test_a_server_that_does_not_come_back_keeps_no_other_away(monkeypatch: pytes
         if prepared.spec.name == "a":
             raise OSError("no space left")
 
-    monkeypatch.setattr("llm_magics.runtime.stop.stop", lambda name: None)
+    monkeypatch.setattr("llm_magics.runtime.stop.end", lambda record: None)
     monkeypatch.setattr("llm_magics.api.serving.launched", launched)
-    every: Any = [SimpleNamespace(spec=SimpleNamespace(name=name)) for name in "ab"]
+    every: Any = [(None, SimpleNamespace(spec=SimpleNamespace(name=name))) for name in "ab"]
     with pytest.raises(OSError, match="no space left"), again.away(every):
         pass
     assert tried == ["a", "b"]

@@ -119,7 +119,7 @@ def running(**more: Any) -> Record:
 def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was stopped, and the specs that were launched, of a server which holds the machine's one GPU."""
     found: list[Any] = []
-    monkeypatch.setattr("llm_magics.runtime.stop.stop", lambda name, **_: found.append(f"stop {name}"))
+    monkeypatch.setattr("llm_magics.runtime.stop.end", lambda record: found.append(f"stop {record.name}"))
     monkeypatch.setattr("llm_magics.api.serving.launched", lambda prepared: found.append(prepared.spec))
     monkeypatch.setattr(sweeping, "_record", lambda target: running(keep="detached"))
     card = Gpu(0, "u", "H100", "580", 80 * GIB, GIB, processes=[GpuProcess(1, GIB, "llama", "mine")])
@@ -150,10 +150,10 @@ def test_it_comes_back_on_the_gpus_that_it_had() -> None:
 def test_an_interrupt_while_it_stops_starts_it_again(
     measured: list[str], done: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(name: str, **_: Any) -> None:
+    def interrupted(record: Record) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("llm_magics.runtime.stop.stop", interrupted)
+    monkeypatch.setattr("llm_magics.runtime.stop.end", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench("mine", sweep={"max_num_seqs": [1, 2]})
     assert [spec.name for spec in done] == ["mine"]
