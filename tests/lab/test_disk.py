@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from llm_magics.runtime import identity
+from llm_magics.runtime.private_files import unfinished
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
@@ -68,7 +69,7 @@ async def test_engines_are_listed_and_those_that_died_are_told(
     running()
     running("gone", supervisor={**identity.current().to_json(), "ticks": 1})
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    (registry.directory / f".gone.json.{ended.stdout.strip()}.abcd.tmp").touch()  # of a writer that was killed
+    unfinished(registry.directory / "gone.json", int(ended.stdout)).touch()  # of a writer that was killed
     registry.log_path("qwen").write_text("INFO ready\n")
     disk()
     status, found = await ask("engines")

@@ -142,7 +142,8 @@ class Registry:
         discard_unfinished(self.directory)
         self._forget_keys_of_nobody()
         for record in self.list():
-            if not record.alive and time.time() - (record.ended_at or record.created) > _KEPT:
+            ended = not record.alive and not self._elsewhere(record)
+            if ended and time.time() - (record.ended_at or record.created) > _KEPT:
                 self.remove(record.name)
 
     def log_path(self, name: str) -> Path:
@@ -181,6 +182,16 @@ class Registry:
                 with contextlib.suppress(OSError), self.lock(name):
                     if not self.exists(name):
                         self.write_key(name, None)
+
+    def _elsewhere(self, record: Record) -> bool:
+        """Whether it says that it runs on another host that shares this directory: `lost` only as seen from here."""
+        latest = self.read(record.name)
+        if latest is None or not latest.alive or latest.host == os.uname().nodename:
+            return False
+        try:
+            return not Identity.from_json(latest.supervisor).here
+        except ValueError:
+            return False
 
     def _path(self, name: str, kind: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from llm_magics.runtime import identity
+from llm_magics.runtime.private_files import unfinished
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.start_times import StartTimes
@@ -143,10 +144,44 @@ def test_a_write_that_fails_leaves_the_old_record(registry: Registry, monkeypatc
 def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(registry: Registry) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    (registry.directory / f".s.json.{child.pid}.ab12.tmp").touch()
-    (registry.directory / f".s.json.{os.getpid()}.ab12.tmp").touch()
+    unfinished(registry.directory / "s.json", child.pid).touch()
+    living = unfinished(registry.directory / "s.json", os.getpid())
+    living.touch()
     registry.prune()
-    assert [path.name for path in registry.directory.iterdir()] == [f".s.json.{os.getpid()}.ab12.tmp"]
+    assert list(registry.directory.iterdir()) == [living]
+
+
+@pytest.mark.parametrize("other", ["boot_id", "pid_namespace"])
+def test_what_another_host_or_container_writes_is_given_time(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    """Its pid is nobody's here, or somebody else's."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    with monkeypatch.context() as there:
+        there.setattr(identity, other, lambda: "another")
+        theirs = [unfinished(registry.directory / "s.json", pid) for pid in (child.pid, os.getpid())]
+    before_places = registry.directory / f".s.json.{child.pid}.ab12cd34.tmp"  # as versions before this one named it
+    for path in (*theirs, before_places):
+        path.touch()
+    registry.prune()
+    assert set(registry.directory.iterdir()) == {*theirs, before_places}
+    for path in (*theirs, before_places):
+        os.utime(path, (time.time() - 2 * 3600,) * 2)
+    registry.prune()
+    assert list(registry.directory.iterdir()) == []
+
+
+def test_a_server_of_another_host_is_not_forgotten_while_it_says_that_it_runs(registry: Registry) -> None:
+    """Seen from here it is lost, for its processes cannot be seen; its own supervisor stops it when its record goes."""
+    old = time.time() - 30 * 3600
+    there = {**identity.current().to_json(), "boot_id": "of another machine"}
+    registry.write(record(host="another", supervisor=there, created=old))
+    registry.write(record(name="booted", host=os.uname().nodename, supervisor=there, created=old))
+    registry.write(record(name="ended", host="another", supervisor=there, created=old, state="stopped"))
+    registry.prune()
+    assert [each.name for each in registry.list()] == ["s"]
+    assert registry.remove("s")  # who asks for it by name is obeyed
 
 
 def test_only_what_has_ended_is_removed(registry: Registry) -> None:
