@@ -142,6 +142,26 @@ def test_killed_worker_is_said_and_what_it_wrote_is_kept(api: ScriptedApi, tmp_p
     assert len(run.requests) >= 3
 
 
+def test_a_package_upgraded_under_the_kernel_is_told_as_that(
+    api: ScriptedApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is the new code, this process tells it a plan of the old shape."""
+    say = running._Worker.say
+
+    def older(self: running._Worker, document: dict[str, Any]) -> None:
+        say(self, {key: value for key, value in document.items() if key != "recipe"})
+
+    monkeypatch.setattr(running._Worker, "say", older)
+    work = Workload(concurrency=1, requests=2, input_tokens=20, output_tokens=4, warmup=0)
+    with pytest.raises(LoadError, match="ended unexpectedly"):  # nothing was replaced: it is a bug
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={})
+    monkeypatch.setattr("llm_magics.__version__", "0.0.9")
+    with pytest.raises(LoadError, match="replaced while this kernel was running") as told:
+        measure(Endpoint(api.url, "m"), work, tmp_path / "spool", header={})
+    assert "this kernel runs llm-magics 0.0.9" in told.value.why
+    assert "restart the kernel" in told.value.then
+
+
 def test_several_workers_make_one_run(api: ScriptedApi, tmp_path: Path) -> None:
     alone, shared = ({"workers": 1}, {"workers": 3})
     sent = []

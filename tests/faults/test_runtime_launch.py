@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import stat
 import threading
 import urllib.error
@@ -16,10 +18,13 @@ import pytest
 import scripted_engine
 from waiting import until
 
+from llm_magics import __version__ as VERSION  # noqa: N812 - before a test changes it
+from llm_magics.api.serving import failure
 from llm_magics.engines.base import Command
 from llm_magics.errors import LaunchError
 from llm_magics.runtime import ports
 from llm_magics.runtime.outcomes import Differs, Failed, PortBusy, Reused, Started, Stopped, TimedOut
+from llm_magics.runtime.plan import Plan
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.server import Server
 from llm_magics.runtime.stop import stop
@@ -400,3 +405,50 @@ def test_a_system_that_refuses_another_process_is_quoted(servers: Servers, monke
         servers.launch()
     monkeypatch.undo()
     assert servers.registry.list() == []
+
+
+@pytest.mark.parametrize("shape", ["a key more", "a key less", "attempts of another kind"])
+def test_a_package_upgraded_under_the_kernel_is_told_as_that(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    """The supervisor is the new code, this process holds the old plan's shape."""
+    dump = Plan.dump
+
+    def older(self: Plan) -> bytes:
+        told = json.loads(dump(self))
+        if shape == "a key more":
+            told["nice"] = 5
+        elif shape == "a key less":
+            del told["reference"]
+        else:
+            told["attempts"] = [{"command": attempt["argv"]} for attempt in told["attempts"]]
+        return json.dumps(told).encode()
+
+    monkeypatch.setattr(Plan, "dump", older)
+    monkeypatch.setattr("llm_magics.runtime.plan.__version__", "0.0.9")
+    outcome = servers.launch()  # as far as can be seen nothing was replaced: the supervisor's word is what there is
+    assert isinstance(outcome, Failed)
+    assert outcome.diagnosis is not None
+    assert "llm-magics 0.0.9 is none for" in outcome.diagnosis["line"]
+    assert "restart the kernel" in outcome.diagnosis["line"]
+    monkeypatch.setattr("llm_magics.__version__", "0.0.9")
+    outcome = servers.launch()
+    assert isinstance(outcome, Failed)
+    error = failure(servers.spec(), scripted_engine.engine, outcome)
+    assert error.what == "Scripted did not start: llm-magics was replaced while this kernel was running."
+    assert error.why == f"this kernel runs llm-magics 0.0.9; {VERSION} is installed now"
+    assert "restart the kernel" in error.then
+    assert servers.left() == []
+
+
+def test_a_supervisor_that_is_killed_later_is_no_upgrade(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_magics.__version__", "0.0.9")
+
+    def kill(record: Record, _: str) -> None:
+        if record.state == "loading":
+            os.kill(record.supervisor["pid"], signal.SIGKILL)
+
+    outcome = servers.launch("--load", "60", launching={"on_progress": kill})
+    assert isinstance(outcome, Failed)
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis["cause"] == "its supervisor ended unexpectedly"

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from llm_magics import replaced
 from llm_magics.cluster import entry, python
 from llm_magics.errors import LoadError
 from llm_magics.load.progress import together
@@ -220,6 +221,9 @@ class Workers:
             if code == entry.WORDS:
                 raise python.failure(said)
             if code not in (_COMPLETE, _CANCELLED, _REFUSED, _LOST):
+                if code > 0 and (changed := replaced.since_loaded()):
+                    words = "\n".join([changed, *said.splitlines()[-1:]])
+                    raise LoadError(f"Nothing was measured: {replaced.CAUSE}.", why=words, then=replaced.REMEDY)
                 raise LoadError(
                     f"The load generator ended unexpectedly (exit {code}).",
                     why="\n".join(said.splitlines()[-8:]),

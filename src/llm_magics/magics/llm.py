@@ -15,6 +15,7 @@ from IPython.core.magic import (
     output_can_be_silenced,
 )
 
+from llm_magics import replaced
 from llm_magics.errors import LLMMagicsError, SpecError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class LLMMagics(Magics):
         from llm_magics import lines
         from llm_magics.spec.reading import read_mapping
 
-        with _help_as_text():
+        with _said_to_a_person():
             asked = lines.serve("%").read(line)
             if not asked.dry_run:
                 self._free(asked.name)
@@ -105,7 +106,7 @@ class LLMMagics(Magics):
         from llm_magics import lines
         from llm_magics.spec.reading import read_mapping
 
-        with _help_as_text():
+        with _said_to_a_person():
             asked = lines.bench("%").read(line)
             on_line = lines.given(asked, "target", "out", "data")
             body, numbers = read_mapping(cell or "")
@@ -140,7 +141,7 @@ class LLMMagics(Magics):
         """
         from llm_magics import lines
 
-        with _help_as_text():
+        with _said_to_a_person():
             asked = lines.compare("%").read(line)
             from llm_magics.api import compare
             from llm_magics.results.run import Run
@@ -166,7 +167,7 @@ class LLMMagics(Magics):
         if not words or words[0] in ("-h", "--help"):
             print(f"%llm VERB [options]\n\n{verbs.summaries()}")  # noqa: T201
             return None
-        with _help_as_text():
+        with _said_to_a_person():
             options = verbs.parser(words[0], "%llm").read(words[1] if len(words) > 1 else "")
             answer = verbs.VERBS[words[0]].run(options)
             if answer.stream:
@@ -235,8 +236,8 @@ class LLMMagics(Magics):
         return self.shell.user_ns[name]
 
 
-class _help_as_text:  # noqa: N801 - reads as a statement
-    """`--help` prints the help and ends the magic; it is no error."""
+class _said_to_a_person:  # noqa: N801 - reads as a statement
+    """`--help` prints the help and ends the magic, no error; code that was replaced under this kernel is said to be."""
 
     def __enter__(self) -> None:
         pass
@@ -244,9 +245,13 @@ class _help_as_text:  # noqa: N801 - reads as a statement
     def __exit__(self, kind: Any, error: Any, _: Any) -> bool:
         from llm_magics.spec.line import HelpShown
 
-        if kind is not None and issubclass(kind, HelpShown):
+        if kind is None:
+            return False
+        if issubclass(kind, HelpShown):
             print(error)  # noqa: T201
             return True
+        if (told := replaced.explained(error)) is not None:
+            raise told from error
         return False
 
 

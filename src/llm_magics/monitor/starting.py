@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from llm_magics import replaced
 from llm_magics.errors import LaunchError
 from llm_magics.monitor import config, programs
 from llm_magics.monitor.ask import Prometheus
@@ -179,6 +180,8 @@ def _await_ready(home: Home, state: State, process: subprocess.Popen[bytes]) -> 
                 del waiting[name]
         if process.poll() is not None:
             said = tail(home.log("monitor"), 5)
+            if changed := replaced.since_loaded():
+                raise LaunchError(f"The monitor did not start: {replaced.CAUSE}.", why=changed, then=replaced.REMEDY)
             raise LaunchError("The monitor ended at its start.", why="\n".join(said), then="%llm monitor up")
         if wrong := [each for each in troubles(home, state, starting=True) if each.program in waiting]:
             raise _refused(wrong[0])

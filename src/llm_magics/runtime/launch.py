@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from llm_magics import replaced
 from llm_magics.engines.base import Command
 from llm_magics.errors import LaunchError
 from llm_magics.runtime import lifetime
@@ -178,10 +179,14 @@ def _wait(
 def _failure(record: Record, registry: Registry) -> Outcome:
     log = tail(registry.log_path(record.name), _SHOWN)
     if record.state == "lost":
+        claimed = registry.read(record.name)
         end(record, registry=registry)
         if record.stops_why == lifetime.ASKED:
             return Stopped(lifetime.ASKED)
         why = {"cause": "its supervisor ended unexpectedly", "line": log[-1] if log else "", "remedy": "start it again"}
+        # It came to nothing at all, as when what it imports is not what this process knows.
+        if claimed is not None and claimed.state == "starting" and (changed := replaced.since_loaded()):
+            why = {"cause": replaced.CAUSE, "line": changed, "remedy": replaced.REMEDY}
         return Failed(None, log, why)
     if record.state == "stopped":
         return Stopped(record.stops_why)

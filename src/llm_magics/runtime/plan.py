@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
+from llm_magics import __version__
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -79,13 +81,26 @@ class Plan:
 
     def dump(self) -> bytes:
         """As a document."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({"version": __version__, **asdict(self)}).encode()
 
     @classmethod
     def load(cls, source: IO[bytes]) -> Plan | None:
-        """The plan in a stream, or None when the launch died before it had said everything."""
+        """The plan in a stream, or None when the launch died before it had said everything.
+
+        Raises
+        ------
+        ValueError
+            When it has another shape than here: the package was replaced under the process that launches.
+        """
         try:
             data = json.loads(source.read())
         except ValueError:
             return None
-        return cls(**{**data, "attempts": [Attempt(**attempt) for attempt in data["attempts"]]})
+        version = data.pop("version", "an earlier version")
+        try:
+            return cls(**{**data, "attempts": [Attempt(**attempt) for attempt in data["attempts"]]})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"the plan of llm-magics {version} is none for {__version__}, which is installed now ({error}): "
+                "restart the kernel that launches"
+            ) from error

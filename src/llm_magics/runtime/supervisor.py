@@ -307,7 +307,10 @@ def _adapter(plan: Plan) -> Engine:
 
 def main() -> None:
     """Read the plan from stdin and carry it out."""
-    plan = Plan.load(sys.stdin.buffer)
+    try:
+        plan = Plan.load(sys.stdin.buffer)
+    except ValueError as error:
+        sys.exit(str(error))  # to the log, where who launched looks
     if plan is None:
         return  # the launch died before it had said everything: there is nothing to supervise
     become_subreaper()
