@@ -94,13 +94,13 @@ class Node:
         for descriptor in descriptors:
             os.close(descriptor)
         self._stdin = process.stdin
-        self._asked = time.monotonic()
         self._open = 2
         for name, stream in (("out", process.stdout), ("err", process.stderr)):
             threading.Thread(target=self._read, args=(name, stream), daemon=True).start()
-        threading.Thread(target=self._watch, daemon=True).start()
         process.wait()  # the tenant has forked away
         self.say(json.dumps(plan).encode() + b"\n")
+        self._asked = time.monotonic()  # not earlier: who waits for a slow start asks for no words meanwhile
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def say(self, data: bytes) -> None:
         """More for its stdin."""

@@ -19,7 +19,7 @@ ECHO = """
 import os, sys
 plan = b""
 while not plan.endswith(b"\\n"):
-    plan += os.read(0, 1)
+    plan += os.read(0, 1) or sys.exit("no plan")
 os.write(1, plan)
 while data := os.read(0, 4096):
     os.write(1, data)
@@ -80,10 +80,18 @@ def test_who_is_followed_by_nobody_is_told_to_end() -> None:
     node = Node(lease=0.4)
     folder = Path(node.unpack(sent()))
     node.start("echo_back", {}, {})
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while folder.exists() and time.monotonic() < until:
         time.sleep(0.1)  # nobody asks: the driver is gone
     assert not folder.exists()
+
+
+def test_a_start_that_takes_longer_than_the_lease_still_brings_its_plan() -> None:
+    """Whoever starts something waits for that, and asks for no words meanwhile: on a busy node for long."""
+    node = Node(lease=0.0)
+    node.unpack(sent())
+    node.start("echo_back", {"a": 1}, {})
+    assert everything(node)["out"] == b'{"a": 1}\n'
 
 
 def test_a_parcel_that_nobody_holds_any_more_goes_with_the_next_one(
