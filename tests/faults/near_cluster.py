@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from llm_magics.cluster.node import Node
-from llm_magics.cluster.session import NodeLost
+from llm_magics.cluster.place import NodeLost
 from llm_magics.errors import SpecError
 from llm_magics.load import relay
 

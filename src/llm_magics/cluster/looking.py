@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from llm_magics.cluster import parcel
-from llm_magics.cluster.session import PLACE, NodeLost, Place, Session, room
+from llm_magics.cluster.place import NodeLost, Place
+from llm_magics.cluster.session import PLACE, Session, room
 from llm_magics.errors import SpecError
 
 

@@ -16,7 +16,9 @@ import time
 from typing import Any
 
 from llm_magics.cluster import parcel
-from llm_magics.cluster.session import PLACE, NodeLost, Place, Session, reach
+from llm_magics.cluster.place import NodeLost, Place
+from llm_magics.cluster.reach import reach
+from llm_magics.cluster.session import PLACE, Session
 from llm_magics.errors import LLMMagicsError
 
 _REACH = 20.0  # s until a port that the engine listens on must be reachable from here

@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_magics.cluster import clock
 from llm_magics.cluster.clock import Offset
-from llm_magics.cluster.session import NodeLost, Place
+from llm_magics.cluster.place import NodeLost, Place
 
 SILENCE = 15.0  # s without an answer after which a node counts as lost
 _AUDITED = ("core", "loop_lag_p99", "send_lag_p99")

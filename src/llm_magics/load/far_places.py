@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from llm_magics.cluster import parcel
-from llm_magics.cluster.session import PLACE, NodeLost, Place, Session, room
+from llm_magics.cluster.place import NodeLost, Place
+from llm_magics.cluster.session import PLACE, Session, room
 from llm_magics.errors import SpecError
 
 

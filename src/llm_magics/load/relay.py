@@ -20,7 +20,8 @@ import threading
 import time
 from typing import Any
 
-from llm_magics.cluster.session import NodeLost, Session
+from llm_magics.cluster.place import NodeLost
+from llm_magics.cluster.session import Session
 from llm_magics.load import far_places
 from llm_magics.load.far import SILENCE, Far, offset_of
 from llm_magics.load.lost import lost_rows
