@@ -341,9 +341,9 @@ def test_a_thought_of_a_step_that_was_given_up_is_not_sent_in_the_next(tmp_path:
 @pytest.mark.parametrize(
     ("place", "fails"),
     [
-        ("llm_magics.load.driver.Driver", "_settle"),  # as an answer is read
+        ("llm_magics.load.driver.Driver", "settled"),  # as an answer is read
         ("llm_magics.load.driver.Driver", "_launch"),  # as a timer fires, then within the step itself
-        ("llm_magics.load.driver.Driver", "_spare"),  # as a connection stands
+        ("llm_magics.load.in_flight.InFlight", "_spare"),  # as a connection stands
         ("llm_magics.load.recorder.Recorder", "_request"),  # between two reads
     ],
 )

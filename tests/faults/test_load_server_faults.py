@@ -162,9 +162,9 @@ def test_one_that_never_ends_and_floods_is_given_up_for_its_size(
 
     code = """
 import sys
-from llm_magics.load import driver, worker
-assert driver.MOST_CHUNKS >= 1_000_000, "more than any context"
-driver.MOST_CHUNKS = 500
+from llm_magics.load import in_flight, worker
+assert in_flight.MOST_CHUNKS >= 1_000_000, "more than any context"
+in_flight.MOST_CHUNKS = 500
 sys.exit(worker.main())
 """
     monkeypatch.setattr(workers, "_COMMAND", [sys.executable, "-c", code])

@@ -18,7 +18,7 @@ class Telling:
 
     def line(self, step: int, driver: Driver, recorder: Recorder) -> dict[str, Any]:
         """The line of this moment."""
-        chunks = recorder.counted_all + driver.chunks_in_flight
+        chunks = recorder.counted_all + driver.in_flight.chunks
         now = time.monotonic()
         fresh = driver.ttft_count - self._ttft_count
         per_chunk = recorder.output_tokens / recorder.counted_chunks if recorder.counted_chunks else 1.0
@@ -26,7 +26,7 @@ class Telling:
             "step": step,
             "done": driver.done,
             "errors": driver.errors,
-            "in_flight": len(driver.flying),
+            "in_flight": len(driver.in_flight),
             "ttft": (driver.ttft_sum - self._ttft_sum) / fresh / 1e9 if fresh else None,
             "fresh": fresh,
             "tokens_per_s": max(0.0, chunks - self._chunks) * per_chunk / max(now - self._at, 1e-6),

@@ -83,7 +83,7 @@ class Session:
         self.loop.set_exception_handler(self._raised)
         self.parent.listen()
         tls = ssl.create_default_context() if self.plan["tls"] else None
-        self.driver.pool = Pool(self.plan["host"], self.plan["port"], tls, self.driver)
+        self.driver.in_flight.pool = Pool(self.plan["host"], self.plan["port"], tls, self.driver.in_flight)
         self.heart = Heartbeat(self.loop, self._beat)
         try:
             for number, step in enumerate(self.plan["steps"]):
@@ -99,7 +99,7 @@ class Session:
         finally:
             self.heart.stop()
             self.parent.close()
-            self.driver.pool.close()
+            self.driver.in_flight.pool.close()
         self._publish()
         if self.broken is None:
             bug = self.bug
@@ -130,7 +130,7 @@ class Session:
         total = None if count is None else count + warmup
         self.stock = stock = Stock(self.recipe, self.number, total, self.share)
         stock.fill(0.05 if closed else 1.0)
-        if driver.pool is None or self._stopping():
+        if driver.in_flight.pool is None or self._stopping():
             return
         if warmup:
             await self._connect(min(warmup, at_once))
@@ -163,7 +163,7 @@ class Session:
             "loop_lag_p99": percentile(self.heart.lateness, 0.99),
             "send_lag_p99": percentile(driver.send_lag, 0.99),
             "chunks_per_read": recorder.chunks / recorder.content_reads if recorder.content_reads else 0.0,
-            "held": driver.held.mean, "workers": 1, "priority": self.priority,
+            "held": driver.in_flight.held.mean, "workers": 1, "priority": self.priority,
         }  # fmt: skip
         for point, since, to in phase.windows(end):
             where = {"point": point, "repeat": phase.repeat}
@@ -181,8 +181,8 @@ class Session:
 
     async def _connect(self, wanted: int) -> None:
         """Have so many connections open; cut short by `cancel`."""
-        if self.driver.pool is not None and not self._stopping():
-            self._filling = self.loop.create_task(self.driver.pool.fill(wanted))
+        if self.driver.in_flight.pool is not None and not self._stopping():
+            self._filling = self.loop.create_task(self.driver.in_flight.pool.fill(wanted))
             with suppress(asyncio.CancelledError):
                 await self._filling
 
@@ -228,7 +228,7 @@ class Session:
         if self.stock is not None:
             self.stock.fill(0.0003)
         if count % _BEATS == 0:
-            self.driver.expire()
+            self.driver.in_flight.expire()
             self.driver.give_up_waiting()
             self._flush()
             self._publish()
