@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import selectors
 import sys
 import time
@@ -17,21 +16,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm_magics.engines import cluster_messages
 from llm_magics.engines.base import Engine
-from llm_magics.runtime import containers, lifetime, ports, scratch
+from llm_magics.runtime import containers, lifetime, scratch
 from llm_magics.runtime.activity import Activity
 from llm_magics.runtime.census import Census
-from llm_magics.runtime.engine_process import EngineProcess, become_subreaper
+from llm_magics.runtime.engine_process import become_subreaper
 from llm_magics.runtime.environment import secrets_in
 from llm_magics.runtime.identity import current
 from llm_magics.runtime.log_writer import LogWriter
 from llm_magics.runtime.logs import secrets_of
 from llm_magics.runtime.plan import Attempt, Plan
 from llm_magics.runtime.published import Published
-from llm_magics.runtime.readiness import Readiness
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.running_engine import RunningEngine
 from llm_magics.runtime.signals import Signals
 from llm_magics.runtime.start_times import StartTimes
 from llm_magics.runtime.why_ended import why_ended
@@ -39,7 +37,6 @@ from llm_magics.runtime.why_ended import why_ended
 _TICK = 1.0  # s between two looks at owners and clock once the engine is ready
 _BUSY_TICK = 0.02  # s, while something is expected any moment
 _LAST_WORD = 4.0  # s that the final record is tried to be written when the disk is full
-_READ = 256 * 1024  # bytes of output taken at once
 
 
 class Supervisor:
@@ -50,18 +47,16 @@ class Supervisor:
         self.registry = Registry(Path(plan.directory))
         self.published = Published(self.registry, Record.from_json(plan.record))
         self.census = Census(self.published)
-        self.engine = _adapter(plan)
+        self.adapter = _adapter(plan)
         first = plan.attempts[0]
         secrets = [*([plan.key] if plan.key else []), *secrets_in(first.env), *secrets_of(first.argv)]
         self.log = LogWriter(self.registry.log_path(self.record.name), secrets)
         self.attempts = list(plan.attempts)
         self.attempt: Attempt = self.attempts[0]
-        self.process: EngineProcess | None = None
-        self.readiness: Readiness | None = None
+        self.engine: RunningEngine | None = None
         self.lifetime = lifetime.Lifetime()
         self.activity: Activity | None = None
         self.selector = selectors.DefaultSelector()
-        self.taken = False
         self.ended = False
         self.born = time.monotonic()
         self.next_activity = self.next_judgement = 0.0
@@ -83,8 +78,8 @@ class Supervisor:
                     key.data()
                 self._tick()
         finally:
-            if self.process is not None:
-                self.process.kill()
+            if self.engine is not None:
+                self.engine.process.kill()
                 self._remove_container()
             if not self.ended:  # by an error of ours
                 scratch.clear(self.record)
@@ -93,31 +88,26 @@ class Supervisor:
     def _pause(self) -> float:
         if self.record.state == "ready":
             return _TICK
-        if (
-            self.record.state == "stopping"
-            or self.readiness is None
-            or (self.process and self.process.exit is not None)
-        ):
+        if self.record.state == "stopping" or self.engine is None or self.engine.ended:
             return _BUSY_TICK
-        return max(0.0, min(self.readiness.next - time.monotonic(), _TICK))
+        return max(0.0, min(self.engine.readiness.next - time.monotonic(), _TICK))
 
     def _tick(self) -> None:
-        assert self.process is not None  # noqa: S101 - `_start` came first
-        self.process.reap()
+        assert self.engine is not None  # noqa: S101 - `_start` came first
+        engine = self.engine
+        engine.process.reap()
         if self.signals.asked and self.record.state != "stopping":
             self._stop(lifetime.ASKED)
-        if self.process.exit is not None:
-            self._clear_up(self.process)
+        if engine.ended:
+            self._clear_up(engine)
         elif self.record.state == "stopping":
-            self.process.terminate()
-            if self.process.overdue(self._grace()):
-                self.process.kill()
+            engine.insist()
         elif self.record.state == "ready":
             self._watch()
         else:
-            self._await_ready()
+            self._await_ready(engine)
         if not self.ended:
-            self.census.take(self.process)
+            self.census.take(self.engine.process)  # another one, where its port was taken
         self.published.flush(force=self.ended)
 
     # Starting ---------------------------------------------------------------------------------------------------------
@@ -129,76 +119,48 @@ class Supervisor:
             node=self.attempt.node,
         )  # fmt: skip
         self.published.flush(force=True)  # a container must be known by name before it is there
-        self.taken = False
         scratch.make(self.attempt.env.get("TMPDIR"))
         try:
-            process = EngineProcess(self.attempt, self.plan.cwd)
+            engine = RunningEngine(
+                self.adapter, self.attempt, self.plan.cwd, self.plan.key,
+                selector=self.selector, log=self.log, said=self._said,
+            )  # fmt: skip
         except OSError as error:
             self.log.say(f"cannot start {self.attempt.argv[0]}: {error.strerror}")
             remedy = "see that the engine is installed: `%llm doctor`"
             diagnosis = {"cause": "the engine could not be executed", "line": str(error), "remedy": remedy}
             self._end(state="failed", diagnosis=diagnosis)
             return
-        self.process = process
-        self.selector.register(process.output, selectors.EVENT_READ, self._drain)
-        path = self.attempt.ready_path or self.engine.ready_path
-        self.readiness = Readiness(self.selector, self.attempt, path, self.plan.key, process.tree)
-        self.published.change(state="loading", process=process.identity and process.identity.to_json())
+        self.engine = engine
+        identity = engine.process.identity
+        self.published.change(state="loading", process=identity and identity.to_json())
 
-    def _await_ready(self) -> None:
+    def _said(self, line: str) -> None:
+        """A line of the engine's: it may announce a stage."""
+        if self.record.state == "loading" and (stage := self.adapter.stage(line)):
+            self.published.change(stage=stage)
+
+    def _await_ready(self, engine: RunningEngine) -> None:
         now = time.monotonic()
-        assert self.readiness is not None  # noqa: S101 - `_start` came first
         if now - self.born > self.plan.timeout:
             self.log.say(lifetime.TOLD)
             self._stop(lifetime.TIMED_OUT)
             return
-        self.readiness.look()
-        if self.readiness.ready:
-            self._ready(now)
+        engine.readiness.look()
+        if engine.readiness.ready:
+            self._ready(engine, now)
         elif now >= self.next_judgement:
             self._judge(now)
 
-    def _ready(self, now: float) -> None:
-        assert self.process is not None  # noqa: S101
-        self.census.note_shared(self.process.tree())  # first: who sees it ready may kill it the next moment
+    def _ready(self, engine: RunningEngine, now: float) -> None:
+        self.census.note_shared(engine.tree())  # first: who sees it ready may kill it the next moment
         self.published.change(state="ready", stage="", ready_at=time.time())
         self.published.flush()
         self.census.due()  # the workers are all there now
         self.lifetime.active(now)
-        self.activity = Activity(self.engine, self.attempt.host, self.attempt.port, self.plan.key, self.process.tree)
+        self.activity = Activity(self.adapter, self.attempt.host, self.attempt.port, self.plan.key, engine.tree)
         with contextlib.suppress(OSError):
             StartTimes(self.registry.directory).remember(self.record.reuse_key, time.time() - self.record.created)
-
-    def _drain(self) -> None:
-        """Take what the engine said: to the log, and for the stage it announces."""
-        assert self.process is not None  # noqa: S101
-        try:
-            output = os.read(self.process.output, _READ)
-        except BlockingIOError:
-            return
-        if not output:
-            self.selector.unregister(self.process.output)
-            return
-        for line in self.log.feed(output):
-            if self.attempt.node is not None:
-                self._from_node(line)
-            if self.record.state == "loading" and (stage := self.engine.stage(line)):
-                self.published.change(stage=stage)
-
-    def _from_node(self, line: str) -> None:
-        """What our client on a cluster says for this process, and not for people alone."""
-        if line.startswith(cluster_messages.LISTENS) and self.readiness is not None:
-            self.readiness.announced = True
-        self.taken = self.taken or line.startswith(cluster_messages.TAKEN)
-
-    def _grace(self) -> float:
-        """s that the engine has to end, the way to it included."""
-        return self.engine.grace + self.attempt.margin
-
-    def _port_was_taken(self) -> bool:
-        if self.attempt.node is not None:
-            return self.taken
-        return not ports.is_free(self.attempt.host, self.attempt.port)
 
     # Being ready ------------------------------------------------------------------------------------------------------
 
@@ -230,56 +192,46 @@ class Supervisor:
     # Ending -----------------------------------------------------------------------------------------------------------
 
     def _stop(self, why: str) -> None:
-        if self.readiness is not None:
-            self.readiness.close()
-        if self.process is not None:
-            self.census.note_shared(self.process.tree())
+        if self.engine is not None:
+            self.engine.readiness.close()
+            self.census.note_shared(self.engine.tree())
         seen = self.record.stage if why == lifetime.TIMED_OUT else ""  # how far it came is all that is known of why
         self.published.change(state="stopping", stage=seen, stops_at=None, stops_why=why)
         self.published.flush()
-        if self.process is not None:
-            self.process.terminate()
+        if self.engine is not None:
+            self.engine.process.terminate()
 
-    def _clear_up(self, process: EngineProcess) -> None:
+    def _clear_up(self, engine: RunningEngine) -> None:
         """The engine's own process has ended: see that nothing else stays, then say how it ended."""
-        left = process.tree()
-        if left and not process.straggling() and not process.overdue(self._grace()):
+        if engine.lingers():
             return
-        stuck = process.kill() if left else []
+        process = engine.process
+        stuck = process.kill()
         self._remove_container()
-        if self.readiness is not None:
-            self.readiness.close()
-        self._drain_rest(process)
+        engine.readiness.close()
+        engine.drain_rest()
         if stuck:
             self.log.say(f"these processes could not be ended: {', '.join(str(each.pid) for each in stuck)}")
         state, log = self.record.state, list(self.log.tail)
-        if state == "loading" and self.attempts and self._port_was_taken():
+        if state == "loading" and self.attempts and engine.port_was_taken():
             self.log.say(f"port {self.attempt.port} was taken in between; trying {self.attempts[0].port}")
             process.close()
             self._start()
         elif state == "stopping" and self.record.stops_why != lifetime.TIMED_OUT:
             self._end(state="stopped", exit=process.exit)
         elif state == "stopping":
-            diagnosis = why_ended(self.engine, lifetime.before_told(log), None)
+            diagnosis = why_ended(self.adapter, lifetime.before_told(log), None)
             self._end(state="failed", exit=process.exit, diagnosis=diagnosis, stage=self.record.stage)
         elif state == "ready" and process.exit == 0:
             self._end(state="stopped", exit=0, stops_why="the engine ended by itself")
         else:
-            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.engine, log, process.exit))
+            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.adapter, log, process.exit))
 
     def _remove_container(self) -> None:
         """Its client is gone, which says nothing of the container."""
         if self.record.container is not None:
             containers.remove(self.record.container, self.attempt.env)
             self.published.change(container=None)
-
-    def _drain_rest(self, process: EngineProcess) -> None:
-        """Everything that wrote to the pipe is gone, so what is in it now is all there will be."""
-        with contextlib.suppress(OSError):
-            while output := os.read(process.output, _READ):
-                self.log.feed(output)
-        with contextlib.suppress(KeyError, ValueError):
-            self.selector.unregister(process.output)
 
     def _end(self, **changes: Any) -> None:
         # Log and key first: whoever reads that it ended may start the next server of this name at once.
