@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llm_magics.results.comparison import Comparison
     from llm_magics.results.run import Run
 
-GAIN = "output_throughput"
+TOKENS, REQUESTS = "output_throughput", "request_throughput"
 LATENCIES = ("median_e2el_ms", "median_ttft_ms", "median_tpot_ms")  # the first decides the words
 _COST = "dollars_per_million_output_tokens"
 _GOOD = 0.95  # share within the SLO from which a point counts as keeping it
@@ -85,22 +85,31 @@ class Sweep(Shown):
             Point(label, str(point.get("label") or ""), point)
             for label, run in self.runs.items()
             for point in run.points
-            if point.get(GAIN)
+            if point.get(TOKENS) or (point.get(TOKENS) is None and point.get("completed"))
         ]
+
+    @cached_property
+    def gain(self) -> str:
+        """The figure of which more is better: output tokens/s; requests/s where some server did not count its tokens.
+
+        All settings were sent the same requests, so that requests/s compare them; where answers differ in length, less
+        exactly.
+        """
+        return TOKENS if all(point.value(TOKENS) is not None for point in self.points) else REQUESTS
 
     def front(self, latency: str = LATENCIES[0]) -> list[Point]:
         """The points that no other one beats in throughput without being slower: the Pareto front, fastest first."""
         known = [point for point in self.points if point.value(latency) is not None]
         kept: list[Point] = []
-        for point in sorted(known, key=lambda each: (each.value(latency) or 0.0, -(each.value(GAIN) or 0.0))):
-            if not kept or (point.value(GAIN) or 0.0) > (kept[-1].value(GAIN) or 0.0):
+        for point in sorted(known, key=lambda each: (each.value(latency) or 0.0, -self._gain(each))):
+            if not kept or self._gain(point) > self._gain(kept[-1]):
                 kept.append(point)
         return kept
 
     @property
     def most(self) -> Point | None:
-        """The point with the highest output throughput."""
-        return max(self.points, key=lambda each: each.value(GAIN) or 0.0, default=None)
+        """The point with the highest throughput (`gain`)."""
+        return max(self.points, key=self._gain, default=None)
 
     @property
     def soonest(self) -> Point | None:
@@ -112,7 +121,7 @@ class Sweep(Shown):
     def most_within(self) -> Point | None:
         """The point with the highest throughput of those that keep the SLO (95 % of the requests)."""
         good = [point for point in self.points if (point.value("goodput") or 0.0) >= _GOOD]
-        return max(good, key=lambda each: each.value(GAIN) or 0.0, default=None)
+        return max(good, key=self._gain, default=None)
 
     @property
     def best(self) -> list[str]:
@@ -159,13 +168,23 @@ class Sweep(Shown):
     def __repr__(self) -> str:
         return f"Sweep of {', '.join(self.settings)}\n" + "\n".join(self.best)
 
+    def _gain(self, point: Point) -> float:
+        return point.value(self.gain) or 0.0
+
+    def _amount(self, point: Point) -> str:
+        """A point's throughput, in words."""
+        many = self._gain(point)
+        return f"{many:,.0f} output tokens/s" if self.gain == TOKENS else f"{many:,.4g} requests/s"
+
     def _sentences(self) -> Iterator[str]:
         most, soonest = self.most, self.soonest
         if most is None:
             yield "No setting answered anything."
             return
         yield from self._searched()
-        yield f"{most.setting} gives the most: {most.value(GAIN):,.0f} output tokens/s{_at(most)}."
+        yield f"{most.setting} gives the most: {self._amount(most)}{_at(most)}."
+        if self.gain == REQUESTS:
+            yield "Judged by requests/s, for the server does not count its tokens; answers may differ in length."
         if any(point.value("goodput") is not None for point in self.points):
             yield self._within_slo()
         if soonest is not None:
@@ -194,7 +213,7 @@ class Sweep(Shown):
         found = self.most_within
         if found is None:
             return "No setting keeps the SLO for 95 % of the requests at any load."
-        return f"Within the SLO {found.setting} gives the most: {found.value(GAIN):,.0f} output tokens/s{_at(found)}."
+        return f"Within the SLO {found.setting} gives the most: {self._amount(found)}{_at(found)}."
 
 
 def _at(point: Point) -> str:

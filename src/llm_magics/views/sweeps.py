@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.results.metrics import METRICS
+from llm_magics.results.sweep import REQUESTS
 from llm_magics.views import format as fmt
 from llm_magics.views.bundle import bundle
 from llm_magics.views.markup import Markup, page, tag
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIGURES = (
     ("output_throughput", "Output", "tok/s"),
+    ("request_throughput", "Requests", "req/s"),
     ("median_ttft_ms", "TTFT p50", "ms"),
     ("p99_ttft_ms", "TTFT p99", "ms"),
     ("median_tpot_ms", "TPOT p50", "ms"),
@@ -64,10 +67,18 @@ def table(sweep: Sweep, *, brief: bool = False) -> Table:
     front = {(point.setting, point.load) for point in sweep.front()}
     points = sweep.points
     if brief and len(points) > _BRIEF:
-        best = {label: max(_of(points, label), key=_output) for label in sweep.runs if _of(points, label)}
+        best = {
+            label: max(_of(points, label), key=lambda each: each.value(sweep.gain) or 0.0)
+            for label in sweep.runs
+            if _of(points, label)
+        }
         kept = [point for point in points if (point.setting, point.load) in front or point in best.values()]
         points = kept[:_BRIEF]
-    known = [each for each in _FIGURES if any(point.value(each[0]) is not None for point in points)]
+    known = [
+        each
+        for each in _FIGURES
+        if any(point.value(each[0]) is not None for point in points) and (each[0] != REQUESTS or sweep.gain == REQUESTS)
+    ]
     columns = [Column("Setting"), Column("Load"), *(Column(title, unit, align="right") for _, title, unit in known)]
     rows: list[list[Cell | str]] = []
     for point in points:
@@ -77,7 +88,9 @@ def table(sweep: Sweep, *, brief: bool = False) -> Table:
             fmt.percent(point.value(key)) if key == "goodput" else fmt.number(point.value(key)) for key, *_ in known
         ]
         rows.append(row)
-    notes = ["front: no other point has more output tokens/s without a longer E2E p50"] if rows and not brief else []
+    more = METRICS[sweep.gain].title
+    more = f"{more[0].lower()}{more[1:]}"
+    notes = [f"front: no other point has more {more} without a longer E2E p50"] if rows and not brief else []
     return Table(columns, rows, notes=notes, empty="No setting answered anything.")
 
 
@@ -106,7 +119,3 @@ def text(sweep: Sweep, *, told: bool = False) -> str:
 
 def _of(points: list[Point], label: str) -> list[Point]:
     return [point for point in points if point.setting == label]
-
-
-def _output(point: Point) -> float:
-    return point.value("output_throughput") or 0.0

@@ -1,4 +1,4 @@
-"""The figure of a sweep: output throughput against latency, a line a setting through its loads, and the Pareto front.
+"""The figure of a sweep: throughput against latency, a line a setting through its loads, and the Pareto front.
 
 Up and to the left is better. A button chooses which latency; the front is that of the latency shown.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.results.metrics import METRICS
-from llm_magics.results.sweep import GAIN, LATENCIES, Point, Sweep
+from llm_magics.results.sweep import LATENCIES, TOKENS, Point, Sweep
 from llm_magics.views import palette, sweeps
 from llm_magics.views.figures import grid
 from llm_magics.views.figures.board import Board, plain
@@ -26,11 +26,13 @@ def sweep_figure(sweep: Sweep, *, bare: bool = False) -> Any:
     rows = [HEIGHT] + [grid.height(table)] * (not bare)
     title = f"<b>{plain(', '.join(next(iter(sweep.settings.values()), {})))}</b> swept"
     board = Board("" if bare else title, "" if bare else plain(sweep.headline, 160), rows, table=not bare)
-    panel = board.panel(0, 0, 1, "<b>Output throughput</b> against latency  up and left is better", x="", y="tok/s")
+    gain, unit = sweep.gain, METRICS[sweep.gain].unit
+    said = "Output throughput" if gain == TOKENS else METRICS[gain].title
+    panel = board.panel(0, 0, 1, f"<b>{said}</b> against latency  up and left is better", x="", y=unit)
     labels = list(sweep.runs)
     front = sweep.front()
     panel.add(
-        x=_values(front, LATENCIES[0]), y=[point.value(GAIN) for point in front], mode="lines+markers",
+        x=_values(front, LATENCIES[0]), y=_values(front, gain), mode="lines+markers",
         name="Pareto front", line={"color": palette.GOLD, "width": 2, "dash": "dot"},
         marker={"size": 15, "symbol": "circle-open", "color": palette.GOLD, "line": {"width": 2}}, cliponaxis=False,
         text=[plain(point.name) for point in front],
@@ -39,13 +41,13 @@ def sweep_figure(sweep: Sweep, *, bare: bool = False) -> Any:
     for number, label in enumerate(labels):  # above the front, whose rings would hide their colours
         points = [point for point in sweep.points if point.setting == label]
         panel.add(
-            x=_values(points, LATENCIES[0]), y=[point.value(GAIN) for point in points], mode="lines+markers+text",
+            x=_values(points, LATENCIES[0]), y=_values(points, gain), mode="lines+markers+text",
             textposition=[*["bottom right"] * (len(points) - 1), "bottom left"],
             textfont={"size": 10, "color": palette.TEXT},
             name=plain(label), line={"color": palette.series(number), "width": 1.5},
             marker={"size": 9, "symbol": palette.symbol(number), "color": palette.series(number)}, cliponaxis=False,
             text=[plain(point.load) for point in points],
-            hovertemplate=f"<b>{plain(label)}</b>, %{{text}}<br>%{{y:,.4~g}} tok/s at %{{x:,.4~g}} ms<extra></extra>",
+            hovertemplate=f"<b>{plain(label)}</b>, %{{text}}<br>%{{y:,.4~g}} {unit} at %{{x:,.4~g}} ms<extra></extra>",
         )  # fmt: skip
     named = [(plain(label), palette.series(number)) for number, label in enumerate(labels[:_NAMED])]
     panel.legend([*named, ("Pareto front", palette.GOLD)])
@@ -63,7 +65,7 @@ def _button(sweep: Sweep, labels: Sequence[str], latency: str, name: str) -> dic
     front = sweep.front(latency)
     traces = {
         "x": [_values(front, latency), *(_values(points, latency) for points in parts)],
-        "y": [_values(front, GAIN), *(_values(points, GAIN) for points in parts)],
+        "y": [_values(front, sweep.gain), *(_values(points, sweep.gain) for points in parts)],
         "text": [[plain(each.name) for each in front], *([plain(each.load) for each in points] for points in parts)],
     }
     axis = {f"xaxis{name}.title.text": _title(latency), f"xaxis{name}.autorange": True}
