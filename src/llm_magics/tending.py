@@ -127,10 +127,12 @@ def logs_verb(options: Any) -> Answer:
 
     from llm_magics.runtime import logs
     from llm_magics.runtime.registry import Registry
-    from llm_magics.spec.quantities import is_name
 
     registry = Registry()
-    path = registry.log_path(options.name) if is_name(options.name) else None
+    try:
+        path = registry.log_path(options.name)
+    except ValueError:  # no name that a server can have
+        path = None
     if path is None or not (registry.exists(options.name) or path.exists()):
         known = [record.name for record in registry.list()]
         raise SpecError(

@@ -93,5 +93,11 @@ def test_load_ext_loads_nothing_heavy() -> None:
     assert not ours & HEAVY, ours
 
 
+@pytest.mark.parametrize("words", [["list"], ["list", "--json"], ["gpus"], ["logs", "nobody"], ["--help"]])
+def test_a_terminal_that_lists_loads_nothing_heavy(words: list[str], isolated: Path) -> None:
+    """It answers in a sixth of a second; numpy alone takes as long again, and so do pydantic's models."""
+    assert not loaded_after(f"from llm_magics.cli import main; main({words!r}); print()") & (HEAVY | {"IPython"})
+
+
 def test_supervisor_loads_only_the_standard_library() -> None:
     assert not loaded_after("import llm_magics.runtime.supervisor") & (HEAVY | {"IPython", "psutil", "jupyter_core"})

@@ -9,7 +9,6 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from llm_magics.errors import SpecError
@@ -88,5 +87,7 @@ def load(reference: str) -> Engine:
 
 
 def _references() -> dict[str, str]:
+    from importlib.metadata import entry_points
+
     others = {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN}
     return {**BUILT_IN, **dict(sorted(others.items()))}

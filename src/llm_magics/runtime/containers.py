@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
-from llm_magics.engines.container_messages import FAILURES
 from llm_magics.errors import LaunchError
 
 _PATIENCE = 30.0  # s for one answer of the daemon
@@ -49,6 +48,8 @@ def check(tool: str) -> None:
             then="restart its daemon, or serve without a container: on: local",
         ) from None  # fmt: skip
     if done.returncode != 0:
+        from llm_magics.engines.container_messages import FAILURES
+
         said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
         found = next((failure for failure in FAILURES if re.search(failure.pattern, said)), None)
         raise LaunchError(

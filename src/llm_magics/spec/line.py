@@ -10,12 +10,13 @@ import argparse
 import re
 import shlex
 from collections.abc import Mapping
-from typing import Any, NoReturn
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from llm_magics.errors import SpecError
 from llm_magics.spec.reading import nearest, read_value
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 # Options of which a line gives several, parted by commas.
 _LISTS = frozenset({"rate", "concurrency", "gpus", "prefixes", "prefix_tokens", "think", "models"})

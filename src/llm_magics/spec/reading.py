@@ -1,7 +1,7 @@
 """From a cell's body or a call's keywords to a validated spec; errors name the key, its line and the nearest word.
 
-YAML is read by the 1.2 rules people expect: only `true` and `false` are booleans, `12:30` is text, `1e3` is a number,
-a key given twice is an error.
+YAML is read by the 1.2 rules that people expect (`yaml_rules`), and a key given twice is an error. yaml and pydantic
+are loaded when something is read or built: a terminal's `list` does neither.
 """
 
 from __future__ import annotations
@@ -9,44 +9,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llm_magics.errors import SpecError
 
-Spec = TypeVar("Spec", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Spec = TypeVar("Spec", bound="BaseModel")
 
 _SHAPE = re.compile(r"\{.*\}")  # of a mapping, as an option's description shows it
 # Mappings of text: a number in them is the text that was written, `1.10` not 1.1.
 _TEXTS = frozenset({"env", "lora_modules"})
 _MAX_BODY = 100_000  # characters; a spec is a page at the most, and YAML aliases can blow a small text up
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's idea of booleans and numbers, and no aliases."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases (*) are not taken here", event.start_mark)
-        return super().compose_node(parent, index)
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("null", r"^(?:~|null|Null|NULL|)$", "~nN"),
-    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
-    (
-        "float",
-        r"^[-+]?(?:\d[\d_]*\.\d*|\.\d+|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.(?:inf|Inf|INF)$",
-        "-+.0123456789",
-    ),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^$"), [""])
 
 
 def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dict[str, int]]:
@@ -64,11 +39,15 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
     SpecError
         When the body is not YAML, not a mapping, too long, or gives a key twice.
     """
+    import yaml
+
+    from llm_magics.spec.yaml_rules import Loader
+
     if len(body) > _MAX_BODY:
         raise SpecError(f"The cell's body has {len(body)} characters; a spec has at most {_MAX_BODY}.")
     loader = None
     try:
-        loader = _Loader(body)
+        loader = Loader(body)
         node = loader.get_single_node()
         if node is None:
             return {}, {}
@@ -118,9 +97,13 @@ def read_value(text: str, key: str = "") -> Any:
     SpecError
         When it is not a YAML value.
     """
+    import yaml
+
+    from llm_magics.spec.yaml_rules import Loader
+
     loader = None
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if key in _TEXTS:
             _keep_text(node)
@@ -136,6 +119,8 @@ def read_value(text: str, key: str = "") -> Any:
 
 def _keep_text(node: Any) -> None:
     """Make the numbers of a mapping the text they were written as."""
+    import yaml
+
     for _, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(value, yaml.ScalarNode) and value.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
             value.tag = "tag:yaml.org,2002:str"
@@ -156,6 +141,8 @@ def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] 
     SpecError
         Names every wrong key or value with its line, and the nearest spelling of an unknown key.
     """
+    from pydantic import ValidationError
+
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics.views import comparison_table, headline, palette
 from llm_magics.views import format as fmt
-from llm_magics.views import headline, palette, tables
 from llm_magics.views.bundle import bundle
 from llm_magics.views.cards import AnswerCards
 from llm_magics.views.markup import Markup, page, tag
@@ -64,7 +64,7 @@ def fragments(comparison: Comparison, figure: Any = None, *, told: bool = False)
     from llm_magics.views.picture import picture
 
     drawn = picture(figure, verdict.headline) if figure is not None else None
-    shown = [legend(comparison), drawn, tables.comparison(comparison).html()]
+    shown = [legend(comparison), drawn, comparison_table.comparison(comparison).html()]
     return shown if told else [head, *said, *shown, flag_list(verdict.caveats)]
 
 
@@ -97,5 +97,5 @@ def text(comparison: Comparison, *, told: bool = False) -> str:
     if comparison.answers:
         shown = str(AnswerCards(comparison.prompt or "", comparison.answers, done=True))
     else:
-        shown = str(tables.comparison(comparison))
+        shown = str(comparison_table.comparison(comparison))
     return fmt.visible(shown if told else f"{shown}\n\n{comparison.verdict}")

@@ -19,8 +19,8 @@ from llm_magics.results.comparison import Comparison
 from llm_magics.results.metrics import LATENCIES, METRICS
 from llm_magics.results.run import Run
 from llm_magics.results.sweep import Sweep
+from llm_magics.views import comparison_table, headline, provenance, run_tables
 from llm_magics.views import format as fmt
-from llm_magics.views import headline, provenance, tables
 from llm_magics.views.bundle import plotly_json
 from llm_magics.views.cards import AnswerCards
 from llm_magics.views.comparisons import sentence
@@ -147,8 +147,12 @@ def _run(run: Run, plots: _Plots, heading: str) -> Markup:
         _paragraph("lead", headline.of_run(run)),
         _root(partial) if partial else None,
         tag("div", plots.place(run_figure(run, bare=True), headline.of_run(run)), **{"class": "plot"}),
-        _root(tables.points(run).html(), flag_list(run.flags)),
-        *([tag("h2", "The server's side"), _root(tables.server_side(run).html())] if run.header.get("watched") else []),
+        _root(run_tables.points(run).html(), flag_list(run.flags)),
+        *(
+            [tag("h2", "The server's side"), _root(run_tables.server_side(run).html())]
+            if run.header.get("watched")
+            else []
+        ),
         tag("h2", "Where this comes from"),
         _root(provenance.table({run.label: run}).html()),
     )
@@ -159,7 +163,7 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
     each = [
         tag("details", tag("summary", f"{label} alone"),
             tag("div", plots.place(run_figure(run, bare=True), headline.of_run(run)), **{"class": "plot"}),
-            _root(tables.points(run).html(), flag_list(run.flags)))
+            _root(run_tables.points(run).html(), flag_list(run.flags)))
         for label, run in comparison.runs.items()
     ]  # fmt: skip
     return join(
@@ -168,7 +172,7 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
         _root(*map(sentence, verdict.sentences)),
         _root(flag_list(verdict.caveats)) if verdict.caveats else None,
         tag("div", plots.place(comparison_figure(comparison, bare=True), verdict.headline), **{"class": "plot"}),
-        _root(tables.comparison(comparison).html()),
+        _root(comparison_table.comparison(comparison).html()),
         *_guide(comparison, plots),
         tag("h2", "Each side alone"),
         *each,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.views import audit, headline, tables
+from llm_magics.views import audit, headline, run_tables
 from llm_magics.views import format as fmt
 from llm_magics.views.bundle import bundle
 from llm_magics.views.markup import Markup, join, page, tag
@@ -62,8 +62,8 @@ def fragments(run: Run, figure: Any = None, *, told: bool = False) -> list[Marku
         head,
         tag("p", _headline(run, told), cls="muted"),
         drawn,
-        tables.points(run).html(),
-        tables.server_side(run).html() if run.header.get("watched") else None,
+        run_tables.points(run).html(),
+        run_tables.server_side(run).html() if run.header.get("watched") else None,
         audit.html(run),
         None if told else flag_list(run.flags),
     ]
@@ -87,6 +87,14 @@ def text(run: Run, *, told: bool = False) -> str:
     head = " · ".join(part for part in parts if part)
     flags = [] if told else [f"! {flag}" for flag in run.flags]
     client = audit.text(run)
-    server = ["", str(tables.server_side(run)), ""] if run.header.get("watched") else []
-    lines = [head, _headline(run, told), "", str(tables.points(run)), *server, *([client] if client else []), *flags]
+    server = ["", str(run_tables.server_side(run)), ""] if run.header.get("watched") else []
+    lines = [
+        head,
+        _headline(run, told),
+        "",
+        str(run_tables.points(run)),
+        *server,
+        *([client] if client else []),
+        *flags,
+    ]
     return fmt.visible("\n".join(lines))

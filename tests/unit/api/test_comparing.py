@@ -14,7 +14,7 @@ from llm_magics.api import compare, runs
 from llm_magics.errors import SpecError
 from llm_magics.results.run import Run
 from llm_magics.results.store import RunStore
-from llm_magics.views import tables
+from llm_magics.views import comparison_table
 from llm_magics.views.table import Cell
 
 THEIRS = str(Path(__file__).parents[1] / "results" / "vllm_bench_serve.json")  # of a model that is called tiny too
@@ -40,7 +40,7 @@ def test_files_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_both_sides_know_is_shown() -> None:
     found = compare([ours(), THEIRS])
     assert found.throughput == "output_throughput", "summaries know no steady part"
-    table = tables.comparison(found)
+    table = comparison_table.comparison(found)
     output = [column.title for column in table.columns].index("Output")
     cells = [cell.text if isinstance(cell, Cell) else cell for cell in (row[output] for row in table.rows)]
     assert len(cells) == 2

@@ -58,7 +58,7 @@ nothing = object()
 
 def _announced(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     found = EntryPoints([EntryPoint("other", value, engines.GROUP), EntryPoint("vllm", "else:where", engines.GROUP)])
-    monkeypatch.setattr(engines, "entry_points", lambda group: found)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
 
 
 def test_an_engine_of_another_package_is_found_and_none_replaces_ours(monkeypatch: pytest.MonkeyPatch) -> None:

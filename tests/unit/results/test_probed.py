@@ -11,7 +11,7 @@ from llm_magics.results.run_rows import row_of
 from llm_magics.results.search import Search
 from llm_magics.results.searcher import Plan, Searcher
 from llm_magics.views.headline import of_run
-from llm_magics.views.tables import points
+from llm_magics.views.run_tables import points
 
 
 def test_a_probe_counts_the_requests_under_load() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace as Facts
 
-from made import bench, compared, record
+from made import record
 
 from llm_magics.results.store import RunRow
 from llm_magics.views import tables
@@ -65,26 +65,3 @@ def test_stored_runs_show_their_headline_and_partial_ones_say_so() -> None:
     text = str(tables.runs([row]))
     for word in ("r1 partial", "1,234", "8 streams", "12.3", "round 2 of A and B"):
         assert word in text
-
-
-def test_points_show_failures_only_where_there_are_some() -> None:
-    assert "Failed" not in str(tables.points(bench()))
-    text = str(tables.points(bench(errors=3)))
-    assert "Failed" in text
-    assert "Goodput" in text
-    assert "64 streams" in text
-
-
-def test_a_comparison_marks_only_what_is_certain() -> None:
-    comparison = compared()
-    table = tables.comparison(comparison)
-    rows = {(str(row[0]), str(row[1])): row for row in table.rows}
-    column = [title.title for title in table.columns].index("TTFT p50")
-    best, worse = rows["1 stream", "side0"][column], rows["", "side1"][column]
-    assert best.mark == "✓"
-    assert best.tone == "best"
-    assert worse.mark == ""
-    assert " to " in best.note
-    output = [title.title for title in table.columns].index("Output")
-    certain = {(e.point, e.metric) for e in comparison.effects if e.outcome == "different"}
-    assert (rows["1 stream", "side0"][output].mark == "✓") == (("1 stream", "steady_output_throughput") in certain)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.results.columns import OK
+from llm_magics.views import comparison_table, headline, palette
 from llm_magics.views import format as fmt
-from llm_magics.views import headline, palette, tables
 from llm_magics.views.figures import distribution, grid
 from llm_magics.views.figures.board import Board, Panel, plain, spans
 from llm_magics.views.figures.differences import differences
@@ -29,7 +29,7 @@ def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
     if comparison.answers:
         return _of_answers(comparison)
     colours = {label: palette.series(number) for number, label in enumerate(comparison.labels)}
-    table = tables.comparison(comparison, brief=True)
+    table = comparison_table.comparison(comparison, brief=True)
     whole = bool(comparison.points) and all(len(run.measured) for run in comparison.runs.values())
     rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)] * (not bare)
     legend = _subtitle(comparison, colours)
@@ -67,8 +67,8 @@ def _curve(
     colour: str, number: int, style: str,
 ) -> None:  # fmt: skip
     values = [point.get(metric) for point in points]
-    bounds = [tables.interval(comparison, name, metric, label) for name in comparison.points]
-    name = tables.title(metric)
+    bounds = [comparison_table.interval(comparison, name, metric, label) for name in comparison.points]
+    name = comparison_table.title(metric)
     main = style == "solid"
     trace: dict[str, Any] = {}
     if main and any(bounds):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_magics.results.columns import OK, Columns
-from llm_magics.views import headline, palette, tables
+from llm_magics.views import headline, palette, run_tables
 from llm_magics.views.figures import distribution, grid
 from llm_magics.views.figures.board import Board, plain
 from llm_magics.views.figures.load_axis import chosen
@@ -31,7 +31,7 @@ def run_figure(run: Run, *, bare: bool = False) -> Any:
     that has them.
     """
     points = run.points
-    table = tables.points(run, brief=True)
+    table = run_tables.points(run, brief=True)
     panels = 2 if len(run.measured) else int(len(points) > 1)
     if len(points) == 1 and len(run.header.get("rounds") or ()) > 1:
         panels = 1
