@@ -17,7 +17,7 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
 VSCODE ?= newest
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running
+.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-gpu
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
@@ -41,6 +41,20 @@ test-unit: $(VENV)/.test prometheus ## the fast ones
 test-engines: $(VENV)/.test engines extra-engines prometheus ## every engine that runs here, one after another; leaves build/engines.html
 	$(BIN)/python -m pytest tests/engines tests/faults/test_ray.py
 	$(BIN)/python benchmarks/engines.py
+
+# A model folder of a real size for `make test-gpu` and `make bench-gpu`; random weights, 14 GB.
+GPU_MODEL ?= $(CACHE)/random-7b
+
+$(GPU_MODEL)/config.json: | engines
+	$(LLM_MAGICS_ENVS)/transformers/bin/python tools/random_model.py $(GPU_MODEL)
+
+test-gpu: $(VENV)/.test engines $(GPU_MODEL)/config.json ## what only an NVIDIA GPU shows
+	$(BIN)/python -m pip install -q -e '.[gpu]'
+	LLM_MAGICS_GPU_MODEL=$(GPU_MODEL) $(BIN)/python -m pytest -s tests/gpu
+
+bench-gpu: $(VENV)/.test engines extra-engines $(GPU_MODEL)/config.json ## vLLM, Transformers and DeepSpeed on one GPU; leaves build/gpu/
+	$(BIN)/python -m pip install -q -e '.[gpu]'
+	$(BIN)/python benchmarks/engines_on_a_gpu.py --model $(GPU_MODEL) --out build/gpu
 
 test-ui: $(VENV)/.test browser sidebar
 	$(BIN)/python -m pytest tests/ui

@@ -76,4 +76,10 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "see what the installed version takes: run its own --help",
     ),
     Failure(r"No space left on device", "the disk is full", "free some space, or set HF_HOME to a larger disk"),
+    # The last of all: an import that an engine can do without may be told in a log too.
+    Failure(
+        r"ModuleNotFoundError: No module named '([\w.]+)'",
+        "the Python package {0} is not where the engine is installed",
+        "install it there (pip by the Python that `%llm engines` names), or the whole engine again",
+    ),
 )

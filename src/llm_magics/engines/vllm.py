@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_magics import models
 from llm_magics.engines import vllm_messages
 from llm_magics.engines.base import (
+    Diagnosis,
     Engine,
     Executable,
     Flag,
@@ -140,7 +141,7 @@ class Vllm(Engine):
         },
     )
     tokenize_path = "/tokenize"
-    log_prefix = r"^(?:\(\w+ pid=\d+\) )?(?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?\s*"
+    log_prefix = r"^(?:\([\w-]+ pid=\d+\) )?(?:[A-Z]+ [\d-]+ [\d:]+ \[\S+\] )?\s*"
     stages = vllm_messages.STAGES
     failures = vllm_messages.FAILURES
 
@@ -189,6 +190,10 @@ class Vllm(Engine):
                 "vLLM sleeps on GPUs only.", why="on a CPU it refuses --enable-sleep-mode", then="leave it out"
             )
         super().check(place, spec)
+
+    def diagnose(self, log: Sequence[str]) -> Diagnosis | None:
+        """What a signature knows, else what the first process that failed said."""
+        return super().diagnose(log) or vllm_messages.root_cause(log)
 
     def fixed_length(self, tokens: int) -> dict[str, Any]:
         """Exactly `tokens`."""

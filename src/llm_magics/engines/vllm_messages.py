@@ -5,7 +5,10 @@ From failing starts and its source, 0.32 and 0.33: vllm/config, vllm/v1, vllm/pl
 
 from __future__ import annotations
 
-from llm_magics.engines.facts import Failure, Stage
+import re
+from collections.abc import Sequence
+
+from llm_magics.engines.facts import Diagnosis, Failure, Stage
 
 STAGES = (
     Stage(r"Downloading|Fetching \d+ files", "downloading"),
@@ -103,3 +106,20 @@ FAILURES = (
         "give a folder with config.json, or a hub id",
     ),
 )
+_PROCESS = re.compile(r"\([\w-]+ pid=\d+\) ERROR [\d-]+ [\d:]+ \[\S+\] ((?:\w+\.)*\w*(?:Error|Exception): .+)")
+_PASSED_ON = re.compile(r"root cause")
+
+
+def root_cause(log: Sequence[str]) -> Diagnosis | None:
+    """What the first of vLLM's processes said that failed; those above it only say that one below them did.
+
+    The server's own traceback, which comes last and is long, names no reason: "See root cause above".
+    """
+    if not any(_PASSED_ON.search(line) for line in log[-40:]):
+        return None
+    for line in log:
+        if (found := _PROCESS.match(line)) and not _PASSED_ON.search(line):
+            return Diagnosis(
+                "one of its processes failed", found[1], "what led to it stands above that line in its log"
+            )
+    return None

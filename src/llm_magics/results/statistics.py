@@ -128,7 +128,8 @@ def wilson(good: float, total: float, *, level: float = LEVEL) -> tuple[float, f
     share, weight = good / total, z * z / total
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At a share of 0 or 1 that end is exactly there; rounding would leave it a hair inside.
+    return 0.0 if good <= 0 else max(0.0, middle - half), 1.0 if good >= total else min(1.0, middle + half)
 
 
 def share_error(good: float, total: float, tau: float = 1.0) -> float:

@@ -60,6 +60,7 @@ CAUSES = {
     "vllm_bad_quantization": ("does not know the quantization gguf", "Unknown quantization method", "llamacpp"),
     "vllm_cut_off_weights": ("cut off or corrupt", "SafetensorError", "download"),
     "vllm_hub_offline": ("could not be fetched", "Cannot find an appropriate cached snapshot", "local directory"),
+    "vllm_lacks_a_package": ("package flashinfer is not where", "No module named 'flashinfer'", "install it there"),
     "vllm_no_weights": ("no weights", "Cannot find any model weights", "download"),
     "vllm_small_cache": ("256 tokens would fit", "estimated maximum model length is 256", "max_model_len: 256"),
     "vllm_taken_port": ("port is taken", "Address already in use", "port:"),
@@ -178,3 +179,12 @@ def test_vllms_last_line_is_not_taken_for_the_cause() -> None:
     found = engines.get("vllm").diagnose(log)
     assert found is not None
     assert "KV cache" in found.cause
+
+
+def test_of_vllms_processes_the_first_that_failed_is_heard() -> None:
+    """The others, and the server's own long traceback at the end, only say that one failed."""
+    log = (LOGS / "vllm_lacks_a_package.log").read_text().replace("ModuleNotFoundError: No module named 'flashinfer'", "RuntimeError: CUBLAS said no")  # fmt: skip  # noqa: E501
+    found = engines.get("vllm").diagnose(log.splitlines())
+    assert found
+    assert found.line == "RuntimeError: CUBLAS said no"
+    assert engines.get("vllm").diagnose([line for line in log.splitlines() if "root cause" not in line]) is None

@@ -99,7 +99,9 @@ def test_holm() -> None:
 def test_wilson_as_in_the_textbook() -> None:
     low, high = statistics.wilson(48, 50)
     assert (low, high) == (pytest.approx(0.8654, abs=1e-3), pytest.approx(0.9890, abs=1e-3))
-    assert statistics.wilson(50, 50)[1] == 1.0
+    for total in (15, 448, 640 / 1.37, *range(1, 200)):
+        assert statistics.wilson(total, total)[1] == 1.0
+        assert statistics.wilson(0, total)[0] == 0.0
     assert statistics.wilson(0, 0) == (0.0, 1.0)
 
 
