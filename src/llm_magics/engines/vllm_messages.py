@@ -13,9 +13,9 @@ from llm_magics.engines.facts import Diagnosis, Failure, Stage
 STAGES = (
     Stage(r"Downloading|Fetching \d+ files", "downloading"),
     Stage(r"Initializing a V1 LLM engine", "starting the engine"),
-    Stage(r"Starting to load model", "loading weights"),
+    Stage(r"Starting to load model|Loading model from scratch", "loading weights"),
     Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
-    Stage(r"Loading weights took", "weights are loaded"),
+    Stage(r"Loading weights took|Model loading took", "weights are loaded"),
     Stage(r"Dynamo bytecode transform|Compiling a graph|torch\.compile (?:and|took)", "compiling"),
     Stage(r"Warming up model", "warming up"),
     Stage(r"Capturing CUDA graphs?[^:]*:\s+(\d+)%", "capturing CUDA graphs {0} %"),

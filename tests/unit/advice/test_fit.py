@@ -113,6 +113,20 @@ def test_cache_size_agrees_with_vllm_for_the_shipped_model() -> None:
     assert given / per_token(facts("tiny").architecture, "bfloat16") == pytest.approx(said, rel=0.03)
 
 
+@pytest.mark.parametrize(("log", "share"), [("vllm-h100", None), ("vllm-h100-half", 0.5)])
+def test_weights_and_cache_are_what_vllm_had_on_a_gpu(log: str, share: float | None, tmp_path: Path) -> None:
+    """vLLM 0.26 on an H100 with 81,559 MiB (NVML), 7 billion weights: compiled with its graphs; then eager, on half."""
+    config = json.loads((LOGS / "random-7b-config.json").read_text())
+    own = Balance(
+        facts(folder(tmp_path, config)), Demand(context=4096, share=share), Device("H100", 81_559 << 20, capability=9.0)
+    )
+    weights = re.search(r"loading took ([\d.]+) GiB", (LOGS / f"{log}.log").read_text())
+    assert weights
+    assert own.weights / GIB == pytest.approx(float(weights[1]), rel=0.01)
+    assert own.tokens_in_cache == pytest.approx(logged(f"{log}.log", r"KV cache size: ([\d,]+) tokens"), rel=0.08)
+    assert own.batched_tokens == logged(f"{log}.log", r"max_num_batched_tokens=(\d+)")
+
+
 @pytest.mark.parametrize("family", ["qwen3", "mixtral", "gemma3", "deepseek"])
 def test_cache_size_agrees_with_vllm(family: str, tmp_path: Path) -> None:
     """vLLM 0.32 on a CPU, 256 MiB, 2048 tokens, a small model of each kind: grouped heads, experts, windows, MLA."""

@@ -102,6 +102,13 @@ def test_every_log_is_in_the_table() -> None:
             ],
         ),
         (
+            "vllm_gpu",
+            [
+                "starting the engine", "loading weights", "weights are loaded", "compiling",
+                "room for 476,768 tokens in the KV cache", "capturing CUDA graphs 100 %", "answering",
+            ],
+        ),
+        (
             "transformers",
             ["loading the model", "loading weights 0 %", "loading weights 100 %", "starting the server", "answering"],
         ),
@@ -126,7 +133,7 @@ def test_every_log_is_in_the_table() -> None:
     ],
 )  # fmt: skip
 def test_a_real_start_is_told_in_stages(key: str, stages: list[str]) -> None:
-    adapter = engines.get(key)
+    adapter = engines.get(key.removesuffix("_gpu"))
     told = [word for line in lines(f"{key}_started") if (word := adapter.stage(line))]
     assert list(dict.fromkeys(told)) == stages
 
