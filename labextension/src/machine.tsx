@@ -1,6 +1,7 @@
 // The GPUs: use, memory, power, temperature, and whose processes hold them.
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { bytes, IGpu } from '@llm-magics/model';
+import { bytes, gpuFacts, holder, IGpu } from '@llm-magics/model';
+import * as React from 'react';
 import { h } from './h';
 
 function Bar(props: { share: number; label: string }): JSX.Element {
@@ -18,14 +19,10 @@ function Bar(props: { share: number; label: string }): JSX.Element {
   );
 }
 
-/** One GPU and its processes. */
-export function Gpu(props: { gpu: IGpu; trans: TranslationBundle }): JSX.Element {
+/** One GPU and its processes; drawn again when something of its own changed. */
+export const Gpu = React.memo((props: { gpu: IGpu; trans: TranslationBundle }): JSX.Element => {
   const { gpu, trans } = props;
-  const facts = [
-    gpu.utilisation !== null && `${gpu.utilisation} %`,
-    gpu.power !== null && `${Math.round(gpu.power)}${gpu.power_limit ? ` / ${Math.round(gpu.power_limit)}` : ''} W`,
-    gpu.temperature !== null && `${gpu.temperature} °C`
-  ].filter(fact => fact);
+  const facts = gpuFacts(gpu, trans);
   return (
     <li className="llm-Gpu">
       <div className="llm-Row-head">
@@ -34,22 +31,21 @@ export function Gpu(props: { gpu: IGpu; trans: TranslationBundle }): JSX.Element
         </span>
         <span className="llm-muted">{gpu.name}</span>
       </div>
-      <div className="llm-Row-line">
-        <Bar
-          share={gpu.memory_total ? gpu.memory_used / gpu.memory_total : 0}
-          label={trans.__('Memory of GPU %1', gpu.index)}
-        />
-        <span>
-          {bytes(gpu.memory_used)} / {bytes(gpu.memory_total)}
-        </span>
-      </div>
+      {gpu.memory_total > 0 && (
+        <div className="llm-Row-line">
+          <Bar share={gpu.memory_used / gpu.memory_total} label={trans.__('Memory of GPU %1', gpu.index)} />
+          <span>
+            {bytes(gpu.memory_used)} / {bytes(gpu.memory_total)}
+          </span>
+        </div>
+      )}
       {facts.length > 0 && <div className="llm-Row-line llm-muted">{facts.join(' · ')}</div>}
       {gpu.processes.map(process => (
         <div className="llm-Row-line llm-muted" key={process.pid}>
-          <span>{process.server ? process.server : trans.__('%1 (pid %2)', process.name || '?', process.pid)}</span>
+          <span>{holder(process, trans)}</span>
           <span>{process.memory === null ? '' : bytes(process.memory)}</span>
         </div>
       ))}
     </li>
   );
-}
+});

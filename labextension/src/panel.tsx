@@ -6,9 +6,10 @@ import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { LabModel } from './api';
+import { countsSeconds, rowTime } from './clock';
 import { Fragment, h } from './h';
 import { Gpu } from './machine';
-import { Action, countsSeconds, IActions, Row } from './rows';
+import { Action, doing, IActions, Row } from './rows';
 import { Path, Runs } from './work';
 
 const CELLS = { bench: benchCell, client: clientCell };
@@ -60,7 +61,7 @@ const Start = React.memo((props: { model: LabModel; actions: IActions; trans: Tr
   );
 });
 
-/** The time, told anew every so many ms; 0: not while nobody looks. */
+/** The time, told anew every so many ms; 0: not while nobody looks, or there is nothing to tell the time of. */
 function useClock(every: number): number {
   const [now, setNow] = React.useState(Date.now() / 1000);
   React.useEffect(() => {
@@ -88,7 +89,7 @@ export function Sidebar(props: {
 }): JSX.Element {
   const { model, actions, trans, looking } = props;
   const seconds = model.engines.some(engine => countsSeconds(engine, Date.now() / 1000));
-  const now = useClock(looking ? (seconds ? 1000 : 30000) : 0);
+  const now = useClock(!looking || !model.engines.length ? 0 : seconds ? 1000 : 30000);
   const [, draw] = React.useReducer((count: number) => count + 1, 0);
   React.useEffect(() => {
     model.changed.connect(draw);
@@ -111,10 +112,9 @@ export function Sidebar(props: {
                 model={model}
                 actions={actions}
                 trans={trans}
-                now={countsSeconds(engine, now) ? now : now - (now % 10)}
+                now={rowTime(engine, now)}
                 cells={CELLS}
-                load={model.load(engine.name)}
-                gpuMemory={model.gpuMemory(engine.name)}
+                {...doing(engine, model, trans)}
                 refusal={model.refusals[engine.name]}
                 stopped={model.stopping.has(engine.name)}
               />

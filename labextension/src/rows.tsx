@@ -10,13 +10,11 @@ import {
   ends,
   heldBy,
   IEngine,
-  ILoad,
   KEPT,
   Model,
   notebookOf,
   progress,
   rate,
-  Rates,
   requests,
   runs,
   span,
@@ -63,32 +61,48 @@ export function Action(props: {
   );
 }
 
+/** What a running engine does, as its row shows it: texts, which stay the same while nothing that is seen changes. */
+export interface IDoing {
+  /** Requests; '' where it does not say. */
+  asked: string;
+  /** Where it runs and what it holds there, and what that means. */
+  held: string;
+  heldTitle: string;
+  /** Output tokens a second; '' where it does not count them. */
+  speed: string;
+  /** The corners of their sparkline. */
+  points: string;
+}
+
+const [WIDTH, HEIGHT] = [44, 16]; // px, of the sparkline
+
+/** An engine as it is now. */
+export function doing(engine: IEngine, model: Model, trans: TranslationBundle): IDoing {
+  const load = model.load(engine.name);
+  const rates = model.rates(engine.name);
+  const held = heldBy(engine, load, model.gpus, trans);
+  return {
+    asked: requests(load, trans),
+    held: held.text,
+    heldTitle: held.title,
+    speed: rates && rates.now !== null ? rate(rates.now) : '',
+    points: rates ? sparkline(rates.values, WIDTH, HEIGHT) : ''
+  };
+}
+
 /** Tokens a second over the last minute. */
-export function Sparkline(props: { rates: Rates | undefined; trans: TranslationBundle }): JSX.Element | null {
-  const { rates, trans } = props;
-  if (!rates || rates.now === null) {
-    return null;
-  }
-  const [width, height] = [44, 16];
-  const label = trans.__('%1 tokens per second', rate(rates.now));
+function Sparkline(props: { speed: string; points: string; trans: TranslationBundle }): JSX.Element {
+  const { speed, points, trans } = props;
   return (
     <span className="llm-Rate" title={trans.__('Output tokens per second, the last %1 looks', KEPT)}>
-      <svg width={width} height={height} role="img" aria-label={label}>
-        <polyline points={sparkline(rates.values, width, height)} />
+      <svg width={WIDTH} height={HEIGHT} role="img" aria-label={trans.__('%1 tokens per second', speed)}>
+        <polyline points={points} />
       </svg>
       <span aria-hidden="true">
-        {rate(rates.now)} {trans.__('tok/s')}
+        {speed} {trans.__('tok/s')}
       </span>
     </span>
   );
-}
-
-/** Whether an engine's row shows seconds that pass. */
-export function countsSeconds(engine: IEngine, now: number): boolean {
-  if (engine.state === 'ready') {
-    return engine.stops_at !== null || now - (engine.ready_at ?? engine.created) < 150;
-  }
-  return engine.state === 'starting' || engine.state === 'loading';
 }
 
 /** How far a start is, by what the same start took the last time. */
@@ -118,17 +132,8 @@ function Loading(props: { engine: IEngine; now: number; trans: TranslationBundle
 }
 
 /** What a running engine does. */
-function Doing(props: {
-  engine: IEngine;
-  load: ILoad | undefined;
-  rates: Rates | undefined;
-  gpuMemory: number;
-  now: number;
-  trans: TranslationBundle;
-}): JSX.Element {
-  const { engine, load, rates, gpuMemory, now, trans } = props;
-  const held = heldBy(engine, load, gpuMemory, trans);
-  const asked = requests(load, trans);
+function Doing(props: IDoing & { engine: IEngine; now: number; trans: TranslationBundle }): JSX.Element {
+  const { engine, asked, held, heldTitle, speed, points, now, trans } = props;
   return (
     <>
       <div className="llm-Row-line">
@@ -138,10 +143,10 @@ function Doing(props: {
         </span>
       </div>
       <div className="llm-Row-line">
-        <span className="llm-muted" title={held.title}>
-          {held.text}
+        <span className="llm-muted" title={heldTitle}>
+          {held}
         </span>
-        <Sparkline rates={rates} trans={trans} />
+        {speed && <Sparkline speed={speed} points={points} trans={trans} />}
       </div>
     </>
   );
@@ -160,23 +165,21 @@ function Diagnosis(props: { engine: IEngine; trans: TranslationBundle }): JSX.El
   );
 }
 
-interface IRowProps {
+interface IRowProps extends IDoing {
   engine: IEngine;
   model: Model;
   actions: IActions;
   trans: TranslationBundle;
   now: number;
   cells: { bench: (name: string) => string; client: (name: string) => string };
-  load: ILoad | undefined;
-  gpuMemory: number;
   refusal: string | undefined;
   /** Somebody here asked to stop it. */
   stopped: boolean;
 }
 
-/** One engine; its rates are newer whenever its load is. */
+/** One engine. */
 export const Row = React.memo((props: IRowProps): JSX.Element => {
-  const { engine, model, actions, trans, now, cells, load, gpuMemory, refusal } = props;
+  const { engine, model, actions, trans, now, cells, refusal } = props;
   const [asking, setAsking] = React.useState(false);
   const [back, setBack] = React.useState(false); // the focus goes back to where the question was asked
   const [copied, setCopied] = React.useState(false);
@@ -220,16 +223,7 @@ export const Row = React.memo((props: IRowProps): JSX.Element => {
         {engine.engine} · {ends(engine.model)}
       </div>
       {starts(engine) && <Loading engine={engine} now={now} trans={trans} />}
-      {engine.state === 'ready' && (
-        <Doing
-          engine={engine}
-          load={load}
-          rates={model.rates(engine.name)}
-          gpuMemory={gpuMemory}
-          now={now}
-          trans={trans}
-        />
-      )}
+      {engine.state === 'ready' && <Doing {...props} />}
       {owner && (
         <div className="llm-Row-line llm-muted" title={owner}>
           {trans.__('by %1', basename(owner))}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from served import Lab, start_lab
 from sidebar_page import made, notebook, row, run_cell, serious, show
 
 from llm_magics.runtime import identity
+from llm_magics.runtime.gpus import Gpu, GpuProcess
 from llm_magics.runtime.registry import Registry
+
+GIB = 2**30
 
 
 def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., Any]) -> None:
@@ -160,15 +164,18 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path, new_page: Callable[..
 
 
 def with_gpus(socket: Any) -> None:
-    """The server's own messages, but for the GPUs, and what an engine on them does: as a machine with two would say."""
-    gpu = {"name": "NVIDIA H100 80GB HBM3", "memory_total": 80 * 2**30, "utilisation": 87, "power": 512.3,
-           "power_limit": 700.0, "temperature": 61}  # fmt: skip
-    ours = {"pid": 9, "memory": 62 * 2**30, "name": "VLLM::Worker", "server": "qwen32"}
-    other = {"pid": 4121, "memory": 3 * 2**30, "name": "python", "server": ""}
-    gpus = [
-        {**gpu, "index": 0, "uuid": "GPU-0", "memory_used": 65 * 2**30, "processes": [ours, other]},
-        {**gpu, "index": 1, "uuid": "GPU-1", "memory_used": 62 * 2**30, "processes": [ours]},
+    """The server's own messages, but for the GPUs, and what an engine on them does: as a machine with three would say,
+    one of which is cut up and hides the rest."""
+    h100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", "580.1", 80 * GIB, 65 * GIB, 87, 512, 700, 61)
+    ours = GpuProcess(9, 62 * GIB, "VLLM::Worker", "qwen32")
+    present = [
+        replace(h100, processes=[ours, GpuProcess(4121, 3 * GIB, "python")]),
+        replace(
+            h100, index=1, uuid="GPU-1", memory_used=66 * GIB, processes=[ours, GpuProcess(30, 4 * GIB, "x", "made")]
+        ),
+        Gpu(2, "GPU-2", "NVIDIA A100-SXM4-40GB", "580.1", 0, 0, mig=True, processes=[GpuProcess(4400, None, "python")]),
     ]
+    gpus = [asdict(gpu) for gpu in present]
 
     def pass_on(text: str) -> None:
         message = json.loads(text)
@@ -201,7 +208,9 @@ def test_it_is_accessible_and_looks_right(
     row(page, "idle").get_by_text("stops in").wait_for()
     row(page, "qwen32").get_by_text("GPU 0, 1 · 124 GiB").wait_for()
     row(page, "qwen32").get_by_text("1,240 tok/s").wait_for()
+    row(page, "made").get_by_text("GPU 1 · 4.0 GiB").wait_for()  # it was given none, and runs on one
     page.locator(".llm-Gpu").first.get_by_text("python (pid 4121)").wait_for()  # somebody else's
+    page.locator(".llm-Gpu", has_text="MIG instances").get_by_text("python (pid 4400)").wait_for()
     stop = row(page, "made").get_by_role("button", name="Stop made")
     stop.focus()
     for key in ("Enter", "Escape", "Enter"):  # the question is answered by the keyboard too, and the focus comes back

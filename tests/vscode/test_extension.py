@@ -42,7 +42,7 @@ def test_an_engine_from_a_terminal_to_its_end(code: Code, page: Any, picture: An
     in_terminal(page, f'{sys.executable} -c "{SERVE.format(name="tiny", options="")}"')
     row(page, "tiny, ready").wait_for()
     ask(code, "tiny", 200)
-    row(page, re.compile(r"^tiny, ready, tiny.*, CPU · .*, [\d,.]+ tok.s")).wait_for()
+    row(page, re.compile(r"^tiny, ready, tiny.*, (CPU|RAM) · .*, [\d,.]+ tok.s")).wait_for()
 
     choose(page, "tiny", "Show the Log")
     wait_for_log(page, "srv")

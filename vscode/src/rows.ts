@@ -10,8 +10,10 @@ import {
   current,
   ended,
   ends,
+  gpuFacts,
   heading,
   heldBy,
+  holder,
   IEngine,
   IGpu,
   IRoutes,
@@ -88,7 +90,7 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
   const [icon, colour] = refusal
     ? ['warning', 'list.warningForeground']
     : (ICONS[engine.asleep && shown.state === 'ready' ? 'asleep' : shown.state] ?? ['circle-outline']);
-  const held = heldBy(engine, load, model.gpuMemory(engine.name), trans);
+  const held = heldBy(engine, load, model.gpus, trans);
   const speed = perSecond === null ? '' : `${rate(perSecond)} ${trans.__('tok/s')}`;
   const id = `engine ${engine.id || engine.name}`;
   const detail = (label: string, description: string, more: Partial<IRow> = {}): IRow => ({
@@ -119,7 +121,9 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
   rows.push(detail(trans.__('Model'), engine.model));
   rows.push(detail(trans.__('Engine'), `${engine.engine} ${engine.engine_version}`.trim()));
   if (shown.state === 'ready') {
-    rows.push(detail(engine.gpus.length ? 'GPU' : trans.__('Runs on'), held.text, { tooltip: held.title }));
+    if (held.text) {
+      rows.push(detail(held.kind === 'CPU' ? trans.__('Runs on') : held.kind, held.text, { tooltip: held.title }));
+    }
     const asked = requests(load, trans);
     if (asked) {
       rows.push(detail(trans.__('Requests'), asked));
@@ -174,12 +178,8 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
 }
 
 function gpuRow(gpu: IGpu, trans: ITranslate): IRow {
-  const facts = [
-    `${bytes(gpu.memory_used)} / ${bytes(gpu.memory_total)}`,
-    gpu.utilisation !== null ? `${gpu.utilisation} %` : '',
-    gpu.power !== null ? `${Math.round(gpu.power)} W` : '',
-    gpu.temperature !== null ? `${gpu.temperature} °C` : ''
-  ].filter(fact => fact);
+  const memory = gpu.memory_total ? [`${bytes(gpu.memory_used)} / ${bytes(gpu.memory_total)}`] : [];
+  const facts = [...memory, ...gpuFacts(gpu, trans)];
   return {
     id: `gpu ${gpu.uuid}`,
     label: `GPU ${gpu.index}`,
@@ -190,7 +190,7 @@ function gpuRow(gpu: IGpu, trans: ITranslate): IRow {
     context: 'gpu',
     open: false,
     rows: gpu.processes.map(process => {
-      const label = process.server || trans.__('%1 (pid %2)', process.name || '?', process.pid);
+      const label = holder(process, trans);
       const description = process.memory === null ? '' : bytes(process.memory);
       return { id: `gpu ${gpu.uuid} ${process.pid}`, label, description, spoken: `${label} ${description}` };
     })

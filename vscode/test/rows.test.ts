@@ -45,11 +45,15 @@ test('an engine at work: state, model, where it runs and how fast, at a glance a
 
 test('on GPUs, their numbers and the memory it holds there; the GPUs stand below', () => {
   const process = { pid: 7, memory: 3 * 2 ** 30, name: 'python', server: 'qwen' };
-  const gpu = { index: 0, uuid: 'u', name: 'H100', memory_total: 80 * 2 ** 30, memory_used: 4 * 2 ** 30 };
+  const gpu = { mig: false, index: 0, uuid: 'u', name: 'H100', memory_total: 80 * 2 ** 30, memory_used: 4 * 2 ** 30 };
   say({ gpus: [{ ...gpu, utilisation: 93, power: 301.6, power_limit: 700, temperature: null, processes: [process] }] });
+  say({ load: { slow: { at: 1, memory: 2 ** 30 } } });
+  const [, slow, silent] = shown(engine('qwen'), engine('slow'), engine('silent'));
+  expect(slow.description).toContain('RAM · 1.0 GiB'); // the driver shows it nowhere
+  expect(details(silent)).not.toHaveProperty('RAM');
   const rows = shown(engine('qwen', { gpus: [0] }));
   expect(rows[0].description).toContain('GPU 0 · 3.0 GiB');
-  expect(rows[1]).toMatchObject({ label: 'GPU 0', description: '4.0 GiB / 80.0 GiB · 93 % · 302 W' });
+  expect(rows[1]).toMatchObject({ label: 'GPU 0', description: '4.0 GiB / 80.0 GiB · 93 % · 302 / 700 W' });
   expect(rows[1].rows![0]).toMatchObject({ label: 'qwen', description: '3.0 GiB' });
 });
 

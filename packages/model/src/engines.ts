@@ -1,5 +1,5 @@
 // One engine in words: its state, how far its start is, where it runs, what became of it.
-import { IEngine, ILoad } from './types';
+import { IEngine, IGpu, ILoad } from './types';
 import { bytes, span } from './words';
 
 /** What turns a text and its `%1`, `%2` into the reader's language; Lab's `TranslationBundle` is one. */
@@ -71,22 +71,51 @@ export function progress(
   };
 }
 
-/** Where it runs and what it holds there: `GPU 0, 1 · 14.2 GiB`, or the CPU; and what that means. */
+/**
+ * Where it runs and what it holds there: `GPU 0, 1 · 14.2 GiB`, or the CPU; and what that means. The GPUs are those it
+ * was given, else those on which the driver shows processes of it. '' where neither is known.
+ *
+ * @param gpus - Those of the machine.
+ */
 export function heldBy(
   engine: IEngine,
   load: ILoad | undefined,
-  gpuMemory: number,
+  gpus: IGpu[],
   trans: ITranslate
-): { text: string; title: string } {
-  return engine.gpus.length
-    ? {
-        text: `GPU ${engine.gpus.join(', ')}${gpuMemory ? ` · ${bytes(gpuMemory)}` : ''}`,
-        title: trans.__('GPUs it was given, and the memory its processes hold there')
-      }
-    : {
-        text: load?.memory ? `CPU · ${bytes(load.memory)}` : 'CPU',
-        title: trans.__('It runs on the CPU; memory of its processes')
-      };
+): { kind: string; text: string; title: string } {
+  const seen: number[] = [];
+  let held = 0;
+  for (const gpu of gpus) {
+    const own = gpu.processes.filter(process => process.server === engine.name);
+    if (own.length) {
+      seen.push(gpu.index);
+      held += own.reduce((sum, process) => sum + (process.memory ?? 0), 0);
+    }
+  }
+  const on = engine.gpus.length ? engine.gpus : seen;
+  const [kind, memory, title]: [string, number | null | undefined, string] = on.length
+    ? ['GPU', held, trans.__('GPUs it is on, and the memory its processes hold there')]
+    : gpus.length
+      ? ['RAM', load?.memory, trans.__('Memory of its processes; the driver shows none of them on a GPU')]
+      : ['CPU', load?.memory, trans.__('It runs on the CPU; memory of its processes')];
+  const where = on.length ? `GPU ${on.join(', ')}` : kind;
+  return { kind, text: memory ? `${where} · ${bytes(memory)}` : kind === 'RAM' ? '' : where, title };
+}
+
+/** What a GPU does, in a few words each; what its driver does not tell is left out. */
+export function gpuFacts(gpu: IGpu, trans: ITranslate): string[] {
+  const { mig, utilisation, power, power_limit, temperature } = gpu;
+  return [
+    mig ? trans.__('MIG instances') : '',
+    utilisation !== null ? `${utilisation} %` : '',
+    power !== null ? `${Math.round(power)}${power_limit ? ` / ${Math.round(power_limit)}` : ''} W` : '',
+    temperature !== null ? `${temperature} °C` : ''
+  ].filter(fact => fact);
+}
+
+/** Whose a process on a GPU is: an engine's, by its name, or somebody else's. */
+export function holder(process: IGpu['processes'][number], trans: ITranslate): string {
+  return process.server || trans.__('%1 (pid %2)', process.name || '?', process.pid);
 }
 
 /** The requests it answers and those that wait; '' where it does not say. */

@@ -82,17 +82,6 @@ export class Model<Routes extends IRoutes = IRoutes> {
     return this.engines.find(engine => engine.name === name);
   }
 
-  /** Memory that an engine's processes hold on the GPUs, bytes; 0 where none does. */
-  gpuMemory(name: string): number {
-    let sum = 0;
-    for (const gpu of this.gpus) {
-      for (const process of gpu.processes) {
-        sum += process.server === name ? (process.memory ?? 0) : 0;
-      }
-    }
-    return sum;
-  }
-
   /** Somebody (by a name) looks, or does not any more. Nothing is asked or told while nobody does. */
   look(who: string, looks: boolean): void {
     const before = this._watchers.size;
@@ -223,7 +212,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
       }
     }
     if (message.gpus) {
-      this.gpus = message.gpus;
+      this.gpus = kept(this.gpus, message.gpus);
     }
     if (message.trouble !== undefined && !this._away) {
       this.trouble = message.trouble;
@@ -237,9 +226,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
   private _setEngines(list: { engines: IEngine[]; left_off: number }): void {
     const states = (engines: IEngine[]) => engines.map(engine => `${engine.id} ${engine.state}`).join();
     const moved = states(this.engines) !== states(list.engines);
-    // Those that did not change stay the same objects, so that who draws them can tell.
-    const before = new Map(this.engines.map(engine => [JSON.stringify(engine), engine]));
-    const engines = list.engines.map(engine => before.get(JSON.stringify(engine)) ?? engine);
+    const engines = kept(this.engines, list.engines);
     const same = engines.length === this.engines.length && engines.every((each, i) => each === this.engines[i]);
     if (this.known && same && this.leftOff === list.left_off) {
       return;
@@ -267,4 +254,10 @@ export class Model<Routes extends IRoutes = IRoutes> {
       this._changed.emit();
     }
   }
+}
+
+/** What is so now; items that did not change stay the same objects, so that who draws them can tell. */
+function kept<Item>(before: Item[], now: Item[]): Item[] {
+  const known = new Map(before.map(item => [JSON.stringify(item), item]));
+  return now.map(item => known.get(JSON.stringify(item)) ?? item);
 }

@@ -33,9 +33,15 @@ export class Rates {
   }
 }
 
-/** The corners of a sparkline as an SVG polyline: newest at the right, 0 at the bottom. */
+/**
+ * The corners of a sparkline as an SVG polyline: newest at the right, 0 at the bottom. While nothing but 0 was seen it is
+ * a line that does not grow, so that an idle engine's looks the same at every look.
+ */
 export function sparkline(values: number[], width: number, height: number): string {
-  const top = Math.max(...values, 1e-9);
+  const top = Math.max(0, ...values);
+  if (top === 0) {
+    return `0,${height - 1} ${width},${height - 1}`;
+  }
   const step = width / Math.max(1, KEPT - 1);
   const begin = width - step * (values.length - 1);
   return values

@@ -51,6 +51,8 @@ export interface IGpu {
   power: number | null;
   power_limit: number | null;
   temperature: number | null;
+  /** Cut into MIG instances; then its memory may be hidden (0). */
+  mig: boolean;
   processes: { pid: number; memory: number | null; name: string; server: string }[];
 }
 

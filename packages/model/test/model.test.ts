@@ -75,13 +75,23 @@ test('an engine that did not change stays the same object, and a list that did n
   expect(model.leftOff).toBe(1);
 });
 
-test('memory on GPUs is summed over an engine and leaves out foreign processes', () => {
+test('GPUs of which nothing changed stay the same objects', () => {
   model.look('panel', true);
-  const process = (server: string, memory: number | null) => ({ pid: 1, name: 'x', server, memory });
   say({
-    gpus: [{ processes: [process('a', 5), process('', 70), process('a', null)] }, { processes: [process('a', 2)] }]
+    gpus: [
+      { index: 0, power: 70 },
+      { index: 1, power: 70 }
+    ]
   });
-  expect(model.gpuMemory('a')).toBe(7);
+  const [first, second] = model.gpus;
+  say({
+    gpus: [
+      { index: 0, power: 71 },
+      { index: 1, power: 70 }
+    ]
+  });
+  expect(model.gpus[0]).not.toBe(first);
+  expect(model.gpus[1]).toBe(second);
 });
 
 test('a stop that fails says why in the row, until it is tried again', async () => {

@@ -42,5 +42,10 @@ test('the newest value is at the right, the largest at the top, zero at the bott
   expect(corners.map(corner => corner[0])).toEqual([57, 58, 59]);
   expect(corners[1][1]).toBe(1);
   expect(corners[0][1]).toBe(15);
-  expect(sparkline([0, 0], 59, 16)).not.toContain('NaN');
+});
+
+test('an engine that does nothing draws the same line at every look', () => {
+  expect(sparkline([0], 59, 16)).toBe('0,15 59,15');
+  expect(sparkline([0, 0], 59, 16)).toBe(sparkline([0], 59, 16));
+  expect(sparkline([0, 1], 59, 16)).not.toBe(sparkline([0], 59, 16));
 });

@@ -266,8 +266,11 @@ def tell(send: Callable[[Message], None]) -> None:
 
 
 def _steady(gpu: dict[str, Any]) -> dict[str, Any]:
-    """A GPU in whole W: what an idle one draws is another fraction at every look, and that is no news."""
-    return {key: round(value) if key.startswith("power") and value is not None else value for key, value in gpu.items()}
+    """A GPU in whole W, and in steps of 64 MiB where its memory is the machine's: of an idle one, less is no news."""
+    steady = {key: round(gpu[key]) for key in ("power", "power_limit") if gpu[key] is not None}
+    if gpu["unified"]:
+        steady["memory_used"] = gpu["memory_used"] >> 26 << 26
+    return gpu | steady
 
 
 def _states(records: list[Record]) -> list[tuple[str, str]]:

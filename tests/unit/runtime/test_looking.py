@@ -144,7 +144,11 @@ def test_gpus_are_held_open_while_somebody_looks_and_no_longer(
 
     def seen(nvml: Any, records: list[Record]) -> list[Gpu]:
         taken.append([each.name for each in records])
-        return [Gpu(0, "GPU-0", "H100", "580", 80, 1, power=70.0 + 0.4 * (len(taken) % 2))]
+        part = len(taken) % 2
+        return [
+            Gpu(0, "GPU-0", "H100", "580", 80, 1 + 2**20, power=70.0 + 0.4 * part),
+            Gpu(1, "GPU-1", "GB10", "580", 2**37, 2**30 + part, unified=True),
+        ]
 
     monkeypatch.setattr(gpu_watch, "library", library)
     monkeypatch.setattr(gpu_watch, "seen", seen)
@@ -152,7 +156,9 @@ def test_gpus_are_held_open_while_somebody_looks_and_no_longer(
     looks = Looks(heard.put)
     request.addfinalizer(lambda: looks.wanted(False))
     looks.wanted(True)
-    assert [(gpu["power"], gpu["power_limit"]) for gpu in hear(heard, "gpus")] == [(70, None)]
+    shown = hear(heard, "gpus")
+    assert [gpu["power"] for gpu in shown] == [70, None]
+    assert [gpu["memory_used"] for gpu in shown] == [1 + 2**20, 2**30]
     while len(taken) < 20:
         time.sleep(0.01)
     assert not any("gpus" in heard.get() for _ in range(heard.qsize()))
