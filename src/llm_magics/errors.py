@@ -1,10 +1,13 @@
 """The one kind of error a user sees: what failed, why, and what to type next.
 
-Floor 0: everything may import this, it imports nothing of ours. `_render_traceback_` is IPython's own hook: it prints
-these three lines in place of a traceback and still marks the cell as failed, so that nbval and nbclient notice.
+Floor 0: everything may import this. A reason may be in a server's own words: what is printed is made fit for a
+terminal. `_render_traceback_` is IPython's own hook: it prints these three lines in place of a traceback and still
+marks the cell as failed, so that nbval and nbclient notice.
 """
 
 from __future__ import annotations
+
+from llm_magics.printable import visible
 
 
 class LLMMagicsError(Exception):
@@ -32,7 +35,7 @@ class LLMMagicsError(Exception):
             parts += [f"  {line}" for line in self.why.splitlines()]
         if self.then:
             parts.append(f"-> {self.then}")
-        return "\n".join(parts)
+        return visible("\n".join(parts))
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]

@@ -13,7 +13,7 @@ import llm_magics
 
 ROOT = Path(llm_magics.__file__).parent
 FLOORS = [
-    {"errors", "paths", "models", "replaced"},
+    {"errors", "paths", "models", "printable", "replaced"},
     {"results", "spec", "cluster"},
     {"views", "learn", "engines", "load"},
     {"runtime", "advice", "monitor", "deployment"},

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_magics.printable import visible
 from llm_magics.runtime.logs import redact
 from llm_magics.runtime.private_files import open_log
 
 LIMIT = 20_000_000  # bytes of one log file; there are two
 _LONGEST = 64 * 1024  # bytes of one line, then it is cut
 _KEPT = 300  # lines kept in memory for a diagnosis
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class LogWriter:
@@ -82,7 +81,7 @@ class LogWriter:
         os.close(self._handle)
 
     def _clean(self, line: bytes) -> str:
-        return redact(_CONTROL.sub("", line[:_LONGEST].decode("utf-8", "replace")), self._secrets)
+        return redact(visible(line[:_LONGEST].decode("utf-8", "replace")), self._secrets)
 
     def _write(self, lines: list[str]) -> None:
         if not lines:

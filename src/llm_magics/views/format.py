@@ -6,9 +6,10 @@ Everything shown goes through here, so that a table, a card and a figure never w
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
+
+from llm_magics.printable import visible as visible
 
 NOTHING = "\u2013"  # an en dash: what stands where there is no value
 
@@ -127,14 +128,6 @@ def change(ratio: float | None) -> str:
 def _with_unit(value: float | None, unit: str) -> str:
     text = number(value)
     return text if text == NOTHING else f"{text} {unit}"
-
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def visible(text: str) -> str:
-    """Text of an engine or a user without terminal codes and control characters; line ends and tabs stay."""
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 
 def shortened(text: str, width: int) -> str:

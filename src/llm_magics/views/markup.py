@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from llm_magics.printable import visible
 from llm_magics.views import palette
 
 
@@ -25,8 +26,8 @@ class Markup(str):
 
 
 def escape(value: object) -> Markup:
-    """A value as HTML text; `Markup` stays as it is."""
-    return value if isinstance(value, Markup) else Markup(html.escape(str(value), quote=True))
+    """A value as HTML text without control characters, which no page may hold; `Markup` stays as it is."""
+    return value if isinstance(value, Markup) else Markup(html.escape(visible(str(value)), quote=True))
 
 
 def tag(name: str, *children: object, cls: str = "", **attributes: object) -> Markup:

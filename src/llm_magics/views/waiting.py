@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm_magics.printable import visible
 from llm_magics.views.card import Card
 from llm_magics.views.markup import Markup, tag
 
@@ -21,4 +22,4 @@ class WaitingCard(Card):
         return tag("div", str(self), cls="card muted")
 
     def __str__(self) -> str:
-        return f"{self.what} … {self.seconds:.0f} s"
+        return f"{visible(self.what)} … {self.seconds:.0f} s"
