@@ -22,15 +22,16 @@ VSCODE ?= newest
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
-test: $(VENV)/.test engines browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
+test: $(VENV)/.test browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
 	$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-code test-running
 
-# The two halves of `make test`, side by side: either waits for processes half of its time. What they print comes half by half.
+# The two halves of `make test`, side by side: either waits for processes half of its time, and only the second one needs
+# the engines, which take minutes to install. What they print comes half by half.
 test-code:
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/engines --ignore tests/ui --ignore tests/vscode
 	$(BIN)/python -m pytest tests/ui
 
-test-running:
+test-running: engines
 	$(BIN)/python -m pytest -p no:cacheprovider tests/engines -m 'not extra_engine'
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider examples
