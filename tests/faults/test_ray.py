@@ -1,4 +1,7 @@
-"""A real Ray cluster of three local nodes: placed, served, loaded from two, stopped; nodes killed meanwhile."""
+"""A real Ray cluster of three local nodes: placed, served, loaded from two, stopped; nodes killed meanwhile.
+
+All of it twice: as a driver on the cluster (`ray`), and from outside through its head (`ray://`), on a cluster each.
+"""
 
 from __future__ import annotations
 
@@ -22,22 +25,34 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module", params=["ray", "ray://"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster(way: str) -> Iterator[LocalCluster]:
     with LocalCluster(3) as found:
         yield found
 
 
 @pytest.fixture
-def here(cluster: LocalCluster, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+def here(cluster: LocalCluster, way: str, isolated: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCluster]:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if way == "ray":
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     monkeypatch.setenv("LLM_MAGICS_NONINTERACTIVE", "1")
     yield cluster
     llm_magics.stop(every=True)
 
 
-def test_a_server_is_placed_and_loaded_from_the_other_nodes_and_leaves_nothing(here: LocalCluster) -> None:
-    server = llm_magics.serve("far", on="ray", keep="detached")
+@pytest.fixture
+def on(here: LocalCluster, way: str) -> str:
+    return way if way == "ray" else here.client
+
+
+def test_a_server_is_placed_and_loaded_from_the_other_nodes_and_leaves_nothing(here: LocalCluster, on: str) -> None:
+    server = llm_magics.serve("far", on=on, keep="detached")
     record = server.record
     assert record.node is not None
     assert record.node["ip"] in here.nodes
@@ -45,8 +60,8 @@ def test_a_server_is_placed_and_loaded_from_the_other_nodes_and_leaves_nothing(h
     assert server.api_key
     answer = server.client.completions.create(model=server.model, prompt="One", max_tokens=4)
     assert answer.choices[0].text
-    assert llm_magics.serve("far", on="ray").reused  # it holds its node: no other place is looked for
-    run = llm_magics.bench("far", on="ray", concurrency=2, requests=12, output_tokens=8)
+    assert llm_magics.serve("far", on=on).reused  # it holds its node: no other place is looked for
+    run = llm_magics.bench("far", on=on, concurrency=2, requests=12, output_tokens=8)
     assert run.status == "complete"
     assert len(run.requests) == 12
     nodes = run.header["nodes"]
@@ -56,15 +71,15 @@ def test_a_server_is_placed_and_loaded_from_the_other_nodes_and_leaves_nothing(h
         assert node["requests"] > 0
     assert "ray: the engine listens on" in server.logs(5000)
     with pytest.raises(SpecError, match="has not the 1 GPU") as raised:
-        llm_magics.serve("gpu", on="ray", gpus="auto")
+        llm_magics.serve("gpu", on=on, gpus="auto")
     assert "1 CPU, 0 GPU" in raised.value.why
     server.stop()
     assert server.state == "stopped"
     assert not processes.marked(record.id)
 
 
-def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalCluster) -> None:
-    server = llm_magics.serve("far", on="ray", keep="detached")
+def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalCluster, on: str) -> None:
+    server = llm_magics.serve("far", on=on, keep="detached")
     assert server.record.node is not None
     victim = next(each for each in here.nodes[1:] if each != server.record.node["ip"])  # the head has to stay
 
@@ -74,7 +89,7 @@ def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalClust
 
     thread = threading.Thread(target=lose_it_under_load)
     thread.start()
-    run = llm_magics.bench("far", on="ray", rate=2, requests=400, output_tokens=4, warmup=0)
+    run = llm_magics.bench("far", on=on, rate=2, requests=400, output_tokens=4, warmup=0)
     thread.join()
     assert run.partial
     assert len(run.requests) < 400  # it ended with its node, not with its 200 s
@@ -82,7 +97,7 @@ def test_nodes_that_are_killed_while_serving_and_while_benching(here: LocalClust
     assert (run.requests["status"] == "ok").any()
 
     if server.record.node["ip"] == here.nodes[0]:  # one on another node, then
-        server = llm_magics.serve("further", on="ray", keep="detached")
+        server = llm_magics.serve("further", on=on, keep="detached")
     record = server.record
     assert record.node is not None
     here.lose(record.node["ip"])

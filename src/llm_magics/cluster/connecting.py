@@ -21,11 +21,22 @@ from llm_magics.cluster.reach import reach
 from llm_magics.errors import LLMMagicsError, SpecError
 
 CONNECT = 60.0  # s until a cluster must have let us in; importing Ray takes five of them, on a busy machine thirty
+_BY_CLIENT = 2  # times that by ray://, for the head starts a driver of ours that imports Ray too
+# The head forks our driver from a process full of gRPC's threads, and now and then (1 in 40 on a quiet machine, with
+# others connected 1 in 3) the child dies before it is a Python: nothing is wrong with the next one (Ray 2.60).
+_UNLUCKY, _ATTEMPTS = "Starting Ray client server failed", 4
 _VERSIONS = re.compile(r"[Vv]ersion mismatch|versions? (?:mismatch|differ|do not match)|[Mm]ismatch.*[Vv]ersion", re.S)
 
 
 def connected(address: str, seconds: float = CONNECT) -> Any:
     """Ray's module, connected; the process ends with the reason on stderr when that takes longer than `seconds`.
+
+    Parameters
+    ----------
+    address
+        What `address_of` gives.
+    seconds
+        The limit for a cluster of this network; twice as much by `ray://`, where two Pythons have to start.
 
     Raises
     ------
@@ -33,17 +44,26 @@ def connected(address: str, seconds: float = CONNECT) -> Any:
         When the cluster does not answer, or has other versions.
     """
     _knock(address)
+    seconds *= _BY_CLIENT if address.startswith("ray://") else 1
     limit = threading.Timer(seconds, _give_up, (address, seconds))
     limit.daemon = True
     limit.start()
     try:
         ray = importlib.import_module("ray")
-        # Its own words are for its developers; where they matter they come as an error too.
-        with _quiet():
-            ray.init(
-                address=address, log_to_driver=False, logging_level="ERROR", namespace="llm-magics",
-                ignore_reinit_error=True,
-            )  # fmt: skip
+        if address.startswith("ray://"):
+            _leave_no_log_behind()
+        for attempt in range(_ATTEMPTS):
+            # Its own words are for its developers; where they matter they come as an error too.
+            try:
+                with _quiet():
+                    ray.init(
+                        address=address, log_to_driver=False, logging_level="ERROR", namespace="llm-magics",
+                        ignore_reinit_error=True,
+                    )  # fmt: skip
+                break
+            except Exception as error:
+                if _UNLUCKY not in str(error) or attempt == _ATTEMPTS - 1:
+                    raise
     except (Exception, SystemExit) as error:
         raise refused(error, address) from error
     finally:
@@ -74,6 +94,13 @@ def refused(error: BaseException, address: str) -> LLMMagicsError:
             "This Ray cannot speak to a cluster by ray://.", why="it was installed without its client",
             then="pip install 'ray[client]'",
         )  # fmt: skip
+    if "Initialization failure from server" in said:
+        return SpecError(
+            f"The head of the Ray cluster at {address} could not start a driver for this side.",
+            why=said.splitlines()[-1][:300],  # what is before it is a traceback
+            then="run it again, when the head has less to do (its log says more: session_latest/logs), or work on the "
+            "cluster itself, which needs no such driver: --on ray",
+        )
     return SpecError(
         f"No Ray cluster answers at {address}.",
         why=" ".join(said.split())[:300] or type(error).__name__,
@@ -95,6 +122,16 @@ def _give_up(address: str, seconds: float) -> None:
     error = refused(TimeoutError(f"nothing came back within {seconds:g} s"), address)
     os.write(2, json.dumps({"what": error.what, "why": error.why, "then": error.then}).encode() + b"\n")
     os._exit(WORDS)
+
+
+def _leave_no_log_behind() -> None:
+    """A connection that failed says so at once: Ray waits for the end of a log that nobody gives (2.60)."""
+    from ray.util.client.logsclient import LogstreamClient
+
+    def close(self: Any) -> None:
+        self.request_queue.put(None)  # its thread is a daemon
+
+    LogstreamClient.close = close
 
 
 @contextlib.contextmanager

@@ -21,15 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from llm_magics.cluster import python
+from llm_magics.cluster.reach import reach
 from llm_magics.errors import LLMMagicsError
 
 _STORE = 80_000_000  # bytes of each node's object store: the least that Ray takes is 75 MB
 _ATTEMPTS = 3
 _BUSY = 300  # s that a machine with much to do may take to start a node's agents, or a worker
-# Workers are nice to everybody else (15), and given up when they are not there in time.
+# A head that forks drivers for `ray://` does not lose some of them that way (see `connecting`).
+# Workers are nice to everybody else (15), and given up when they are not there in time; so are drivers of `ray://`.
 _PATIENT = {
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "RAY_worker_register_timeout_seconds": str(_BUSY),
-    "RAY_agent_register_timeout_ms": str(_BUSY * 1000),
+    "RAY_agent_register_timeout_ms": str(_BUSY * 1000), "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": str(_BUSY),
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
 }  # fmt: skip
 # Those that a raylet learns from its agents' files where nobody says them; it waits for 15 s, and ends.
 _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
@@ -138,6 +141,7 @@ def main() -> None:
             _added(cluster, wait=False, **({"node_ip_address": f"127.0.0.{number}"} if sys.platform == "linux" else {}))
         cluster.wait_for_nodes(timeout=_BUSY)
         host = cluster.address.rpartition(":")[0]
+        _listened_to(cluster.head_node, host, port)
         nodes = {each.node_ip_address: each for each in [cluster.head_node, *cluster.worker_nodes]}
         _tell({"local": True, "address": cluster.address, "client": f"ray://{host}:{port}", "nodes": list(nodes)})
         for line in sys.stdin:
@@ -162,6 +166,13 @@ def _added(cluster: Any, **words: Any) -> None:
                 raise
         else:
             return
+
+
+def _listened_to(head: Any, host: str, port: int) -> None:
+    """Wait for the server of `ray://`: Ray starts it and goes on, and it has to import Ray before it listens."""
+    (server,) = head.all_processes["ray_client_server"]
+    if why := reach(host, port, _BUSY, lambda: server.process.poll() is not None):
+        raise RuntimeError(f"the server of ray://{host}:{port} does not listen: {why}")
 
 
 @contextlib.contextmanager

@@ -26,14 +26,37 @@ _POLL = 0.3  # s
 _CLEAR_UP = 12.0  # s beyond the engine's grace that its end may take
 
 
-def say(line: str) -> None:
-    """A line of ours in the engine's log."""
-    os.write(1, f"ray: {line}\n".encode())
+class Voice:
+    """What the engine says and what we say, on stdout: our lines stand between the engine's, never within one."""
 
+    def __init__(self) -> None:
+        self._begun = b""  # a line of the engine's that has not ended yet
+        self._within = False  # whether such a line was written so far
 
-def complain(what: str, why: str, then: str) -> None:
-    """A failure, in the form that `engines.cluster_messages` reads."""
-    say(f"{what.rstrip('.')} [{' '.join(why.split())}] -> {then}")
+    def engine(self, out: bytes) -> None:
+        """More of the engine's output; nothing new, and a line that does not end (a prompt, a bar) goes as it is."""
+        self._begun += out
+        cut = self._begun.rfind(b"\n") + 1 if out else len(self._begun)
+        self._write(self._begun[:cut])
+        self._begun = self._begun[cut:]
+
+    def say(self, line: str) -> None:
+        """A line of ours in the engine's log."""
+        self.whole(f"ray: {line}".encode())
+
+    def whole(self, line: bytes) -> None:
+        """A line that begins and ends here, whoever's it is."""
+        self._write(b"\n" * self._within + line + b"\n")
+
+    def complain(self, what: str, why: str, then: str) -> None:
+        """A failure, in the form that `engines.cluster_messages` reads."""
+        self.say(f"{what.rstrip('.')} [{' '.join(why.split())}] -> {then}")
+
+    def _write(self, data: bytes) -> None:
+        self._within = not data.endswith(b"\n") if data else self._within
+        left = memoryview(data)
+        while left:
+            left = left[os.write(1, left) :]
 
 
 class Client:
@@ -44,6 +67,7 @@ class Client:
         self.stopping: float | None = None
         self.exit: int | None = None
         self._rest = b""
+        self.voice = Voice()
 
     def stop(self, *_: object) -> None:
         """The supervisor wants it to end."""
@@ -54,28 +78,33 @@ class Client:
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, self.stop)
         asked = self.asked
-        say(f"connecting to the cluster ({asked.on})")
+        self.voice.say(f"connecting to the cluster ({asked.on})")
         with Session(asked.on) as session:
             for signum in (signal.SIGTERM, signal.SIGINT):  # Ray has put its own there
                 signal.signal(signum, self.stop)
-            say(f"waiting for {asked.cpus} CPU and {asked.gpus} GPU on the node {asked.host}")
+            self.voice.say(f"waiting for {asked.cpus} CPU and {asked.gpus} GPU on the node {asked.host}")
             place = session.ask_for(asked.cpus, asked.gpus, asked.node)
             if not session.wait_for([place], PLACE, lambda: self.stopping is not None):
                 if self.stopping is None:
-                    complain("the node has no room any more", f"waited {PLACE:g} s for {asked.host}", "start it again")
+                    self.voice.complain(
+                        "the node has no room any more", f"waited {PLACE:g} s for {asked.host}", "start it again"
+                    )
                 return 1
             try:
                 self._start(place)
                 self._follow(place)
             except NodeLost as lost:
+                self.voice.engine(b"")
                 why = place.why_lost(str(lost))
-                complain(f"node lost: {asked.host}", why, "start it again: it takes another node; ray status shows all")
+                self.voice.complain(
+                    f"node lost: {asked.host}", why, "start it again: it takes another node; ray status shows all"
+                )
                 return 1
         return 1 if self.exit is None else self.exit
 
     def _start(self, place: Place) -> None:
         asked = self.asked
-        say(f"sending what the engine needs to {place.ip}")
+        self.voice.say(f"sending what the engine needs to {place.ip}")
         folder = place.call("unpack", parcel.pack(asked.carry), seconds=120)
         env = {name: os.environ[name] for name in asked.env if name in os.environ}
         if asked.gpus and place.gpus is not None:
@@ -85,7 +114,7 @@ class Client:
             "grace": asked.grace, "forget": ["CUDA_VISIBLE_DEVICES"] if asked.across else [],
         }  # fmt: skip
         place.call("start", "llm_magics.runtime.node_guard", plan, {}, seconds=60)
-        say(f"starting the engine on {place.ip}")
+        self.voice.say(f"starting the engine on {place.ip}")
 
     def _follow(self, place: Place) -> None:
         hushed = False
@@ -94,15 +123,15 @@ class Client:
                 place.tell("hush")
                 hushed = True
             said = place.call("follow", _POLL, seconds=60)
-            if said["out"]:
-                _write(said["out"])
+            self.voice.engine(said["out"])
             *lines, self._rest = (self._rest + said["err"]).split(b"\n")
             for line in lines:
                 self._event(line, place)
             if said["ended"]:
+                self.voice.engine(b"")
                 return
             if self.stopping is not None and time.monotonic() - self.stopping > self.asked.grace + _CLEAR_UP:
-                say("the engine's guard on the node does not end; its actor is killed")
+                self.voice.say("the engine's guard on the node does not end; its actor is killed")
                 return
 
     def _event(self, line: bytes, place: Place) -> None:
@@ -110,20 +139,22 @@ class Client:
             event: dict[str, Any] = json.loads(line)
         except ValueError:
             if line.strip():
-                _write(line + b"\n")
+                self.voice.whole(line)
             return
         if "status" in event:
             self.exit = int(event["status"])
         elif "exit" in event:
             self.exit = int(event["exit"]) if self.exit is None else self.exit
         elif "taken" in event:
-            say(f"the port is taken on the node: {event['taken']}")
+            self.voice.say(f"the port is taken on the node: {event['taken']}")
         elif "failed" in event:
-            complain("the engine could not be executed", event["failed"], "see that it is installed on the node")
+            self.voice.complain(
+                "the engine could not be executed", event["failed"], "see that it is installed on the node"
+            )
         elif "listens" in event:
             host, port = self.asked.host, self.asked.port
             if why := reach(host, port, _REACH, lambda: self.stopping is not None):
-                complain(
+                self.voice.complain(
                     f"the engine answers on its node, but {host}:{port} cannot be reached from this machine",
                     f"{why}, for {_REACH:g} s; a firewall?",
                     "open the port (port: NUMBER fixes it), or run the notebook on the cluster",
@@ -131,13 +162,7 @@ class Client:
                 self.exit = 1
                 self.stop()
             elif self.stopping is None:
-                say(f"the engine listens on {host}:{port}")
-
-
-def _write(data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(1, left) :]
+                self.voice.say(f"the engine listens on {host}:{port}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,7 +184,7 @@ def main() -> None:
     try:
         code = client.run()
     except LLMMagicsError as error:
-        complain(error.what, error.why, error.then)
+        client.voice.complain(error.what, error.why, error.then)
         code = 1
     sys.stdout.flush()
     if code < 0:  # as the engine ended, so does this

@@ -26,6 +26,22 @@ def test_another_version_is_said_with_both_and_the_remedy() -> None:
     assert len(str(error).splitlines()) == 3
 
 
+# As the server of ray:// says it: ray/util/client/server/proxier.py (DataServicerProxy.Datapath) of 2.60.
+NO_DRIVER = """Initialization failure from server:
+Traceback (most recent call last):
+  File "ray/util/client/server/proxier.py", line 707, in Datapath
+    raise RuntimeError(
+RuntimeError: Starting Ray client server failed. See ray_client_server_23000.err for detailed logs.
+"""
+
+
+def test_a_head_that_cannot_start_our_driver_is_not_called_absent_and_its_reason_comes_without_its_traceback() -> None:
+    error = connecting.refused(ConnectionAbortedError(NO_DRIVER), "ray://head:10001")
+    assert "ray://head:10001 could not start a driver" in error.what
+    assert error.why == NO_DRIVER.splitlines()[-1]
+    assert "--on ray" in error.then
+
+
 def test_no_cluster_is_said_with_its_address() -> None:
     error = connecting.refused(ConnectionError("Could not find any running Ray instance."), "auto")
     assert "No Ray cluster answers at auto" in error.what
