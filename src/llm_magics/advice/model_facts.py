@@ -170,11 +170,20 @@ def _of_folder(model: str, folder: Path, source: str) -> ModelFacts:
     )
 
 
+def cached() -> list[str]:
+    """Ids of the models that the hub's cache on this machine holds, or holds in part."""
+    return sorted(each.name.removeprefix("models--").replace("--", "/", 1) for each in _hub().glob("models--*"))
+
+
+def _hub() -> Path:
+    """The hub's cache, where huggingface_hub has it."""
+    home = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(home) if home else Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser() / "hub"
+
+
 def _cached(model: str, revision: str | None) -> Path | None:
     """The snapshot of a hub model in the cache: `models--ORG--NAME/snapshots/COMMIT` (huggingface_hub's layout)."""
-    home = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    hub = Path(home) if home else Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser() / "hub"
-    folder = hub / ("models--" + model.replace("/", "--"))
+    folder = _hub() / ("models--" + model.replace("/", "--"))
     reference = folder / "refs" / (revision or "main")
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
     if commit and (found := folder / "snapshots" / commit / "config.json").is_file():

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from IPython.core.completer import CompletionContext
 from IPython.core.interactiveshell import InteractiveShell
 
 import llm_magics
@@ -20,19 +19,6 @@ def shell() -> Iterator[InteractiveShell]:
     llm_magics.load_ipython_extension(shell)
     yield shell
     llm_magics.unload_ipython_extension(shell)
-
-
-def completions(text: str) -> set[str]:
-    """What is offered at the end of a cell's text."""
-    lines = text.split("\n")
-    context = CompletionContext(
-        token="",
-        full_text=text,
-        cursor_position=len(lines[-1]),
-        cursor_line=len(lines) - 1,
-        limit=None,
-    )
-    return {item.text for item in complete(context)["completions"]}
 
 
 def test_unloading_takes_out_what_loading_put_in() -> None:
@@ -126,32 +112,6 @@ def test_dry_run_prints_the_command_and_starts_nothing(
     assert "3072" in command  # the context of all slots together
     assert "key" not in command.lower().replace("--api-key-file", "")
     assert llm_magics.servers() == []
-
-
-def test_completion_of_names_options_and_engines() -> None:
-    assert "llamacpp" in completions("%serve tiny --engine ll")
-    assert "--max-num-seqs" in completions("%serve tiny --max-n")
-    assert "doctor" in completions("%llm do")
-    assert "--follow" in completions("%llm logs --fo")
-
-
-def test_completion_in_the_body() -> None:
-    assert "max_model_len: " in completions("%%serve q --engine vllm\nmax_mo")
-    assert "input_tokens: " in completions("%%bench q\ninput_")
-    assert "llamacpp" in completions("%%serve q\nengine: lla")
-    assert "concurrency: " in completions("%%compare a b --load\nconc")
-    assert completions("%%compare a b\nconc") == set()
-    assert completions("x = max_mo") == set()
-
-
-def test_completion_of_a_list_and_behind_an_equals_sign() -> None:
-    assert "sglang" in completions("%compare --engines vllm,sg")
-    assert "llamacpp" in completions("%serve q --engine=ll")
-
-
-def test_completion_behind_a_word_that_is_no_verb_offers_nothing() -> None:
-    assert completions("%llm nonsense --") == set()
-    assert completions("%llm 'a --") == set()
 
 
 class _Shown:
