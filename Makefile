@@ -17,22 +17,24 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
 VSCODE ?= newest
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-gpu
+.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-notebooks test-gpu bench-gpu
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
 test: $(VENV)/.test browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
-	$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-code test-running
+	$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-code test-running test-notebooks
 
-# The two halves of `make test`, side by side: either waits for processes half of its time, and only the second one needs
-# the engines, which take minutes to install. What they print comes half by half.
+# The three parts of `make test`, side by side: each waits for processes half of its time, and only two of them need the
+# engines, which take minutes to install. What they print comes part by part.
 test-code:
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/engines --ignore tests/ui --ignore tests/vscode
-	$(BIN)/python -m pytest tests/ui
 
 test-running: engines
 	$(BIN)/python -m pytest -p no:cacheprovider tests/engines -m 'not extra_engine'
+	$(BIN)/python -m pytest tests/ui
+
+test-notebooks: engines
 	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
 	  --nbval-cell-timeout=600 -p no:cacheprovider examples
 
