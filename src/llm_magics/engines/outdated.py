@@ -64,7 +64,11 @@ def release(engine: Engine, here: Executable) -> Release:
         state = "newest" if number(here.version) >= number(newest) else "outdated"
     if state == "outdated" and not any(f"{newest}.".startswith(f"{each}.") for each in engine.tested):
         why = "newer than what this llm-magics was tested with: its own --help is asked for every flag"
-    flags = {**{old: " or ".join(new) for old, new in engine.renamed.items()}, **engine.gone}
+    # Two names that stand for each other, whichever a version knows, tell a reader nothing of what changed.
+    one_way = {
+        old: new for old, new in engine.renamed.items() if not any(old in engine.renamed.get(each, ()) for each in new)
+    }
+    flags = {**{old: " or ".join(new) for old, new in one_way.items()}, **engine.gone}
     return Release(engine.key, engine.title, here.version, newest, state, why, engine.releases or engine.url, flags)
 
 

