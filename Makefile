@@ -17,7 +17,7 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
 VSCODE ?= newest
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-notebooks test-gpu bench-gpu
+.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-notebooks test-gpu bench-gpu test-ray
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
@@ -34,15 +34,22 @@ test-running: engines
 	$(BIN)/python -m pytest -p no:cacheprovider tests/engines -m 'not extra_engine'
 	$(BIN)/python -m pytest tests/ui
 
+NBVAL := LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+  --nbval-cell-timeout=600 -p no:cacheprovider
+
+# The tutorial of Ray is run where Ray's cluster is: `make test-ray`.
 test-notebooks: engines
-	LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=600 -p no:cacheprovider examples
+	$(NBVAL) examples --ignore examples/19-ray.ipynb
 
 test-unit: $(VENV)/.test prometheus ## the fast ones
 	$(BIN)/python -m pytest -m 'not extra_engine' tests/unit tests/faults
 
-test-engines: $(VENV)/.test engines extra-engines prometheus ## every engine that runs here, one after another; leaves build/engines.html
-	$(BIN)/python -m pytest tests/engines tests/faults/test_ray.py
+test-ray: $(VENV)/.test        ## Ray clusters of three nodes on this machine, entered by ray and by ray://, and their tutorial: six minutes
+	$(BIN)/python -m pytest tests/faults/test_ray.py
+	$(NBVAL) examples/19-ray.ipynb
+
+test-engines: $(VENV)/.test engines extra-engines prometheus test-ray ## every engine that runs here, one after another; leaves build/engines.html
+	$(BIN)/python -m pytest tests/engines
 	$(BIN)/python benchmarks/engines.py
 
 # A model folder of a real size for `make test-gpu` and `make bench-gpu`; random weights, 14 GB.

@@ -22,8 +22,8 @@ from llm_magics.errors import LLMMagicsError, SpecError
 
 CONNECT = 60.0  # s until a cluster must have let us in; importing Ray takes five of them, on a busy machine thirty
 _BY_CLIENT = 2  # times that by ray://, for the head starts a driver of ours that imports Ray too
-# The head forks our driver from a process full of gRPC's threads, and now and then (1 in 40 on a quiet machine, with
-# others connected 1 in 3) the child dies before it is a Python: nothing is wrong with the next one (Ray 2.60).
+# The head forks our driver from a process full of gRPC's threads, and now and then (1 in 40 one after another, oftener
+# with others connected) the child dies before it is a Python: nothing is wrong with the next one (Ray 2.60).
 _UNLUCKY, _ATTEMPTS = "Starting Ray client server failed", 4
 _VERSIONS = re.compile(r"[Vv]ersion mismatch|versions? (?:mismatch|differ|do not match)|[Mm]ismatch.*[Vv]ersion", re.S)
 

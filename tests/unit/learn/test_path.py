@@ -56,6 +56,11 @@ EVIDENCE: dict[str, tuple[list[tuple[str, dict[str, Any]]], list[tuple[str, dict
         [("compared", {"load": False, "engines": ["llamacpp", "vllm"], "engine_count": 2})],
         [("compared", {"load": True, "engines": ["llamacpp", "transformers"], "engine_count": 2})],
     ),
+    "ray": (
+        [("served", {**TINY, "on": "ray"}), ("benched", {**TINY, "nodes": 2})],
+        [("served", {**TINY, "on": "local"}), ("benched", {**TINY, "nodes": 1})],
+        [],
+    ),
     "multi-gpu": (
         [("benched", {**BIG, "gpus": 2})], [("benched", {**BIG, "gpus": 1})],
         [("benched", {"engine": "vllm", "tensor_parallel_size": 2})],
