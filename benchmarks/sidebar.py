@@ -209,14 +209,27 @@ def watching(page: Any, lab: Lab, meter: Meter, minutes: float) -> list[Row]:
             f"{ENGINES} engines watched for {passed:.1f} minutes: memory of the server",
             f"{grown:+.2f} MB ({before[0]:.1f} to {after[0]:.1f} MB, its own pages)", "5 MB", grown < 5,
         ),
-        Row("and its open files", f"{more:+d} ({before[1]} to {after[1]})", "none more", more <= 0),
+        Row(
+            "and its open files, without the browser's connections, of which that keeps as many as it likes",
+            f"{more:+d} ({before[1]} to {after[1]}; those connections: {before[2]} to {after[2]})",
+            "none more", more <= 0,
+        ),
     ]  # fmt: skip
 
 
-def held(lab: Lab) -> tuple[float, int]:
-    """MB of memory that is the server's alone, and the number of its open files."""
-    process = psutil.Process(lab.process.pid)
-    return process.memory_full_info().uss / MB, process.num_fds()
+def held(lab: Lab) -> tuple[float, int, int]:
+    """MB of memory that is the server's alone, its open files, and the browser's connections, which are not among them.
+
+    The fewest of some moments: a look at an engine, or at a process, has a file open while it lasts.
+    """
+    process, port = psutil.Process(lab.process.pid), int(lab.url.rsplit(":", 1)[1])
+    counts = []
+    for _ in range(10):
+        found = process.net_connections("tcp")
+        browsers = sum(each.laddr.port == port and each.status == psutil.CONN_ESTABLISHED for each in found)
+        counts.append((process.num_fds() - browsers, browsers))
+        time.sleep(0.3)
+    return process.memory_full_info().uss / MB, *min(counts)
 
 
 def sizes() -> list[Row]:
