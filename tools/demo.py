@@ -6,6 +6,7 @@ Then JupyterLab opens on it, unless HEADLESS=1.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,13 +31,18 @@ def main() -> int:
     print(f"Done in {time.monotonic() - began:.0f} s:")
     print(f"  notebook  {notebook}")
     print(f"  report    {demo / 'report.html'}")
+    print("What is next: `%llm learn` in a cell lists the tutorials; the README has every cell.")
     if os.environ.get("HEADLESS") == "1":
         return 0
     print("Opening JupyterLab; Ctrl-C twice ends it. (HEADLESS=1 make demo leaves it out.)", flush=True)
-    lab = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    # The address that is printed leads to the notebook, for those whose browser is on another machine.
+    lab = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={demo}", "--log-level=WARN"]
+    lab.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         lab.append("--allow-root")
-    return subprocess.call(lab)
+    running = subprocess.Popen(lab)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks before it ends
+    return max(0, running.wait())
 
 
 if __name__ == "__main__":
