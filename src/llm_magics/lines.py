@@ -135,6 +135,20 @@ def written(comparison: Comparison, path: str) -> tuple[str, bool]:
     return f"The report is written to {path}", True
 
 
+def _reads_as_workload(body: str) -> bool:
+    """Whether a body is options only, one of a workload among them; a sentence that holds a colon is none."""
+    from llm_magics.spec import ServerSpec, Workload
+    from llm_magics.spec.reading import read_mapping
+
+    if body.lstrip().partition(":")[0].strip("\"' ") not in {*Workload.model_fields, *ServerSpec.model_fields}:
+        return False  # told by its first word: a long prompt is not read as YAML for nothing
+    try:
+        keys = set(read_mapping(body)[0])
+    except SpecError:
+        return False
+    return bool(keys & set(Workload.model_fields)) and keys <= {*Workload.model_fields, *ServerSpec.model_fields}
+
+
 def given(asked: argparse.Namespace, *without: str) -> dict[str, Any]:
     """The options that stand on the line, by name."""
     return {key: value for key, value in vars(asked).items() if key not in without and key != "help"}
@@ -164,6 +178,12 @@ def comparison(asked: argparse.Namespace, body: str = "", first_line: int = 2) -
             raise SpecError(f"{next(iter(workload))} belongs to a workload.", then="add --load to compare under load")
         if body.strip() and "prompt" in found:
             raise SpecError("The prompt stands on the line and in the body.", then="keep one")
+        if _reads_as_workload(body):
+            raise SpecError(
+                "The cell's body reads as a workload, and without --load it is a prompt.",
+                why=body.strip().splitlines()[0],
+                then='add --load to compare under load; a prompt that reads so goes on the line: --prompt "…"',
+            )
         prompt = found.pop("prompt", body.strip() or None)
         extra = {} if temperature is None else {"temperature": temperature}
         return {**found, **extra, **({"prompt": prompt} if prompt is not None else {}), **options}

@@ -49,6 +49,38 @@ def test_a_prompt_takes_no_workload_options() -> None:
         lines.comparison(lines.compare("%").read("a b --rate 3"), "prompt")
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["concurrency: [1, 8]\nrequests: 20\n", "\nrate: 4", "model: tiny\nrequests: 20", '"slo": {ttft: 250ms}\nrate: 1'],
+)
+def test_a_workload_without_load_is_not_sent_as_a_prompt(body: str) -> None:
+    with pytest.raises(SpecError, match="reads as a workload") as refused:
+        lines.comparison(lines.compare("%").read("a b"), body)
+    assert "--load" in refused.value.then
+    assert "--prompt" in refused.value.then
+    assert "prompt" not in lines.comparison(lines.compare("%").read("a b --load"), body)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Explain this: requests: 20",
+        "Note: one sentence.",
+        "requests:\nWhat is Python's library of this name?: say it",
+        "rate: 4\nWhich unit has this number",
+        "rate: [4",
+        "model: what is one?",
+        "concurrency",
+    ],
+)
+def test_a_prompt_that_holds_a_colon_stays_a_prompt(prompt: str) -> None:
+    assert lines.comparison(lines.compare("%").read("a b"), prompt)["prompt"] == prompt
+
+
+def test_a_prompt_that_reads_as_a_workload_goes_on_the_line() -> None:
+    assert lines.comparison(lines.compare("%").read("a b --prompt 'rate: 4'"))["prompt"] == "rate: 4"
+
+
 def test_compare_under_load_splits_server_options_from_the_workload() -> None:
     asked = lines.compare("%").read("--engines vllm,llamacpp --model tiny --load --rounds 2")
     assert asked.targets == []
