@@ -130,7 +130,8 @@ def _serve(words: list[str]) -> Answer:
 
     server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{**lines.IN_TERMINAL, **options})
     key = Registry().key_path(server.name)
-    shown = f"{server.name} is {server.state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
+    state = f"running already, {server.state}" if server.reused else server.state
+    shown = f"{server.name} is {state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
     return Answer(shown, server.record.to_json())
 
 

@@ -33,7 +33,10 @@ def serve(prog: str) -> LineParser:
     line.add_argument("name", help="a Python name; `%%serve tiny` alone starts llama.cpp with the model that ships")
     line.add_argument("--dry-run", action="store_true", default=False, help="print the exact command, start nothing")
     line.add_argument("--no-wait", action="store_true", default=False, help="return at once")
-    line.add_argument("--replace", action="store_true", default=False, help="stop a server of this name that differs")
+    line.add_argument(
+        "--replace", action="store_true", default=False,
+        help="stop a server of this name that has other options and start this one; an equal one is taken as it is",
+    )  # fmt: skip
     line.add_argument("--force", action="store_true", default=False, help="start even what seems not to fit the GPUs")
     line.options_of(ServerSpec, leave_out=("name",), defaults={} if prog.startswith("%") else IN_TERMINAL)
     return line

@@ -17,6 +17,7 @@ from llm_magics.cli import main
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.server import Server
 
 
 def run(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -135,6 +136,22 @@ def test_a_server_is_kept_longer(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         (registry.directory / "qwen.json").unlink()
     assert run("keep", "qwen", "1h", capsys=capsys)[0] == 1
+
+
+def test_a_server_that_ran_already_is_not_said_to_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry()
+    values = {"id": "i", "name": "qwen", "engine": "llamacpp", "model": "tiny", "state": "ready", "created": 1.0}
+    url, supervisor = "http://127.0.0.1:9", identity.current().to_json()
+    registry.write(Record(**values, host="h", reuse_key="k", spec={}, url=url, supervisor=supervisor))
+    try:
+        for reused, said in ((False, f"qwen is ready at {url}"), (True, f"qwen is running already, ready at {url}")):
+            server = Server("qwen", reused=reused)
+            monkeypatch.setattr("llm_magics.api.serve", lambda *_, server=server, **__: server)
+            assert run("serve", "qwen", "--replace", capsys=capsys) == (0, f"{said}\n", "")
+    finally:
+        (registry.directory / "qwen.json").unlink()
 
 
 def test_deploy_writes_a_file_and_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def serve(
     wait
         Return when the server is ready; else at once.
     replace
-        Stop a server of this name that has another spec, and start this one.
+        Stop a server of this name that has another spec, and start this one; one with this spec is taken as it is.
     force
         Start even what the GPUs' memory is too small for, as far as can be told.
     lines
