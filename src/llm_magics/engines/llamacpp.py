@@ -6,7 +6,7 @@ Flags and messages: llama.cpp common/arg.cpp and tools/server, and the servers t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from llm_magics.engines.base import (
     Option,
     Place,
     Stage,
-    Switch,
     Words,
 )
 from llm_magics.engines.models import context_length
@@ -73,6 +72,11 @@ def _lora(modules: Mapping[str, str]) -> list[str]:
     return [word for path in modules.values() for word in ("--lora", str(Path(path).expanduser().absolute()))]
 
 
+def _prefix_caching(on: bool) -> list[str]:
+    """There are two caches: a slot's own, and one of finished prompts in the machine's memory, 8 GiB by default."""
+    return ["--cache-prompt"] if on else ["--no-cache-prompt", "--cache-ram", "0"]
+
+
 class LlamaCpp(Engine):
     """Context is per request in our words and shared by all slots in llama.cpp's: this adapter multiplies."""
 
@@ -99,6 +103,8 @@ class LlamaCpp(Engine):
         asks=("curl", "--silent", "--fail", "--max-time", "20", "--output", "/dev/null", "{page}"),
     )
     tested = ("2026.10", "2026.11")
+    # A llama-server from before October 2025 keeps no finished prompts.
+    replaced: Mapping[str, Mapping[str, Sequence[str]]] = {"--cache-ram": {"0": ()}}
     gone: Mapping[str, str] = {
         "--draft": "use --spec-draft-n-max",
         "--draft-max": "use --spec-draft-n-max",
@@ -119,7 +125,7 @@ class LlamaCpp(Engine):
             {"auto": "f16", "float16": "f16", "bfloat16": "bf16", "float32": "f32"},
             ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"),
         ),
-        "enable_prefix_caching": Switch("--cache-prompt", "--no-cache-prompt"),
+        "enable_prefix_caching": Words(_prefix_caching),
         "speculative": Words(_speculation),
         "lora_modules": Words(_lora),
         "seed": Flag("--seed"),

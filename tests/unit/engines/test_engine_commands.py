@@ -64,6 +64,7 @@ def test_llamacpp_takes_vllms_words_and_its_own_for_the_cache() -> None:
     made = command("llamacpp", kv_cache_dtype="bfloat16", enable_prefix_caching=False, seed=7)
     assert value(made, "--cache-type-k") == value(made, "--cache-type-v") == "bf16"
     assert "--no-cache-prompt" in made.argv
+    assert value(made, "--cache-ram") == "0"
     assert value(made, "--seed") == "7"
     assert value(command("llamacpp", kv_cache_dtype="q8_0"), "--cache-type-k") == "q8_0"
     with pytest.raises(SpecError, match=r"'fp8' is not one of auto.*q8_0"):
@@ -142,6 +143,27 @@ def test_the_launcher_writes_its_options_where_the_library_reads_them(monkeypatc
     assert params.cache_prompt is False
     assert params.model_alias == {"a", "b"}
     assert params.api_keys == ["secret"]
+
+
+def test_no_prefix_caching_leaves_no_finished_prompt_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp keeps them (8 GiB of them by default) whatever `--no-cache-prompt` says."""
+    xllamacpp, launcher = pytest.importorskip("xllamacpp"), _launcher()
+    monkeypatch.delenv("LLAMA_API_KEY", raising=False)
+
+    def cache(*said: bool) -> tuple[bool, int]:
+        made = command("llamacpp", **({"enable_prefix_caching": said[0]} if said else {}))
+        params = launcher.parameters(launcher.parser().parse_args(made.argv[2:]))
+        return params.cache_prompt, params.cache_ram_mib
+
+    usual = xllamacpp.CommonParams()
+    assert cache() == cache(True) == (usual.cache_prompt, usual.cache_ram_mib)
+    assert usual.cache_prompt
+    assert usual.cache_ram_mib > 0
+    assert cache(False) == (False, 0)
+    own = command("llamacpp", enable_prefix_caching=False, args=["--cache-ram", "64"])
+    assert launcher.parameters(launcher.parser().parse_args(own.argv[2:])).cache_ram_mib == 64
+    old = Executable("b6000", binary="/b", flags=frozenset({*command("llamacpp").argv, "--no-cache-prompt"}))
+    assert "--cache-ram" not in command("llamacpp", executable=old, enable_prefix_caching=False).argv
 
 
 def test_the_launcher_refuses_what_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
