@@ -31,9 +31,8 @@ def shown(spec: ServerSpec, *, force: bool = False) -> str:
     gpu, missing = _lacks_gpu(spec, engine), []
     if gpu:
         missing.append("a GPU")
-    absent = _absent(spec, engine, gpu=gpu)
-    if absent:
-        missing.append(f"{engine.title} ({absent})")
+    if absent := _absent(spec, engine, gpu=gpu):
+        missing.append(absent)
     if not missing:
         return prepare(spec, force=force).command_line
     with hardware.elsewhere(gpu=gpu or hardware.has_gpu(), threads=hardware.threads()):
@@ -49,12 +48,20 @@ def _lacks_gpu(spec: ServerSpec, engine: Engine) -> bool:
 
 
 def _absent(spec: ServerSpec, engine: Engine, *, gpu: bool) -> str:
-    """What brings an engine that is not here; "" for one that is, and where the spec names a place or an image."""
+    """An engine that is not here, or not as the build for GPUs that the spec needs, and what brings it; else "".
+
+    "" too where the spec names a place or an image: what is there is what is meant.
+    """
     from llm_magics.engines import environments
 
-    if spec.on != "local" or spec.image or spec.python or spec.bin or environments.locate(engine) is not None:
+    if spec.on != "local" or spec.image or spec.python or spec.bin:
         return ""
-    return environments.brings(engine, gpu=gpu or hardware.has_gpu())
+    found = environments.locate(engine)
+    if found is None:
+        return f"{engine.title} ({environments.brings(engine, gpu=gpu or hardware.has_gpu())})"
+    if found.for_cpus and spec.gpus not in (None, "none"):
+        return f"{engine.title}'s build for GPUs (%llm install {engine.key} --gpu)"
+    return ""
 
 
 def _prepared(spec: ServerSpec, engine: Engine, *, gpu: bool, absent: bool) -> Prepared:

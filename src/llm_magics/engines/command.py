@@ -22,6 +22,11 @@ class Executable:
     origin: str = ""
     flags: frozenset[str] | None = None
 
+    @property
+    def for_cpus(self) -> bool:
+        """Whether it is a build for CPUs, which sees no GPU: its version says so (`asking.version_of`)."""
+        return "cpu" in self.version
+
 
 @dataclass(frozen=True)
 class Place:

@@ -212,7 +212,7 @@ class Vllm(Engine):
 
 
 def _on_cpu(place: Place) -> bool:
-    return "cpu" in place.executable.version
+    return place.executable.for_cpus
 
 
 engine = Vllm()
