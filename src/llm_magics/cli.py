@@ -1,7 +1,7 @@
 """`llm-magics VERB` in a terminal: the same verbs as `%llm`, and serve, bench and compare without a notebook.
 
-Exit status: 0, 1 (failed, the reason on stderr), 2 (wrong usage). `--json` prints one JSON document on stdout, and
-`list --json --watch` one a line.
+Exit status: 0, 1 (failed, the reason on stderr), 2 (wrong usage, a name that nobody has among it). `--json` prints one
+JSON document on stdout, and `list --json --watch` one a line.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ class TargetError(LLMMagicsError):
     """A bench or compare target is not there or does not answer as an OpenAI-compatible server."""
 
 
+class NoServerError(SpecError, TargetError):
+    """A name that no server has, running or not: written wrongly, whichever verb it was written for."""
+
+
 class LaunchError(LLMMagicsError):
     """A server did not become ready; `outcome` holds the typed reason (see `runtime.outcomes`)."""
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from llm_magics import watching
 from llm_magics.answer import Answer, Say
 from llm_magics.errors import SpecError
-from llm_magics.spec.reading import nearest
 
 if TYPE_CHECKING:
     from llm_magics.spec.line import LineParser
@@ -127,6 +126,7 @@ def logs_verb(options: Any) -> Answer:
 
     from llm_magics.runtime import logs
     from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.unknown import no_server
 
     registry = Registry()
     try:
@@ -134,12 +134,7 @@ def logs_verb(options: Any) -> Answer:
     except ValueError:  # no name that a server can have
         path = None
     if path is None or not (registry.exists(options.name) or path.exists()):
-        known = [record.name for record in registry.list()]
-        raise SpecError(
-            f"There is no server {options.name!r}{nearest(options.name, known)}.",
-            why=", ".join(known),
-            then="%llm list",
-        )
+        raise no_server(options.name, registry)
     last = logs.tail(path, options.n)
     if not options.follow:
         return Answer("\n".join(last), {"name": options.name, "log": last})

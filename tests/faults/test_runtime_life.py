@@ -318,7 +318,7 @@ def test_a_damaged_record_is_skipped_and_can_be_replaced_and_removed(servers: Se
     path = servers.registry.directory / "s.json"
     path.write_bytes(content)
     assert servers.registry.list() == []
-    with pytest.raises(LLMMagicsError, match="There is no server named s"):
+    with pytest.raises(LLMMagicsError, match="There is no server 's'"):
         stop("s")
     assert servers.start().state == "ready"
     stop("s")

@@ -87,7 +87,7 @@ def test_one_that_was_not_started_for_it_says_what_to_type(sleepy: Servers) -> N
     server.stop()
     with pytest.raises(TargetError, match="s is stopped"):
         server.sleep()
-    with pytest.raises(TargetError, match="no server named nobody"):
+    with pytest.raises(TargetError, match="no server 'nobody'"):
         Server("nobody", sleepy.registry).wake()
 
 

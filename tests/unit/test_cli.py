@@ -70,9 +70,13 @@ def test_text_is_for_people(verb: str, capsys: pytest.CaptureFixture[str]) -> No
         (["bench", "tiny", "--data", "df"], "--data"),
         (["bench", "tiny", "--out", "r"], "--out"),
         (["stop"], "--all"),
-        (["stop", "nobody"], "nobody"),
-        (["logs", "nobody"], "nobody"),
-        (["runs", "nothing"], "nothing"),
+        *(([verb, "nobody"], "There is no server 'nobody'") for verb in ("bench", "stop", "logs", "sleep", "wake")),
+        *(([verb, "nobody"], "There is no server 'nobody'") for verb in ("dismiss", "runbook", "deploy")),
+        (["keep", "nobody", "1h"], "There is no server 'nobody'"),
+        (["compare", "nobody", "none", "--prompt", "x"], "There is no server 'nobody'"),
+        (["bench", "nobody", "--sweep", "max_num_seqs=1,2"], "There is no server 'nobody'"),
+        (["engines", "--probe", "nobody"], "There is no server 'nobody'"),
+        (["runs", "nothing"], "There is no run 'nothing'"),
     ],
 )
 def test_wrong_usage_is_2_with_the_reason(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +139,36 @@ def test_a_server_is_kept_longer(capsys: pytest.CaptureFixture[str]) -> None:
         assert run("keep", "qwen", "soon", capsys=capsys)[0] == 2
     finally:
         (registry.directory / "qwen.json").unlink()
-    assert run("keep", "qwen", "1h", capsys=capsys)[0] == 1
+    assert run("keep", "qwen", "1h", capsys=capsys)[0] == 2
+
+
+def test_one_mistake_has_one_exit_status_and_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that nobody has is written wrongly; a server that has ended is no mistake of the writer's."""
+    registry = Registry()
+    values = {
+        "engine": "llamacpp",
+        "model": "tiny",
+        "created": 1.0,
+        "host": "h",
+        "reuse_key": "k",
+        "spec": {},
+        "url": "",
+    }
+    for name, state in (("quen", "stopped"), ("wide", "failed")):
+        registry.write(Record(**values, id=name, name=name, state=state, supervisor=identity.current().to_json()))
+    try:
+        for words in (["bench", "qwen"], ["stop", "qwen"], ["logs", "qwen"], ["keep", "qwen", "1h"], ["wake", "qwen"]):
+            status, _, err = run(*words, capsys=capsys)
+            assert status == 2, words
+            assert "There is no server 'qwen' (did you mean 'quen'?)." in err
+            assert "known: quen (stopped), wide (failed)" in err
+        for words in (["bench", "quen"], ["stop", "quen"], ["keep", "quen", "1h"], ["wake", "quen"]):
+            status, _, err = run(*words, capsys=capsys)
+            assert status == 1, words
+            assert "quen is stopped" in err
+    finally:
+        for name in ("quen", "wide"):
+            (registry.directory / f"{name}.json").unlink()
 
 
 def test_a_server_that_ran_already_is_not_said_to_be_started(

@@ -244,8 +244,10 @@ def load_run(reference: str) -> Run:
         return exchange.read(file)
     try:
         return RunStore().get(reference)
-    except KeyError:
-        raise SpecError(f"There is no single run {reference!r}.", then="`%llm runs` lists them") from None
+    except KeyError as error:
+        several = error.args[1:]
+        what = f"{reference!r} is the start of several runs." if several else f"There is no run {reference!r}."
+        raise SpecError(what, why=", ".join(several), then="`%llm runs` lists them") from None
 
 
 def store(run: Run, spools: Sequence[Path]) -> None:

@@ -79,16 +79,13 @@ def runbook(name: str, *, out: str | Path | None = None, namespace: str | None =
 
 def _record(name: str) -> Record:
     from llm_magics.runtime.registry import Registry
-    from llm_magics.spec.reading import nearest
+    from llm_magics.runtime.unknown import no_server
 
     registry = Registry()
     record = registry.get(name)
     if record is None:
-        known = [each.name for each in registry.list()]
-        raise SpecError(
-            f"There is no server {name!r}{nearest(name, known)}.", why=f"known: {', '.join(known) or 'none'}",
-            then=f"serve it first (`%serve {name} …`): a runbook says how it was started",
-        )  # fmt: skip
+        then = f"serve it first (`%serve {name} …`): a runbook says how it was started"
+        raise no_server(name, registry, then=then)
     return record
 
 

@@ -171,21 +171,21 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
     SpecError
         When no server has that name.
     LLMMagicsError
-        When one could not be stopped; the others are, all the same.
+        When that one has ended already, or one could not be stopped; the others are, all the same.
     """
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.stop import end
-    from llm_magics.spec.reading import nearest
+    from llm_magics.runtime.unknown import no_server
 
-    alive = {record.name: record for record in Registry().list() if record.alive or record.state == "lost"}
+    registry = Registry()
+    alive = {record.name: record for record in registry.list() if record.alive or record.state == "lost"}
     if not every:
         if name is None:
             raise SpecError("Which server is to be stopped?", then="`%llm stop NAME` or `%llm stop --all`")
         if name not in alive:
-            running = f"running: {', '.join(alive)}" if alive else "no server is running"
-            raise SpecError(
-                f"There is no server {name!r} to stop{nearest(name, list(alive))}.", why=running, then="%llm list"
-            )
+            if (ended := registry.get(name)) is None:
+                raise no_server(name, registry)
+            raise LLMMagicsError(f"{name} is {ended.state} already.", then=f"`%llm dismiss {name}` forgets it")
         alive = {name: alive[name]}
     failed: list[LLMMagicsError] = []
     for record in alive.values():

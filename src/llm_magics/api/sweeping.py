@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llm_magics.api import again
-from llm_magics.errors import LLMMagicsError, SpecError, TargetError
+from llm_magics.errors import LLMMagicsError, SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,7 +87,7 @@ def swept(
 def _record(target: Any) -> Record:
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
-    from llm_magics.spec.reading import nearest
+    from llm_magics.runtime.unknown import no_server
 
     name = target.name if isinstance(target, Server) else target
     if not isinstance(name, str) or "://" in name:
@@ -95,13 +95,11 @@ def _record(target: Any) -> Record:
             f"{target!r} cannot be swept: its options are changed by starting it anew.",
             then="give a server's name, or --engine and --model",
         )
-    record = Registry().get(name)
+    registry = Registry()
+    record = registry.get(name)
     if record is None:
-        known = [each.name for each in Registry().list()]
-        raise TargetError(
-            f"There is no server {name!r}{nearest(name, known)}.",
-            then="start it with %serve, or sweep an engine: --engine llamacpp --model tiny",
-        )
+        then = "start it with %serve, or sweep an engine: --engine llamacpp --model tiny"
+        raise no_server(name, registry, then=then)
     return record
 
 

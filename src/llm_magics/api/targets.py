@@ -83,16 +83,14 @@ def _from_server(name: str) -> Target:
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
+    from llm_magics.runtime.unknown import no_server
     from llm_magics.spec.quantities import is_name
-    from llm_magics.spec.reading import nearest
 
     registry = Registry()
     record = registry.get(name)
     if record is not None and record.state in ("starting", "loading"):
         record = Server(name).wait().record
     if record is None or record.state != "ready":
-        names = [each.name for each in registry.list() if each.state == "ready"]
-        state = f"{name} is {record.state}." if record else f"There is no server {name!r}{nearest(name, names)}."
         then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
         if record is None and not is_name(name):
             then = "`%llm list` shows the servers, `%llm runs` the runs"
@@ -100,7 +98,11 @@ def _from_server(name: str) -> Target:
             then = f"a URL begins with http://: http://{name}"
         elif there := _deployed(name):
             then += f"; as it was deployed: `%bench {there}`"
-        raise TargetError(state, why=f"ready: {', '.join(names)}" if names else "no server is ready", then=then)
+        if record is None:
+            raise no_server(name, registry, then=then)
+        names = [each.name for each in registry.list() if each.state == "ready"]
+        ready = f"ready: {', '.join(names)}" if names else "no server is ready"
+        raise TargetError(f"{name} is {record.state}.", why=ready, then=then)
     if record.asleep:
         raise TargetError(f"{name} is asleep.", why="it has given its GPU memory back", then=f"`%llm wake {name}`")
     with suppress(OSError):  # a disk that takes nothing more: it is measured all the same

@@ -101,7 +101,7 @@ class RunStore:
         Raises
         ------
         KeyError
-            When no run has it, or several have.
+            When no run has it, or several have: some of those follow the reference in its arguments.
         StoreError
             When the store cannot be read, or the run in it is damaged.
         """
@@ -112,7 +112,7 @@ class RunStore:
             if reference in ids:
                 ids = [reference]
             if not reference or len(ids) != 1:
-                raise KeyError(reference if not ids else f"{reference} is the start of {', '.join(ids)} …")
+                raise KeyError(reference, *ids)
             document, requests = connection.execute(
                 "SELECT document, requests FROM contents WHERE id = ?", (ids[0],)
             ).fetchone()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from llm_magics.errors import LLMMagicsError
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.unknown import no_server
 
 LONGEST = 7 * 24 * 3600.0  # s; who wants more says `--keep detached`
 
@@ -35,9 +36,10 @@ def keep(name: str, seconds: float, *, registry: Registry | None = None) -> Reco
             f"{name} cannot be kept for {seconds:g} s.", why=f"above 0 s and at most {LONGEST / 86400:g} days"
         )
     record = registry.get(name)
-    if record is None or not record.alive:
-        state = f"{name} is {record.state}." if record else f"There is no server named {name}."
-        raise LLMMagicsError(state, then="`%llm list` shows those that run")
+    if record is None:
+        raise no_server(name, registry)
+    if not record.alive:
+        raise LLMMagicsError(f"{name} is {record.state}.", then="`%llm list` shows those that run")
     until = time.time() + seconds
     try:
         return registry.update(name, lambda now: replace(now, keep_until=max(until, now.keep_until or 0.0)))

@@ -21,6 +21,7 @@ from llm_magics.engines.metrics import read
 from llm_magics.errors import TargetError
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.unknown import no_server
 
 _PATIENCE = 300.0  # s for one step: weights go to the machine's memory and back
 
@@ -62,9 +63,10 @@ def wake(name: str, registry: Registry | None = None) -> Record:
 
 def _able(registry: Registry, name: str) -> tuple[Record, Engine, Sleep]:
     record = registry.get(name)
-    if record is None or record.state != "ready":
-        state = f"{name} is {record.state}." if record else f"There is no server named {name}."
-        raise TargetError(state, then="%llm list")
+    if record is None:
+        raise no_server(name, registry)
+    if record.state != "ready":
+        raise TargetError(f"{name} is {record.state}.", then="%llm list")
     engine = engines.get(record.engine)
     if engine.sleep is None:
         having = [found.title for key in engines.names() if (found := engines.get(key)).sleep is not None]

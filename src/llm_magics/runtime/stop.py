@@ -14,6 +14,7 @@ from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.leftovers import named, sweep
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.unknown import no_server
 
 _PAUSE = 0.02  # s between two looks
 
@@ -39,7 +40,7 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
     registry = registry or Registry()
     record = registry.get(name)
     if record is None:
-        raise _unknown(name, registry)
+        raise no_server(name, registry)
     return end(record, timeout=timeout, registry=registry)
 
 
@@ -83,7 +84,7 @@ def dismiss(name: str, *, registry: Registry | None = None) -> None:
     """
     registry = registry or Registry()
     if not registry.exists(name):
-        raise _unknown(name, registry)
+        raise no_server(name, registry)
     if not registry.remove(name):
         raise LLMMagicsError(f"{name} is running.", then=f"%llm stop {name}")
 
@@ -150,12 +151,3 @@ def _latest(registry: Registry, record: Record) -> Record:
     """What stands in the file of this very server; the record itself where the file is gone or another server's."""
     now = registry.read(record.name)
     return now if now is not None and now.id == record.id else record
-
-
-def _unknown(name: str, registry: Registry) -> LLMMagicsError:
-    running = [record.name for record in registry.list() if record.alive]
-    return LLMMagicsError(
-        f"There is no server named {name}.",
-        why=f"running: {', '.join(running)}" if running else "no server is running",
-        then="%llm list",
-    )

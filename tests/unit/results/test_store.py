@@ -15,7 +15,8 @@ import pytest
 from synthetic import synthetic_run
 
 from llm_magics import paths
-from llm_magics.errors import StoreError
+from llm_magics.api.benching import load_run
+from llm_magics.errors import SpecError, StoreError
 from llm_magics.results import spool
 from llm_magics.results.run import Run
 from llm_magics.results.store import RunStore
@@ -49,6 +50,11 @@ def test_ids_may_be_shortened_as_long_as_they_are_clear() -> None:
     for unclear in ("rab", "rx", "", "r%", "___1"):
         with pytest.raises(KeyError):
             store.get(unclear)
+    with pytest.raises(SpecError, match="'rab' is the start of several runs") as several:
+        load_run("rab")
+    assert several.value.why == "rab1, rab2"
+    with pytest.raises(SpecError, match="There is no run 'rx'"):
+        load_run("rx")
 
 
 def test_the_newest_stand_first_and_are_read_without_their_requests() -> None:

@@ -51,7 +51,7 @@ def test_what_does_not_run_cannot_be_kept(registry: Registry, state: Any) -> Non
     registry.write(record(state=state))
     with pytest.raises(LLMMagicsError, match=f"s is {state}"):
         keep("s", 60, registry=registry)
-    with pytest.raises(LLMMagicsError, match="no server named other"):
+    with pytest.raises(LLMMagicsError, match="no server 'other'"):
         keep("other", 60, registry=registry)
 
 
