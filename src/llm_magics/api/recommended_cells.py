@@ -28,7 +28,10 @@ _OWN_BUILDS = {"vllm": "vLLM", "sglang": "SGLang", "tgi": "TGI"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine on this machine: how it stands in words, whether it could run, whether it is installed, and how."""
+    """An engine on this machine: how it stands in words, whether it could run, whether it is installed, and how.
+
+    `but` is what of an installed one is not as the answer means it.
+    """
 
     key: str
     title: str
@@ -36,6 +39,7 @@ class Candidate:
     runs: bool
     installed: bool
     on: str = "local"
+    but: str = ""
 
 
 def candidates(answer: Recommendation, here: Accelerators) -> dict[str, Candidate]:
@@ -44,14 +48,14 @@ def candidates(answer: Recommendation, here: Accelerators) -> dict[str, Candidat
 
     known = set(engines.names())
     return {
-        choice.engine: _candidate(choice.engine, choice.title, here)
+        choice.engine: _candidate(choice.engine, choice.title, here, answer.answers["hardware"])
         if choice.engine in known
         else Candidate(choice.engine, choice.title, "no adapter for it is installed", False, False)
         for choice in answer.ranked
     }
 
 
-def _candidate(key: str, title: str, here: Accelerators) -> Candidate:
+def _candidate(key: str, title: str, here: Accelerators, asked: str) -> Candidate:
     from llm_magics import engines
     from llm_magics.engines import environments
 
@@ -59,7 +63,9 @@ def _candidate(key: str, title: str, here: Accelerators) -> Candidate:
     if engine.needs_gpu and not here.kind.startswith("nvidia"):
         return Candidate(key, title, "needs an NVIDIA GPU, and there is none", False, False)
     if found := environments.locate(engine):
-        return Candidate(key, title, f"installed: {found.version or found.origin}", True, True)
+        but = _of_cpus(key, asked) if found.for_cpus else ""
+        words = ", ".join(filter(None, [f"installed: {found.version or found.origin}", but]))
+        return Candidate(key, title, words, True, True, but=but)
     if here.kind in _WHEELS_FOR_CUDA and key in _OWN_BUILDS:
         words = f"install {title}'s build for {here.kind}, then --python PATH"
         return Candidate(key, title, words, False, False)
@@ -69,6 +75,13 @@ def _candidate(key: str, title: str, here: Accelerators) -> Candidate:
     if image and (image.gpu if on_nvidia else image.cpu) and (tool := _container_tool()):
         return Candidate(key, title, f"by its container image (on: {tool})", True, False, tool)
     return Candidate(key, title, environments.by_tool(engine.install.hint), False, False)
+
+
+def _of_cpus(key: str, asked: str) -> str:
+    """What a build for CPUs is where the answer is for a GPU of a kind, and what brings the other one; "" for a CPU."""
+    if asked.startswith("nvidia"):
+        return f"the build for CPUs; for a GPU: %llm install {key} --gpu"
+    return f"the build for CPUs; one for {asked} goes by --python PATH" if asked in _WHEELS_FOR_CUDA else ""
 
 
 def _container_tool() -> str:
@@ -109,6 +122,7 @@ def first_that_passes(
             for each in order[: order.index(candidate)]
         ]
         first = [] if candidate.installed or candidate.on != "local" else [f"first: %llm install {candidate.key}"]
+        first += [f"the {candidate.title} here is {candidate.but}"] if candidate.but else []
         lines = [f"%%serve {NAME} --engine {candidate.key}", f"model: {_plain(written(candidate, model))}"]
         lines += [
             f"{key}: {value if isinstance(value, (int, str)) else json.dumps(value)}" for key, value in options.items()

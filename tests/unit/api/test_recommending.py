@@ -183,6 +183,24 @@ def test_engines_of_other_makers_gpus_are_not_sent_to_cudas_wheels(monkeypatch: 
     assert any("vLLM ranks higher" in note for note in found.cell_notes)
 
 
+def test_table_and_cell_say_that_what_is_installed_is_the_build_for_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand(monkeypatch, kind="cpu", installed=("llamacpp", "vllm"))
+    found = recommend(priority="performance", hardware="nvidia")
+    assert found.ranked[0].engine == "vllm"
+    assert found.ranked[0].here.endswith("+cpu, the build for CPUs; for a GPU: %llm install vllm --gpu")
+    assert spec_of(found.cell).engine == "vllm", "which runs here all the same"
+    assert found.cell_notes[:2] == (
+        "the answer is for nvidia; this machine has cpu",
+        "the vLLM here is the build for CPUs; for a GPU: %llm install vllm --gpu",
+    )
+    assert "--python PATH" in {each.engine: each.here for each in recommend(hardware="amd").ranked}["vllm"]
+    here = {each.engine: each.here for each in recommend(hardware="cpu").ranked}["vllm"]
+    assert here.endswith("+cpu"), "for a CPU it is the right one"
+    monkeypatch.setattr(machine, "accelerators", lambda: machine.Accelerators("nvidia", 9.0))
+    beside_a_gpu = recommend(priority="performance")
+    assert beside_a_gpu.cell_notes == ("the vLLM here is the build for CPUs; for a GPU: %llm install vllm --gpu",)
+
+
 def test_measurement_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     class Comparison:
         verdict = "transformers is faster"
