@@ -110,6 +110,7 @@ def compare(
         if prompt is not None or workload or rounds is not None or restart is not None or model:
             raise SpecError("Finished runs are compared as they are.", then="leave every other option out")
         return _of_runs(runs)
+    _no_prompt_among(sides)
     from llm_magics.api.benching import target_of
 
     with ExitStack() as held:
@@ -123,6 +124,18 @@ def compare(
         if isinstance(task, Prompt):
             return _answers(task, found)
         return _under_load(task, found, often, restart)
+
+
+def _no_prompt_among(sides: Sequence[Any]) -> None:
+    """Text with blanks is nobody's name: it is a prompt that was written as in a notebook's body."""
+    told = [side for side in sides if isinstance(side, str) and len(side.split()) > 1]
+    if told:
+        others = [str(side) for side in sides if side not in told]
+        named = " ".join(others) if len(others) > 1 else "A B"
+        raise SpecError(
+            f"{told[0]!r} is no name of a server.",
+            then=f'a prompt goes behind --prompt: `%compare {named} --prompt "…"`',
+        )
 
 
 def _rounds(rounds: Any, *, under_load: bool) -> int | None:

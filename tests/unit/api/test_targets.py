@@ -100,6 +100,8 @@ def test_a_name_that_no_server_has() -> None:
         ({"targets": ["a", "b"], "workload": {}, "max_num_seqs": 3}, "max_num_seqs"),
         ({"targets": "a", "workload": {}}, "list"),
         ({"targets": ["a", 5], "prompt": "x"}, "no server .a.|5 cannot"),
+        ({"targets": ["a", "b", "Explain it."], "workload": {}}, "(?s)'Explain it.' is no name.*a b --prompt"),
+        ({"targets": ["Say a", "Say b"], "prompt": "x"}, "(?s)'Say a' is no name.*--prompt"),
         ({"targets": ["a", "b"], "prompt": "x", "rounds": 2}, "rounds"),
         ({"targets": ["a", "b"], "workload": {"rate": 0}}, "rate"),
     ],
