@@ -56,7 +56,8 @@ def resolve(target: Any, *, model: str | None = None, api_key: str | None = None
     Raises
     ------
     TargetError
-        When there is no such server, it is not ready, or the URL does not answer as an OpenAI-compatible server.
+        When there is no such server, it is not ready, or the URL does not answer as an OpenAI-compatible server; or is
+        that of a server of ours that has a key, and none was given.
     """
     from llm_magics.runtime.server import Server
 
@@ -187,6 +188,15 @@ def _steps(engine: Engine, spec: Mapping[str, Any]) -> int | None:
     return engine.install.commands(gpu=hardware.has_gpu())
 
 
+def _ours(place: str) -> str | None:
+    """The running server of ours at a `HOST:PORT`, where it has a key: by its name it is reached with it."""
+    from llm_magics.runtime.registry import Registry
+
+    registry, at = Registry(), place.replace("localhost", "127.0.0.1")
+    found = (record.name for record in registry.list() if record.alive and urlsplit(record.url).netloc == at)
+    return next((name for name in found if registry.key(name) is not None), None)
+
+
 def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.probing import models
@@ -200,6 +210,11 @@ def _from_url(url: str, model: str | None, api_key: str | None) -> Target:
     base = url.rstrip("/").removesuffix("/v1")
     home = urlsplit(os.environ.get("OPENAI_BASE_URL", "https://api.openai.com")).netloc
     key = api_key or (os.environ.get("OPENAI_API_KEY") if parts.netloc == home else None)
+    if key is None and (ours := _ours(parts.netloc)) is not None:
+        raise TargetError(
+            f"{base} is the server {ours}, which asks for its key.",
+            then=f"write its name in place of the URL: `%bench {ours}`",
+        )
     if model is None:
         served = models(base, key)
         if len(served) != 1:

@@ -45,7 +45,7 @@ def address(url: str) -> Address:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise TargetError(
             "A target's URL holds neither a password nor a query.",
-            then="give the key as api_key, the path alone as URL",
+            then="give the key as --api-key KEY (from Python: api_key=…), the path alone as URL",
         )
     tls = parts.scheme == "https"
     path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")

@@ -107,5 +107,7 @@ def question(endpoint: Endpoint, text: str, tokens: int, *, chat: bool = True) -
 def _refused(url: str, said: Said) -> None:
     if said.status in (401, 403):
         raise TargetError(
-            f"{url} refuses the API key (HTTP {said.status}).", why=said.words, then="give the server's key as api_key"
+            f"{url} refuses the API key (HTTP {said.status}).",
+            why=said.words,
+            then="give the server's key: --api-key KEY (from Python: api_key=…)",
         )

@@ -13,6 +13,9 @@ import pytest
 from llm_magics.api import bench, compare
 from llm_magics.api.targets import resolve
 from llm_magics.errors import SpecError, TargetError
+from llm_magics.runtime import identity
+from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import Registry
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,6 +80,27 @@ def test_other_urls_are_refused(url: str) -> None:
 def test_nobody_answers() -> None:
     with pytest.raises(TargetError, match=r"127\.0\.0\.1:9"):
         bench("http://127.0.0.1:9", requests=1)
+
+
+def test_the_url_of_a_server_of_ours_that_has_a_key_is_told_its_name(server: tuple[str, type[Handler]]) -> None:
+    url, handler = server
+    registry = Registry()
+    record = Record("qwen", "vllm", "m", "ready", 1.0, "h", "k", {}, identity.current().to_json(), id="i", url=url)
+    registry.write(record)
+    try:
+        assert resolve(url).name == url.removeprefix("http://"), "one that has no key is a URL as any other"
+        registry.write_key("qwen", "secret")
+        asked = len(handler.keys)
+        for written in (url, f"{url}/v1/", url.replace("127.0.0.1", "localhost")):
+            with pytest.raises(TargetError, match="is the server qwen") as told:
+                resolve(written, model="m")
+            assert "%bench qwen" in told.value.then
+        assert len(handler.keys) == asked
+        assert resolve(url, api_key="secret").endpoint.api_key == "secret"
+    finally:
+        registry.write_key("qwen", None)
+        (registry.directory / "qwen.json").unlink()
+    assert resolve(url).name == url.removeprefix("http://")
 
 
 def test_a_name_that_no_server_has() -> None:
