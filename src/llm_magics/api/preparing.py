@@ -134,7 +134,7 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
             install = "name a Python that has it: --python PATH"
         raise SpecError(
             f"{engine.title} is not installed where this notebook can find it.",
-            why=environments.by_tool(engine.install.hint),
+            why=environments.by_hand(engine),
             then=f"{install}{', --bin PATH' if engine.install.binary else ''}{container}",
         )
     what = f"asking {engine.title} {executable.version} for its options (its own --help; once for an installation)"

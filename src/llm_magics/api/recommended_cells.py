@@ -74,7 +74,7 @@ def _candidate(key: str, title: str, here: Accelerators, asked: str) -> Candidat
         return Candidate(key, title, f"%llm install {key}", True, False)
     if image and (image.gpu if on_nvidia else image.cpu) and (tool := _container_tool()):
         return Candidate(key, title, f"by its container image (on: {tool})", True, False, tool)
-    return Candidate(key, title, environments.by_tool(engine.install.hint), False, False)
+    return Candidate(key, title, environments.by_hand(engine), False, False)
 
 
 def _of_cpus(key: str, asked: str) -> str:

@@ -126,7 +126,7 @@ def _installs(engine: Engine, spec: Mapping[str, Any], version: str) -> str:
         return f"{shlex.quote(here.python)} -m pip install {own}=={version}"
     if engine.install.gpu or engine.install.cpu:
         return f"llm-magics install {engine.key}=={version}"
-    return f"# install {engine.title} {version}: {engine.install.hint}"
+    return f"# install {engine.title} {version}: {environments.by_hand(engine)}"
 
 
 def _undeployable(name: str) -> str:

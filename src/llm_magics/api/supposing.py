@@ -94,7 +94,7 @@ def _supposed(engine: Engine, *, gpu: bool) -> Executable:
     version = (engine.tested or ("",))[-1] + build
     if not engine.install.modules:
         if engine.install.binary is None:
-            raise SpecError(f"{engine.title} is not installed.", then=engine.install.hint)
+            raise SpecError(f"{engine.title} is not installed.", then=environments.by_hand(engine))
         return Executable(version, binary=engine.install.binary, origin="supposed")
     python = environments.python_of(environments.folder() / engine.key)
     return Executable(version, python=str(python), origin="supposed")

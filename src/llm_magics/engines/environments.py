@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from llm_magics.engines.base import Engine
 
 VARIABLE = "LLM_MAGICS_ENVS"
+_DOCKER_SOCKET = Path("/var/run/docker.sock")
 KERNELS = "the kernel's Python"  # where an engine was found that shares the kernel's environment
 
 
@@ -106,13 +107,29 @@ def brings(engine: Engine, *, gpu: bool | None = None) -> str:
     `gpu` says for which kind of machine; None: for this one.
     """
     steps = engine.install.gpu if (hardware.has_gpu() if gpu is None else gpu) else engine.install.cpu
-    return f"%llm install {engine.key}" if steps else by_tool(engine.install.hint)
+    return f"%llm install {engine.key}" if steps else by_hand(engine)
+
+
+def by_hand(engine: Engine) -> str:
+    """What the adapter says of how its engine comes here, with the container tool that this machine has."""
+    return by_tool(engine.install.hint)
 
 
 def by_tool(text: str) -> str:
-    """`on: docker` in a hint as the container tool that this machine has."""
-    tool = next((each for each in ("docker", "podman", "apptainer") if shutil.which(each)), "docker")
-    return text.replace("on: docker", f"on: {tool}")
+    """`on: docker` in a hint as the container tool that this machine has; a client with no daemon comes last."""
+    here = [each for each in ("docker", "podman", "apptainer") if shutil.which(each)]
+    if "docker" in here and not _docker_daemon():
+        here.append(here.pop(0))
+    return text.replace("on: docker", f"on: {here[0] if here else 'docker'}")
+
+
+def _docker_daemon() -> bool:
+    """Whether docker's client has somebody to talk to, as far as files tell: to ask it takes a process."""
+    if os.environ.get("DOCKER_HOST") or os.environ.get("DOCKER_CONTEXT"):
+        return True
+    own = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser()
+    rootless = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent")) / "docker.sock"
+    return any(each.exists() for each in (_DOCKER_SOCKET, rootless, own / "run/docker.sock", own / "contexts"))
 
 
 def _given_python(engine: Engine, python: str) -> Executable:
@@ -122,9 +139,7 @@ def _given_python(engine: Engine, python: str) -> Executable:
     found = asking.ask(engine, path, "given")
     if found is None:
         there = f"{path} does not have {', '.join(engine.install.modules)}" if path.exists() else f"there is no {path}"
-        raise SpecError(
-            f"{engine.title} is not where --python says.", why=there, then=f"install: {engine.install.hint}"
-        )
+        raise SpecError(f"{engine.title} is not where --python says.", why=there, then=f"install: {by_hand(engine)}")
     return found
 
 
@@ -136,7 +151,7 @@ def _given_binary(engine: Engine, binary: str) -> Executable:
         raise SpecError(
             f"{engine.title} is not where --bin says.",
             why=f"{binary} is no program that can be run",
-            then=f"give the path of {engine.install.binary}, or install: {engine.install.hint}",
+            then=f"give the path of {engine.install.binary}, or install: {by_hand(engine)}",
         )
     return asking.ask_program(engine, path, "given")
 

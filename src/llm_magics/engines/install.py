@@ -57,7 +57,9 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
     for_gpu = hardware.has_gpu() if gpu is None else gpu
     steps = engine.install.gpu if for_gpu else engine.install.cpu
     if not steps:
-        raise SpecError(f"{engine.title} cannot be installed by pip on this machine.", then=engine.install.hint)
+        raise SpecError(
+            f"{engine.title} cannot be installed by pip on this machine.", then=environments.by_hand(engine)
+        )
     if version:
         steps = _pinned(engine, steps, version)
     home = environments.folder()
@@ -83,7 +85,8 @@ def install(key: str, *, gpu: bool | None = None, on_line: Say | None = None) ->
             raise InstallError(
                 f"{engine.title} could not be installed.",
                 why="\n".join(log.read_text(encoding="utf-8").splitlines()[-6:]),
-                then=f"the whole log: {log}; or install it yourself ({engine.install.hint}) and use --python PATH",
+                then=f"the whole log: {log}; or install it yourself ({environments.by_hand(engine)}) "
+                "and use --python PATH",
             ) from error
     found = asking.ask(engine, environments.python_of(target), "installed by llm-magics")
     environments.forget(engine)  # whatever was named before: this one was asked for last
@@ -102,7 +105,9 @@ def _pinned(engine: Engine, steps: Sequence[Sequence[str]], version: str) -> lis
         for step in steps
     ]
     if pinned == [list(step) for step in steps] and not any(f"=={exact}" in word for step in steps for word in step):
-        raise SpecError(f"No package of {engine.title} is among what is installed for it.", then=engine.install.hint)
+        raise SpecError(
+            f"No package of {engine.title} is among what is installed for it.", then=environments.by_hand(engine)
+        )
     return pinned
 
 

@@ -81,7 +81,7 @@ class TensorRTLLM(Engine):
         distributions=("tensorrt_llm", "tensorrt-llm"),
         binary="trtllm-serve",
         gpu=(("tensorrt_llm",),),
-        hint="add on: docker; or pip install tensorrt_llm where CUDA's toolkit and libopenmpi-dev are",
+        hint="add on: docker; or beside an NVIDIA GPU, CUDA's toolkit and libopenmpi-dev: %llm install tensorrt_llm",
         python=((3, 10), (3, 13)),
     )
     image = Image(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from llm_magics import engines
-from llm_magics.engines import asking, environments
+from llm_magics.engines import asking, environments, hardware, install
 from llm_magics.engines.base import Engine, Executable, Install
 from llm_magics.errors import SpecError
 
@@ -219,3 +219,45 @@ def test_the_inventory_names_every_engine_and_what_installs_it() -> None:
     assert found["llamacpp"].where == sys.executable
     assert not found["vllm"].installed
     assert found["vllm"].command == "%llm install vllm"
+
+
+@pytest.mark.parametrize(
+    ("programs", "daemon", "said"),
+    [
+        (("docker", "podman"), True, "docker"),
+        (("docker", "podman"), False, "podman"),
+        (("docker", "apptainer"), False, "apptainer"),
+        (("docker",), False, "docker"),
+        (("podman",), False, "podman"),
+        ((), False, "docker"),
+    ],
+)
+def test_hints_name_the_container_tool_that_can_be_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, programs: tuple[str, ...], daemon: bool, said: str
+) -> None:
+    """A docker client whose daemon is elsewhere, or nowhere, is not named where there is another tool."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(environments, "_DOCKER_SOCKET", tmp_path / "docker.sock")
+    if daemon:
+        (tmp_path / "docker.sock").touch()
+    monkeypatch.setattr(environments.shutil, "which", lambda name: f"/bin/{name}" if name in programs else None)
+    assert environments.by_tool("add on: docker") == f"add on: {said}"
+    assert f"on: {said}" in environments.by_hand(engines.get("tgi"))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://there:2375")
+    assert environments.by_tool("on: docker") == f"on: {'docker' if 'docker' in programs else said}"
+
+
+def test_one_text_says_how_tensorrt_llm_comes_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor`, `engines`, a dry run and a refused installation: beside a GPU the command, elsewhere both ways."""
+    engine = engines.get("tensorrt_llm")
+    command = "%llm install tensorrt_llm"
+    monkeypatch.setattr(hardware, "has_gpu", lambda: True)
+    assert environments.brings(engine) == command
+    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    assert environments.brings(engine) == environments.by_hand(engine)
+    assert environments.brings(engine).endswith(f"libopenmpi-dev: {command}")
+    with pytest.raises(SpecError) as told:
+        install.install("tensorrt_llm")
+    assert told.value.then == environments.by_hand(engine)
