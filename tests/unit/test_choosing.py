@@ -51,7 +51,7 @@ def test_what_is_wrong_is_said(words: list[str], reason: str, capsys: pytest.Cap
 
 def test_probe_of_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run("engines", "--probe", "nobody", capsys=capsys)
-    assert status == 1
+    assert status == 2
     assert "nobody" in err
 
 
