@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic import BaseModel
+
+    from llm_magics.runtime.record import Record
 
 _MAGIC = re.compile(r"^\s*%%?(serve|bench|compare|llm)\b(.*)$")
 _OPTION = re.compile(r"--([\w-]+)[ =](?:[^\s,=]+,)*$")  # the option whose value, or list of values, is being written
 _SWEPT = re.compile(r"--sweep[ =](\w+)=(?:[^\s,=]+,)*$")  # the same behind `--sweep dtype=`
 _KEY = re.compile(r"^(\s*)([\w-]+):(.*)$")
+
+# Whom a verb is about, where it is not those that run: logs and specs outlive their server.
+_NAMED_BY: dict[str, Callable[[Record], bool]] = {
+    **dict.fromkeys(("logs", "runbook", "deploy"), lambda _: True),
+    "dismiss": lambda record: not record.alive,
+    "stop": lambda record: record.alive or record.state == "lost",
+    "sleep": lambda record: record.state == "ready" and not record.asleep,
+    "wake": lambda record: record.asleep,
+}
 
 
 @context_matcher()  # type: ignore[untyped-decorator]
@@ -58,9 +71,11 @@ def _on_line(magic: str, before: str, word: str) -> list[str]:
     action = actions.get(f"--{option[1].replace('_', '-')}") if option else None
     if action is not None and action.nargs != 0:
         return _of_option(magic, action)
+    options = [text for text in actions if text.startswith("--")]
     if word.startswith("-"):
-        return [text for text in actions if text.startswith("--")]
-    return _of_place(parser, typed)
+        return options
+    # Where nothing is there to be named the options are offered: else IPython would offer keywords and files.
+    return _of_place(parser, typed) or ([] if word else options)
 
 
 def _of_option(magic: str, action: Any) -> list[str]:
@@ -92,9 +107,11 @@ def _of_place(parser: Any, typed: list[str]) -> list[str]:
         return []
     if place.choices:
         return list(map(str, place.choices))
+    if place.dest == "name":
+        return values.servers(_NAMED_BY.get(parser.prog.split()[-1], values.running))
     by_name = {
-        "name": values.servers, "target": values.servers, "targets": values.servers, "engine": values.engines,
-        "names": values.engines, "model": values.models, "task": values.tasks,
+        "target": values.servers, "targets": values.servers, "engine": values.engines, "names": values.engines,
+        "model": values.models, "task": values.tasks, "run": values.runs,
     }  # fmt: skip
     return by_name[place.dest]() if place.dest in by_name else []
 

@@ -10,9 +10,11 @@ import re
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pydantic import BaseModel
+
+    from llm_magics.runtime.record import Record
 
 # Text to the spec, for each engine or cluster has words of its own; the usual ones stand in the description.
 _DESCRIBED = frozenset({"dtype", "quantization", "kv_cache_dtype", "load_format", "on", "workers_on"})
@@ -60,11 +62,27 @@ def engines() -> list[str]:
     return names()
 
 
-def servers() -> list[str]:
-    """The servers that run."""
+def running(record: Record) -> bool:
+    """Whether a server runs."""
+    return record.alive
+
+
+def servers(which: Callable[[Record], bool] = running) -> list[str]:
+    """The servers that run, or those of some kind."""
     from llm_magics.runtime.registry import Registry
 
-    return [record.name for record in Registry().list() if record.alive]
+    return [record.name for record in Registry().list() if which(record)]
+
+
+def runs() -> list[str]:
+    """The newest stored runs, by their ids."""
+    from llm_magics.errors import StoreError
+    from llm_magics.results.store import RunStore
+
+    try:
+        return [row.id for row in RunStore().list(50)]
+    except StoreError:
+        return []
 
 
 def models() -> list[str]:

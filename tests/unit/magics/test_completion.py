@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "results"))
 
 import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from synthetic import synthetic_run
 
 import llm_magics
 from llm_magics.magics.completion import complete
+from llm_magics.results.store import RunStore
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -109,6 +114,32 @@ def test_servers_and_models_of_this_machine(running: None, tmp_path: Path, monke
     assert completions("%serve q --model ") == known
     assert completions("%llm fit meta") == {"meta-llama/Llama-3.2-1B"}
     assert "kubernetes" in completions("%llm learn ")
+
+
+@pytest.mark.parametrize(
+    ("verb", "named"),
+    [("logs", {"qwen", "gone"}), ("runbook", {"qwen", "gone"}), ("stop", {"qwen"}), ("keep", {"qwen"}),
+     ("sleep", {"qwen"}), ("wake", {"--help"}), ("dismiss", {"gone"}), ("engines --probe", {"qwen"})],
+)  # fmt: skip
+def test_a_verb_is_offered_those_whom_it_is_about(running: None, verb: str, named: set[str]) -> None:
+    assert completions(f"%llm {verb} ") == named
+
+
+def test_ids_of_stored_runs_are_offered_where_a_run_is_named() -> None:
+    assert completions("%llm runs ") == {"--delete", "--help", "--save"}
+    RunStore().save(synthetic_run(run_id="r1"))
+    RunStore().save(synthetic_run(run_id="s2"))
+    assert completions("%llm runs ") == completions("%llm report ") == {"r1", "s2"}
+    assert completions("%llm runs r") == {"r1"}
+
+
+def test_where_nothing_can_be_named_options_keep_keywords_and_files_away(shell: InteractiveShell) -> None:
+    for verb in ("logs", "stop", "sleep", "wake", "keep", "runbook", "runs", "list", "dismiss"):
+        cell = f"%llm {verb} "
+        with provisionalcompleter():
+            offered = {each.text for each in shell.Completer.completions(cell, len(cell))}
+        assert offered, verb
+        assert all(each.startswith("--") for each in offered), verb
 
 
 @pytest.fixture
