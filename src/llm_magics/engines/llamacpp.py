@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_magics import models
 from llm_magics.engines import hardware
 from llm_magics.engines.base import (
     Engine,
@@ -236,12 +237,15 @@ class LlamaCpp(Engine):
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: the wheel's server cannot fetch a model from a hub, the binary can."""
         if not place.executable.binary and not Path(place.model).is_file():
+            from llm_magics.spec.reading import nearest
+
             repository = spec.model.partition(":")[0]
             if "gguf" not in repository.lower():
                 repository += "-GGUF"
             tool = "" if shutil.which("hf") else "; `pip install huggingface_hub` brings hf"
             raise SpecError(
-                f"The xllamacpp wheel serves local files, and {spec.model} is none.",
+                f"The xllamacpp wheel serves local files, and {spec.model} is none"
+                f"{nearest(spec.model, models.names())}.",
                 why="GGUF files mostly lie in a repository of their own, the model's name with -GGUF",
                 then=f"look for it on the hub (`hf download {repository} --include '*.gguf' --local-dir .`{tool}) "
                 "and give the file's path, or put a llama-server binary on PATH",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["TINY", "Format", "is_shipped", "path"]
+__all__ = ["TINY", "Format", "is_shipped", "names", "path"]
 
 TINY = "tiny"
 Format = Literal["gguf", "safetensors"]
@@ -14,9 +14,14 @@ _FOLDER = Path(__file__).parent
 _PLACES = {(TINY, "gguf"): "tiny/tiny-q8_0.gguf", (TINY, "safetensors"): "tiny"}
 
 
+def names() -> list[str]:
+    """The models of the package itself."""
+    return sorted({shipped for shipped, _ in _PLACES})
+
+
 def is_shipped(name: str) -> bool:
     """Whether `name` is a model of the package itself, to be looked for here and nowhere else."""
-    return any(name == shipped for shipped, _ in _PLACES)
+    return name in names()
 
 
 def path(name: str, format: Format) -> Path:  # noqa: A002
@@ -28,8 +33,7 @@ def path(name: str, format: Format) -> Path:  # noqa: A002
         When no such model ships, or not in that format; the message says what does.
     """
     if not is_shipped(name):
-        shipped = ", ".join(sorted({known for known, _ in _PLACES}))
-        raise ValueError(f"no model called {name!r} ships with llm-magics; there is: {shipped}")
+        raise ValueError(f"no model called {name!r} ships with llm-magics; there is: {', '.join(names())}")
     if (name, format) not in _PLACES:
         formats = ", ".join(sorted(known for shipped, known in _PLACES if shipped == name))
         raise ValueError(f"model {name!r} does not ship as {format!r}; its formats are: {formats}")

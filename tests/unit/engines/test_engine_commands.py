@@ -78,7 +78,9 @@ def test_llamacpp_says_the_same_to_a_binary() -> None:
     assert by_binary.argv[1:] == by_wheel.argv[2:]
     hub = command("llamacpp", executable=Executable("b6", binary="/b"), model="org/name-GGUF:Q4_K_M")
     assert value(hub, "--hf-repo") == "org/name-GGUF:Q4_K_M"
-    with pytest.raises(SpecError, match="serves local files"):
+    with pytest.raises(SpecError, match=r"and tinny is none \(did you mean 'tiny'\?\)\."):
+        command("llamacpp", model="tinny")
+    with pytest.raises(SpecError, match=r"serves local files, and org/name-GGUF:Q4_K_M is none\."):
         command("llamacpp", model="org/name-GGUF:Q4_K_M")
 
 
