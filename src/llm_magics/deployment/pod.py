@@ -222,8 +222,9 @@ class _There:
         return SpecError(
             f"The pods cannot see the model: {what}.",
             why=f"{path} lies on this machine's disk",
-            then="model: a hub id; or copy it into a PersistentVolumeClaim (`kubectl cp`) and add "
-            f"--model-pvc CLAIM:{Path(path).name}",
+            then="model: a hub id (to look at the files at once: --engine vllm --model Qwen/Qwen3-0.6B; "
+            "without --apply they are only written); or copy it into a PersistentVolumeClaim (`kubectl cp`) and add "
+            f"--model-pvc CLAIM:{Path(path).name}; or --to compose, which takes it from this disk",
         )
 
 

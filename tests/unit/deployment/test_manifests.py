@@ -212,7 +212,11 @@ def test_what_downloads_keeps_it_and_several_pods_share_the_claim() -> None:
 def test_a_model_on_this_machines_disk_is_refused_unless_a_claim_has_it() -> None:
     with pytest.raises(SpecError, match="pods cannot see") as refused:
         made("llamacpp", model="tiny")
-    assert "--model-pvc" in refused.value.then
+    assert "--model-pvc CLAIM:tiny-q8_0.gguf" in refused.value.then
+    assert "--engine vllm --model Qwen/Qwen3-0.6B" in refused.value.then
+    assert made("vllm", model="Qwen/Qwen3-0.6B").documents, "what is offered can be done at once"
+    assert "--to compose" in refused.value.then
+    assert "tiny-q8_0.gguf" in made("llamacpp", model="tiny", to="compose").text
     written = made("llamacpp", model="tiny", model_pvc="weights:small/tiny.gguf")
     assert "/llm-magics/model/small/tiny.gguf" in server(written)["args"]
     pod = document(written, "Deployment")["spec"]["template"]["spec"]
