@@ -184,7 +184,7 @@ def test_a_server_ends_when_its_kernel_is_killed(
     until(lambda: gone(record))
     ended = servers.registry.get("s")
     assert ended is not None
-    assert (ended.state, ended.stops_why) == ("stopped", "its notebook ended")
+    assert (ended.state, ended.stops_why) == ("stopped", "its shell or script ended")
     assert servers.left() == []
 
 
@@ -196,7 +196,7 @@ def test_an_orphan_waits_for_adoption_and_lives_on_with_its_new_kernel(
     process.wait()
     waiting = until(lambda: (now := servers.registry.get("s")) and now.stops_at and now)
     assert waiting.state == "ready"
-    assert waiting.stops_why == "its notebook ended"
+    assert waiting.stops_why == "its shell or script ended"
     assert waiting.stops_at > time.time()
     adopted = adopt("s")
     assert [owner["pid"] for owner in adopted.owners] == [os.getpid()]

@@ -15,6 +15,7 @@ ASKED = "it was asked to stop"
 TIMED_OUT = "it was not ready in time"
 TOLD = f"{TIMED_OUT}, and is told to end"  # a line of the log: what follows is the engine's end and not what it was at
 ORPHANED = "its notebook ended"
+ORPHANED_OF_SHELL = "its shell or script ended"
 IDLE = "it was idle"
 REPLACED = "its record is gone"
 
@@ -49,6 +50,12 @@ def orphaned(record: Record) -> bool:
         except ValueError:
             continue
     return True
+
+
+def _whose_end(record: Record) -> str:
+    """What to call the owners that ended: only a kernel has an id or a notebook."""
+    of_notebook = any(owner.get("kernel_id") or owner.get("notebook") for owner in record.owners)
+    return ORPHANED if of_notebook or not record.owners else ORPHANED_OF_SHELL
 
 
 def before_told(log: list[str]) -> list[str]:
@@ -93,7 +100,7 @@ class Lifetime:
         if self._orphan_since is None:
             self._orphan_since = now
         grace = record.grace if record.keep == "kernel" else 0.0
-        return self._orphan_since + grace, ORPHANED, self._orphan_since
+        return self._orphan_since + grace, _whose_end(record), self._orphan_since
 
     def _idle_end(self, record: Record) -> tuple[float, str, float] | None:
         if record.idle is None or self._active_at is None:

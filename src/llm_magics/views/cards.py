@@ -202,4 +202,4 @@ def lifetime(record: ServerFacts, now: float) -> str:
         return f"stops in {fmt.duration(max(0.0, record.stops_at - now))}{why}"
     if record.keep == "detached":
         return f"until stopped, or idle for {fmt.duration(record.idle)}" if record.idle else "until stopped"
-    return "until its cell ends" if record.keep == "cell" else "as long as its notebook's kernel"
+    return "until its cell ends" if record.keep == "cell" else "as long as its notebook or shell"

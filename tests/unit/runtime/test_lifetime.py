@@ -12,7 +12,8 @@ from llm_magics.runtime.lifetime import IDLE, ORPHANED, Lifetime, Verdict, orpha
 from llm_magics.runtime.record import Record
 
 ALIVE = {**identity.current().to_json(), "kernel_id": "here"}
-DEAD = {**identity.current().to_json(), "ticks": 1}
+DEAD = {**identity.current().to_json(), "ticks": 1, "kernel_id": "gone"}
+DEAD_SHELL = {**identity.current().to_json(), "ticks": 1}
 
 
 def record(**changes: Any) -> Record:
@@ -54,6 +55,20 @@ def test_an_orphan_has_its_grace_and_adoption_starts_it_anew() -> None:
     assert life.judge(replace(orphan, owners=[ALIVE]), 690.0) == Verdict()
     assert life.judge(orphan, 700.0) == Verdict(stops_in=600.0, why=ORPHANED)
     assert life.judge(orphan, 1300.0) == Verdict(stop=True, why=ORPHANED)
+
+
+@pytest.mark.parametrize(
+    ("owners", "why"),
+    [
+        ([DEAD], "its notebook ended"),
+        ([{**DEAD_SHELL, "notebook": "n.ipynb"}], "its notebook ended"),
+        ([DEAD_SHELL], "its shell or script ended"),
+        ([DEAD_SHELL, DEAD], "its notebook ended"),
+        ([], "its notebook ended"),
+    ],
+)
+def test_a_shell_that_ended_is_not_called_a_notebook(owners: list[dict[str, Any]], why: str) -> None:
+    assert Lifetime().judge(record(owners=owners), 0.0).why == why
 
 
 def test_a_server_of_a_cell_has_no_grace() -> None:
