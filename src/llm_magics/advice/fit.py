@@ -75,7 +75,8 @@ class Fit:
                 f"{own.context:,} tokens at once; the others wait."
             )
         many = f"{_many(at_once)} sequence{'' if at_once < 2 else 's'}"
-        return f"{own.facts.name} fits on {where}: {many} of {own.context:,} tokens at once."
+        alone = " by memory alone, which says nothing of a CPU's speed" if own.device.kind == "cpu" else ""
+        return f"{own.facts.name} fits on {where}: {many} of {own.context:,} tokens at once{alone}."
 
     def __str__(self) -> str:
         from llm_magics.views.fit import FitCard

@@ -331,6 +331,13 @@ def test_concurrency_that_does_not_fit_still_starts() -> None:
     assert "at once; the others wait" in found.verdict
 
 
+def test_room_in_a_cpus_memory_is_not_called_its_speed() -> None:
+    """4,987 sequences "at once" on two cores are true of memory, and nobody's experience."""
+    said = "tokens at once by memory alone, which says nothing of a CPU's speed."
+    assert fit("tiny", device=Device("this machine's memory", 20 * GIB, "cpu", 1)).verdict.endswith(said)
+    assert fit("tiny", device=H100).verdict.endswith("tokens at once.")
+
+
 def test_more_context_never_means_more_room() -> None:
     balance = Balance(facts("google/gemma-3-12b-it"), Demand(), H100)
     counts = [balance.concurrency(length) for length in (512, 1024, 4096, 32_768, 131_072)]
