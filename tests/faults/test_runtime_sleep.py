@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import scripted_engine
+from waiting import until
 
 from llm_magics import engines
 from llm_magics.api.targets import resolve
@@ -57,7 +58,7 @@ def test_it_sleeps_and_wakes_and_everybody_sees_it(sleepy: Servers) -> None:
     assert "s is awake" in say("wake", "s").shown
     assert not server.asleep
     server.wake()
-    assert posted(server) == ["/sleep?level=1 {}", '/wake_up {"model": "m"}']
+    until(lambda: posted(server) == ["/sleep?level=1 {}", '/wake_up {"model": "m"}'])  # its log is written meanwhile
     assert "asleep" not in str(tables.servers(sleepy.registry.list()))
     server.stop()
 

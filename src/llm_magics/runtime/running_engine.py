@@ -89,6 +89,11 @@ class RunningEngine:
             return self._taken
         return not ports.is_free(self.attempt.host, self.attempt.port)
 
+    def hear(self) -> None:
+        """Take what it has said by now."""
+        if self.process.output in self._selector.get_map():
+            self._drain()
+
     def drain_rest(self) -> None:
         """Everything that wrote to the pipe is gone, so what is in it now is all there will be."""
         with contextlib.suppress(OSError):

@@ -154,6 +154,7 @@ class Supervisor:
 
     def _ready(self, engine: RunningEngine, now: float) -> None:
         self.census.note_shared(engine.tree())  # first: who sees it ready may kill it the next moment
+        engine.hear()  # who is told that it is ready finds in the log what it said before
         self.published.change(state="ready", stage="", ready_at=time.time())
         self.published.flush()
         self.census.due()  # the workers are all there now

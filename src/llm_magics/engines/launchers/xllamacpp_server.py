@@ -13,7 +13,10 @@ import argparse
 import os
 import signal
 import sys
+import time
 from typing import Any
+
+_LAST_WORDS = 0.3  # s; the library writes its reasons from a thread of its own, and does not wait for it
 
 # llama-server's option -> where the library keeps it. The spellings are checked against llama.cpp's common/arg.cpp.
 VALUES: dict[tuple[str, ...], tuple[str, type]] = {
@@ -135,6 +138,7 @@ def main() -> int:
     try:
         server = xllamacpp.Server(parameters(options))
     except RuntimeError as error:
+        time.sleep(_LAST_WORDS)
         print(f"xllamacpp_server: {error}", file=sys.stderr)  # noqa: T201
         return 1
     # TERM and INT end the process at once, whatever streams are open, for closing the library's server in order is no
