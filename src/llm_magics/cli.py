@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llm_magics import verbs
@@ -20,7 +23,7 @@ from llm_magics.spec.line import HelpShown
 from llm_magics.spec.typed import PROG, in_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from llm_magics.results.sweep import Sweep
 
@@ -69,8 +72,7 @@ def _run(words: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         # What was measured is kept by `bench` and `compare` themselves, which then end with a run.
-        measuring = words[0] in ("bench", "compare")
-        said = f"before there was a run to store; `{PROG} runs` lists those that are" if measuring else ""
+        said = f"before there was a run to store; `{PROG} runs` lists those that are" if words[0] in _MEASURING else ""
         print(f"interrupted {said}".rstrip(), file=sys.stderr)
         return 1
     return 0
@@ -78,9 +80,24 @@ def _run(words: list[str]) -> int:
 
 def _answer(verb: str, words: list[str]) -> Answer:
     if verb in _COMMANDS:
-        return _COMMANDS[verb](words)
+        with _told_to_end(by_interrupt=verb in _MEASURING):
+            return _COMMANDS[verb](words)
     options = verbs.parser(verb, PROG).read(words)
     return verbs.VERBS[verb].run(options)
+
+
+@contextmanager
+def _told_to_end(*, by_interrupt: bool) -> Iterator[None]:
+    """Inside, SIGTERM (of `timeout`, of CI) does what ^C does: what was measured is kept and said."""
+    here = threading.current_thread() is threading.main_thread()
+    if not by_interrupt or not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _say(answer: Answer, *, as_json: bool, verbatim: bool = False) -> None:
@@ -183,6 +200,7 @@ def _compare(words: list[str]) -> Answer:
     )
 
 
+_MEASURING = ("bench", "compare")
 _COMMANDS: dict[str, Callable[[list[str]], Answer]] = {"serve": _serve, "bench": _bench, "compare": _compare}
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +92,22 @@ def test_a_failure_is_1(capsys: pytest.CaptureFixture[str]) -> None:
     status, _, err = run("bench", "http://127.0.0.1:9", capsys=capsys)
     assert status == 1
     assert "127.0.0.1:9" in err
+
+
+@pytest.mark.parametrize("verb", ["bench", "compare"])
+def test_told_to_end_a_measurement_ends_as_by_an_interrupt(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(*_: Any, **__: Any) -> None:
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(f"llm_magics.api.{verb}", told)
+    before = signal.getsignal(signal.SIGTERM)
+    status, _, err = run(*{"bench": ("bench", "a"), "compare": ("compare", "a", "b", "--load")}[verb], capsys=capsys)
+    assert status == 1
+    assert "interrupted before there was a run to store" in err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -55,6 +55,11 @@ class BenchProgress(Card):
         return ", ".join(parts)
 
     @property
+    def milestone(self) -> str:
+        """What is measured: `tiny · round 2 of 3 · 8 streams, point 2 of 3`."""
+        return fmt.visible(" · ".join(part for part in (f"measuring {self.name}", self.title, self.step) if part))
+
+    @property
     def time_line(self) -> str:
         """`12 s, about 20 s left`."""
         now = self.progress

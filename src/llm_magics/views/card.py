@@ -11,7 +11,8 @@ from llm_magics.views.markup import Markup, page, tag
 class Card:
     """Base of everything that is shown in a box: `html()` and `__str__` are the two forms of it.
 
-    `stays` says whether it is worth leaving behind when the work it tells of is done; `oneline` is it in one line.
+    `stays` says whether it is worth leaving behind when the work it tells of is done; `oneline` is it in one line;
+    `milestone` where the work has come to, in words that seldom change, for a log that takes lines only.
     """
 
     stays = True
@@ -24,6 +25,11 @@ class Card:
     def oneline(self) -> str:
         """The card in one line, for a terminal that is written over."""
         return str(self).partition("\n")[0]
+
+    @property
+    def milestone(self) -> str:
+        """Where the work has come to; "" where the card tells of none."""
+        return ""
 
     def ended(self, error: BaseException) -> Card:
         """The card after its work was broken off."""

@@ -71,6 +71,11 @@ class ServerCard(Card):
         return "ready" + ", was running already" * self.reused + ", asleep" * self.record.asleep
 
     @property
+    def milestone(self) -> str:
+        """Its state."""
+        return fmt.visible(f"{self.record.name}: {self.state}")
+
+    @property
     def time_line(self) -> str:
         """How long it takes or took: `12 s, about 40 s expected`."""
         record = self.record

@@ -1,8 +1,8 @@
 """Live progress: one display, updated in place at most five times a second, gone or final when the work is done.
 
-In a notebook it is one output with a display id; in a terminal one line on stderr that is written over; elsewhere, and
-with LLM_MAGICS_NONINTERACTIVE=1, nothing. What is shown is any object with `_repr_mimebundle_`, `__str__` and, as
-`cards.Card` has them, `oneline`, `stays` and `ended`.
+In a notebook it is one output with a display id; in a terminal one line on stderr that is written over; where stderr is
+no terminal (CI, a file) a line for each step of the work; with LLM_MAGICS_NONINTERACTIVE=1 nothing. What is shown is an
+object with `_repr_mimebundle_`, `__str__` and, as `cards.Card` has them, `oneline`, `milestone`, `stays` and `ended`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol
@@ -138,10 +139,30 @@ class Terminal:
         sys.stderr.flush()
 
 
+class Log:
+    """A line on stderr whenever the work has come to another step; what it ends with is the result's to say."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def draw(self, shown: Any) -> None:
+        """Say where the work has come to, once."""
+        said = getattr(shown, "milestone", "")
+        if said and said != self._last:
+            self._last = said
+            with suppress(OSError, ValueError):  # nobody reads it, or it is closed: no reason to end what is measured
+                print(said, file=sys.stderr, flush=True)  # noqa: T201
+
+    def close(self, final: Any | None) -> None:
+        """Nothing: lines stay."""
+
+
 def _screen() -> Screen | None:
     if os.environ.get("LLM_MAGICS_NONINTERACTIVE", "") not in ("", "0"):
         return None
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and hasattr(shell, "kernel"):
         return Notebook()
-    return Terminal() if sys.stderr is not None and sys.stderr.isatty() else None
+    if sys.stderr is None:
+        return None
+    return Terminal() if sys.stderr.isatty() else Log()

@@ -50,6 +50,12 @@ class SearchProgress(Card):
         return min(1.0, self.elapsed / self.budget)
 
     @property
+    def milestone(self) -> str:
+        """What is tried, and what is known by then: `searching tiny · probe 3: 8 streams · holds 4`."""
+        parts = (f"searching {self.name}", f"{self.title}: {self.progress.label}", self.bracket)
+        return fmt.visible(" · ".join(part for part in parts if part))
+
+    @property
     def bracket(self) -> str:
         """`holds 8, not 16`, as far as it is known."""
         failing = next((each for each in self.probes if not each.holds), None)

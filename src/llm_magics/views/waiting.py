@@ -17,6 +17,11 @@ class WaitingCard(Card):
     seconds: float
     stays = False
 
+    @property
+    def milestone(self) -> str:
+        """What is waited for."""
+        return visible(self.what)
+
     def html(self) -> Markup:
         """The card as markup."""
         return tag("div", str(self), cls="card muted")

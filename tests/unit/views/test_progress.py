@@ -12,7 +12,7 @@ from made import record
 from llm_magics.load.progress import Progress
 from llm_magics.views import progress
 from llm_magics.views.cards import AnswerCards, ServerCard
-from llm_magics.views.progress import BenchProgress, Live, Terminal, live
+from llm_magics.views.progress import BenchProgress, Live, Log, Terminal, live
 
 
 class Screen:
@@ -102,12 +102,46 @@ def test_noninteractive_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-def test_without_a_terminal_it_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quick_work_is_silent_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LLM_MAGICS_NONINTERACTIVE")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     with live() as show:
         show(ServerCard(record()))
     assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def moment(point: int = 0, done: int = 0) -> Progress:
+    return Progress(point, 2, "8 streams", 0, 1, done, 0, 8, 300, done / 10, 30.0, 0.05, 100.0)
+
+
+def test_a_pipe_gets_a_line_for_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    clock = Clock()
+    with Live(Log(), clock) as show:
+        for tick in range(300):
+            clock.now = tick / 10
+            show(BenchProgress("tiny", moment(point=tick // 150, done=tick % 150), title="round 1 of 3"))
+    assert sys.stderr.getvalue() == (  # type: ignore[attr-defined]
+        "measuring tiny · round 1 of 3 · 8 streams, point 1 of 2\n"
+        "measuring tiny · round 1 of 3 · 8 streams, point 2 of 2\n"
+    )
+
+
+def test_a_pipe_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    Log().draw(BenchProgress("tiny", moment()))
+
+
+def test_a_log_says_the_states_of_a_start_and_no_bundle_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    log = Log()
+    for shown in (ServerCard(record(state="loading")), AnswerCards("p", []), ServerCard(record()), "text"):
+        log.draw(shown)
+        log.draw(shown)
+    log.close(ServerCard(record()))
+    assert sys.stderr.getvalue() == "qwen: loading\nqwen: ready\n"  # type: ignore[attr-defined]
 
 
 def test_a_terminal_gets_one_line_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
