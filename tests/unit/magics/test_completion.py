@@ -13,7 +13,6 @@ from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from synthetic import synthetic_run
 
-import llm_magics
 from llm_magics.magics.completion import complete
 from llm_magics.results.store import RunStore
 from llm_magics.runtime import identity
@@ -140,14 +139,6 @@ def test_where_nothing_can_be_named_options_keep_keywords_and_files_away(shell: 
             offered = {each.text for each in shell.Completer.completions(cell, len(cell))}
         assert offered, verb
         assert all(each.startswith("--") for each in offered), verb
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    shell = InteractiveShell()
-    llm_magics.load_ipython_extension(shell)
-    yield shell
-    llm_magics.unload_ipython_extension(shell)
 
 
 def test_a_front_end_is_given_the_word_to_replace(shell: InteractiveShell) -> None:

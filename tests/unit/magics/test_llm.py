@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,6 @@ from IPython.core.interactiveshell import InteractiveShell
 import llm_magics
 from llm_magics.errors import SpecError, TargetError
 from llm_magics.magics.completion import complete
-
-
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    shell = InteractiveShell()
-    llm_magics.load_ipython_extension(shell)
-    yield shell
-    llm_magics.unload_ipython_extension(shell)
 
 
 def test_unloading_takes_out_what_loading_put_in() -> None:
