@@ -45,6 +45,12 @@ def answered(cell: dict[str, Any], answer: str) -> None:
     exec(text.replace("my_answer = ...", f"my_answer = {answer}"), names)  # noqa: S102
 
 
+def test_no_exercise_goes_unchecked() -> None:
+    """One without `right` and `wrong` would be left out of the three tests below without a word."""
+    asked = [cell for path in NOTEBOOKS for cell in cells(path) if "my_answer = ..." in source(cell)]
+    assert len(asked) == len(EXERCISES) > len(NUMBERED)
+
+
 @pytest.mark.parametrize("cell", EXERCISES)
 def test_an_exercise_passes_the_right_answer(cell: dict[str, Any]) -> None:
     answered(cell, cell["metadata"]["llm_magics"]["right"])

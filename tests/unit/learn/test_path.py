@@ -120,6 +120,25 @@ def test_every_task_of_the_guide_is_on_the_path_in_its_order() -> None:
     assert [week.week for week in path.path()] == ["1-2", "3-4", "5-6", "7-8", "ongoing", "beside"]
 
 
+def test_the_page_has_a_row_for_every_task_with_what_ticks_it() -> None:
+    page = (notebooks.shipped().parent / "docs" / "learning_path.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "](../examples/" in line]
+    stated = [(weeks, name.strip("`"), notebook) for weeks, _, name, notebook, *_ in rows]
+    assert stated == [
+        (week.week, task.id, f"[{task.notebook[:2]}](../examples/{task.notebook})")
+        for week in path.path()
+        for task in week.tasks
+        if task.notebook
+    ]
+    assert len(stated) == len(path.tasks())
+    assert [title for weeks, title, *_ in rows if weeks != "beside"] == GUIDE
+    for _, _, name, _, ticks, lighter in rows:
+        task = path.task(name.strip("`"))
+        assert (ticks == "marked by hand") == task.manual, name
+        assert ticks, name
+        assert (lighter == "the same") == (not task.lighter), name
+
+
 def test_every_task_has_a_way_to_be_done() -> None:
     assert set(EVIDENCE) == {task.id for task in path.tasks() if not task.manual}
     for task in path.tasks():
