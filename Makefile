@@ -17,16 +17,19 @@ SGLANG_CLIENT_NEEDS := torch==2.13.0 triton msgspec aiohttp numpy requests tqdm 
 VSCODE ?= newest
 
 .PHONY: demo test test-unit test-engines test-ui test-sidebar notebooks tutorials lint format bench bench-peers simulate wheel engines extra-engines browser
-.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-notebooks test-gpu bench-gpu test-ray
+.PHONY: sidebar vscode test-vscode clean prometheus test-code test-running test-gpu bench-gpu test-ray \
+  test-notebooks test-notebooks-on-vllm test-other-notebooks
 
 demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engine in a notebook; leaves demo/report.html
 	$(BIN)/python tools/demo.py
 
-test: $(VENV)/.test browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
-	$(MAKE) --no-print-directory -j3 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-code test-running test-notebooks
+SIDE_BY_SIDE := --no-print-directory $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
-# The three parts of `make test`, side by side: each waits for processes half of its time, and only two of them need the
-# engines, which take minutes to install. What they print comes part by part.
+test: $(VENV)/.test browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
+	$(MAKE) $(SIDE_BY_SIDE) -j4 test-code test-running test-notebooks-on-vllm test-other-notebooks
+
+# The parts of `make test`, side by side: each waits for processes half of its time, and not all of them need the engines,
+# which take minutes to install. What they print comes part by part.
 test-code:
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/engines --ignore tests/ui --ignore tests/vscode
 
@@ -35,11 +38,22 @@ test-running: engines
 	$(BIN)/python -m pytest tests/ui
 
 NBVAL := LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-  --nbval-cell-timeout=600 -p no:cacheprovider
+  --nbval-cell-timeout=600 -p no:cacheprovider --durations=8
 
-# The tutorial of Ray is run where Ray's cluster is: `make test-ray`.
-test-notebooks: engines
-	$(NBVAL) examples --ignore examples/19-ray.ipynb
+# Notebooks on vLLM compute (each start is 40 CPU-seconds of imports, one core at a time), the others mostly wait: for requests
+# that come at a rate, for Prometheus, who looks once a second. So each kind is run beside the other. The tutorial of Ray is
+# run where Ray's cluster is: `make test-ray`.
+ON_VLLM := $(patsubst %,examples/%.ipynb,01-first-server 04-quantization 05-prefix-caching 06-engines-compared 07-many-gpus \
+  10-speculative-decoding)
+
+test-notebooks: $(VENV)/.test prometheus ## the tutorials under nbval
+	$(MAKE) $(SIDE_BY_SIDE) -j2 test-notebooks-on-vllm test-other-notebooks
+
+test-notebooks-on-vllm: engines
+	$(NBVAL) $(ON_VLLM)
+
+test-other-notebooks: engines
+	$(NBVAL) examples $(patsubst %,--ignore %,$(ON_VLLM) examples/19-ray.ipynb)
 
 test-unit: $(VENV)/.test prometheus ## the fast ones
 	$(BIN)/python -m pytest -m 'not extra_engine' tests/unit tests/faults
@@ -70,7 +84,7 @@ test-ui: $(VENV)/.test browser sidebar
 	$(BIN)/python -m pytest tests/ui
 
 notebooks: $(VENV)/.test engines prometheus ## run the tutorials again and save their outputs
-	$(BIN)/python tools/run_notebooks.py examples
+	$(BIN)/python tools/isolated.py $(BIN)/python tools/run_notebooks.py examples
 
 tutorials: $(VENV)/.test engines prometheus ## run every tutorial on this machine; leaves demo/tutorials/index.html
 	$(BIN)/python tools/tutorials.py

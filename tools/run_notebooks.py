@@ -52,7 +52,7 @@ def _public(outputs: str) -> str:
     if environments := os.environ.get("LLM_MAGICS_ENVS"):
         outputs = outputs.replace(environments, "~/llm-magics/.cache/envs")
     outputs = outputs.replace(str(ROOT), "~/llm-magics")
-    outputs = re.sub(re.escape(tempfile.gettempdir()) + r"/\w+", "~/scratch", outputs)
+    outputs = re.sub(re.escape(tempfile.gettempdir()) + r"/[\w.-]+", "~/scratch", outputs)
     return outputs.replace(str(Path.home()) + "/", "~/")
 
 
