@@ -34,6 +34,16 @@ async def test_an_engine_is_shown_without_what_nobody_needs(ask: Any, running: C
     assert await ask("engines/qwen") == (200, engine)
 
 
+async def test_one_of_another_host_is_shown_with_it_and_not_stopped(ask: Any, running: Callable[..., Record]) -> None:
+    there = {**identity.current().to_json(), "boot_id": "of another machine"}
+    running("theirs", supervisor=there, host="node7")
+    status, engine = await ask("engines/theirs")
+    assert (status, engine["state"], engine["host"]) == (200, "elsewhere", "node7")
+    status, refusal = await ask("engines/theirs", method="DELETE")
+    assert status == 409
+    assert "theirs runs on node7; it cannot be stopped from here." in json.dumps(refusal)
+
+
 async def test_running_ones_come_first_and_stopped_ones_not_at_all(ask: Any, running: Callable[..., Record]) -> None:
     running("failed", state="failed", created=1.0, diagnosis={"cause": "no memory", "remedy": "less"}, exit=1)
     running("gone", state="ready", created=2.0, supervisor=DEAD)

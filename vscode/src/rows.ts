@@ -67,7 +67,8 @@ const ICONS: Record<string, [icon: string, colour?: string]> = {
   asleep: ['moon'],
   stopping: ['debug-stop'],
   failed: ['error', 'list.errorForeground'],
-  lost: ['error', 'list.errorForeground']
+  lost: ['error', 'list.errorForeground'],
+  elsewhere: ['remote']
 };
 
 /** The engines, then the GPUs where there are any. */

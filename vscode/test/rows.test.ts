@@ -75,6 +75,15 @@ test('one that failed is open, with cause, line and remedy; it can be dismissed,
   expect(row.context).toBe('engine.ended');
 });
 
+test('one of another host that shares the directory says where it runs; nothing can be done to it here', () => {
+  const [row] = shown(engine('qwen', { state: 'elsewhere', host: 'node7', stops_at: NOW + 60 }));
+  expect(row.description).toBe('running on node7 · tiny-q8_0.gguf');
+  expect(row.context).toBe('engine');
+  expect(row.icon).toBe('remote');
+  expect(row.open).toBe(false);
+  expect(details(row)).toEqual({ Model: '/models/tiny-q8_0.gguf', Engine: 'llamacpp 1.2' }); // its URL is of that host
+});
+
 test('one that sleeps answers nothing; one about to end counts down', () => {
   const rows = shown(engine('a', { asleep: true }), engine('b', { stops_at: NOW + 598, stops_why: 'idle' }));
   expect(rows[0]).toMatchObject({ icon: 'moon', context: 'engine.runs' });

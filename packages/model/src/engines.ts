@@ -7,7 +7,7 @@ export interface ITranslate {
   __(text: string, ...values: any[]): string;
 }
 
-/** Whether anything of it runs. */
+/** Whether anything of it runs here; one that is `elsewhere` is another host's, which can be seen and nothing else. */
 export function runs(engine: IEngine): boolean {
   return ['starting', 'loading', 'ready', 'stopping'].includes(engine.state);
 }
@@ -52,6 +52,8 @@ export function stateWord(engine: IEngine, trans: ITranslate): string {
       return trans.__('failed');
     case 'lost':
       return trans.__('lost');
+    case 'elsewhere':
+      return trans.__('running on %1', engine.host ?? '?');
     default:
       return engine.state;
   }

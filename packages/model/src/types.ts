@@ -1,6 +1,6 @@
 // What the server's routes answer; the shapes are made in src/llm_magics/lab/.
 
-export type State = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopped' | 'failed' | 'lost';
+export type State = 'starting' | 'loading' | 'ready' | 'stopping' | 'stopped' | 'failed' | 'lost' | 'elsewhere';
 
 /** A running instance of an engine; times are seconds since the epoch. */
 export interface IEngine {
@@ -26,6 +26,8 @@ export interface IEngine {
   expected: number | null;
   exit: number | null;
   command: string;
+  /** The machine that one which is `elsewhere` runs on. */
+  host?: string;
   diagnosis: { cause?: string; line?: string; remedy?: string } | null;
   owners: { notebook?: string; kernel_id?: string; cwd?: string }[];
 }

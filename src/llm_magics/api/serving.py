@@ -8,6 +8,7 @@ from llm_magics.api.learning import served
 from llm_magics.api.preparing import Prepared, prepare
 from llm_magics.errors import LaunchError, LLMMagicsError, SpecError
 from llm_magics.runtime import outcomes
+from llm_magics.runtime.elsewhere import WHY
 from llm_magics.spec import ServerSpec
 from llm_magics.spec.reading import build
 
@@ -137,6 +138,9 @@ def failure(spec: ServerSpec, engine: Engine, outcome: outcomes.Outcome) -> Laun
                 f"{key}: {_value(theirs)} runs, {_value(ours)} is asked" for key, (theirs, ours) in differences.items()
             )
             then = f"add --replace to stop it and start this one, choose another name, or `%llm stop {name}`"
+        case outcomes.Elsewhere(record):
+            what, why = f"A server {name} runs on {record.host} already.", WHY
+            then = f"choose another name, or stop it there: llm-magics stop {name}"
         case outcomes.Failed(exit_, log, diagnosis):
             what = f"{title} ended before it was ready (exit status {exit_})."
             why = "\n".join(log[-8:])
@@ -171,7 +175,8 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
     SpecError
         When no server has that name.
     LLMMagicsError
-        When that one has ended already, or one could not be stopped; the others are, all the same.
+        When that one has ended already or runs on another host, or one could not be stopped; the others are, all the
+        same.
     """
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.stop import end
@@ -183,9 +188,11 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
         if name is None:
             raise SpecError("Which server is to be stopped?", then="`%llm stop NAME` or `%llm stop --all`")
         if name not in alive:
-            if (ended := registry.get(name)) is None:
+            if (found := registry.get(name)) is None:
                 raise no_server(name, registry)
-            raise LLMMagicsError(f"{name} is {ended.state} already.", then=f"`%llm dismiss {name}` forgets it")
+            if found.state != "elsewhere":
+                raise LLMMagicsError(f"{name} is {found.state} already.", then=f"`%llm dismiss {name}` forgets it")
+            alive[name] = found  # why it cannot be stopped is said where that is tried
         alive = {name: alive[name]}
     failed: list[LLMMagicsError] = []
     for record in alive.values():

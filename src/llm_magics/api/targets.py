@@ -81,6 +81,7 @@ def _from_server(name: str) -> Target:
     from llm_magics.api.watching import Watch
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.protocol import PROTOCOLS
+    from llm_magics.runtime.elsewhere import out_of_reach
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
@@ -91,6 +92,8 @@ def _from_server(name: str) -> Target:
     record = registry.get(name)
     if record is not None and record.state in ("starting", "loading"):
         record = Server(name).wait().record
+    if record is not None and record.state == "elsewhere":
+        raise out_of_reach(record, "asked", TargetError)
     if record is None or record.state != "ready":
         then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
         if record is None and not is_name(name):

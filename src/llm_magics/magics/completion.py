@@ -22,7 +22,7 @@ _KEY = re.compile(r"^(\s*)([\w-]+):(.*)$")
 # Whom a verb is about, where it is not those that run: logs and specs outlive their server.
 _NAMED_BY: dict[str, Callable[[Record], bool]] = {
     **dict.fromkeys(("logs", "runbook", "deploy"), lambda _: True),
-    "dismiss": lambda record: not record.alive,
+    "dismiss": lambda record: not record.alive and record.state != "elsewhere",
     "stop": lambda record: record.alive or record.state == "lost",
     "sleep": lambda record: record.state == "ready" and not record.asleep,
     "wake": lambda record: record.asleep,

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from llm_magics.errors import LLMMagicsError
+from llm_magics.runtime.elsewhere import out_of_reach
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.unknown import no_server
@@ -38,6 +39,8 @@ def keep(name: str, seconds: float, *, registry: Registry | None = None) -> Reco
     record = registry.get(name)
     if record is None:
         raise no_server(name, registry)
+    if record.state == "elsewhere":
+        raise out_of_reach(record, "kept", LLMMagicsError)
     if not record.alive:
         raise LLMMagicsError(f"{name} is {record.state}.", then="`%llm list` shows those that run")
     until = time.time() + seconds

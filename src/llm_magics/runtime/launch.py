@@ -19,7 +19,17 @@ from llm_magics.engines.base import Command
 from llm_magics.errors import LaunchError
 from llm_magics.runtime import lifetime
 from llm_magics.runtime.logs import tail
-from llm_magics.runtime.outcomes import Differs, Failed, Outcome, PortBusy, Reused, Started, Stopped, TimedOut
+from llm_magics.runtime.outcomes import (
+    Differs,
+    Elsewhere,
+    Failed,
+    Outcome,
+    PortBusy,
+    Reused,
+    Started,
+    Stopped,
+    TimedOut,
+)
 from llm_magics.runtime.owner import current_owner, owned
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -82,7 +92,7 @@ def launch(
         raise _unwritable(name, error) from error
     try:
         found = _reuse_or_start(request, build, identifier, replace, registry)
-        if isinstance(found, (Differs, PortBusy)) or not wait:
+        if isinstance(found, (Differs, Elsewhere, PortBusy)) or not wait:
             return found
         return _wait(found, registry, on_progress, cancelled)
     except BaseException as error:
@@ -115,12 +125,14 @@ def _said(error: OSError) -> str:
 
 def _reuse_or_start(
     request: LaunchRequest, build: Callable[[int], Command], identifier: str, replacing: bool, registry: Registry
-) -> Started | Reused | Differs | PortBusy:
+) -> Started | Reused | Differs | Elsewhere | PortBusy:
     name, owner = request.spec.name, dict(request.owner or current_owner())
     registry.prune()
     while True:
         with registry.lock(name):
             record = registry.get(name)
+            if record is not None and record.state == "elsewhere":
+                return Elsewhere(record)  # its supervisor would stop it if the name became another's
             if record is None or not record.alive:
                 return start(request, build, identifier, owner, registry, _recoveries(record))
             if record.state != "stopping" and record.reuse_key == request.spec.reuse_key:

@@ -35,6 +35,13 @@ class Differs:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A server of this name runs on another host that shares the directory of servers; nothing was started."""
+
+    record: Record
+
+
+@dataclass(frozen=True)
 class Failed:
     """The engine ended before it was ready, or could not be executed."""
 
@@ -67,4 +74,4 @@ class Stopped:
     by: str
 
 
-Outcome = Started | Reused | Differs | Failed | TimedOut | PortBusy | Stopped
+Outcome = Started | Reused | Differs | Elsewhere | Failed | TimedOut | PortBusy | Stopped

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from llm_magics.runtime.record import Record
-from llm_magics.runtime.registry import Registry
+from llm_magics.runtime.registry import BEAT, Registry
 
 _PAUSE = 0.2  # s between two writes of a mere stage
 
@@ -28,6 +28,7 @@ class Published:
         self._registry = registry
         self._changes: dict[str, Any] = {}
         self._next = 0.0
+        self._beat = 0.0  # when the next sign of life is due, s of the monotonic clock
         self.record = record
 
     @property
@@ -57,7 +58,7 @@ class Published:
             self._changes.clear()
 
     def refresh(self) -> bool:
-        """Take over what others decide: owners and lifetime.
+        """Take over what others decide, owners and lifetime; and give a sign of life where one is due.
 
         Returns
         -------
@@ -67,6 +68,9 @@ class Published:
         latest = self._registry.read(self.record.name)
         if not self._ours(latest):
             return False
+        if (now := time.monotonic()) >= self._beat:
+            self._beat = now + BEAT
+            self._registry.beat(self.record.name)
         if latest is not None:
             self.record = replace(
                 self.record,

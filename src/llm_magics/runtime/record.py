@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 SCHEMA = 1
 
-State = Literal["starting", "loading", "ready", "stopping", "stopped", "failed", "lost"]
+State = Literal["starting", "loading", "ready", "stopping", "stopped", "failed", "lost", "elsewhere"]
 ALIVE: tuple[State, ...] = ("starting", "loading", "ready", "stopping")
 
 
@@ -24,7 +24,8 @@ class Record:
     name, engine, engine_version, model, served_model
         What runs; `served_model` is what a client puts in `model`.
     state, stage
-        `stage` is the engine's own progress while loading ("loading weights 3/5").
+        `stage` is the engine's own progress while loading ("loading weights 3/5"). `lost` and `elsewhere` (it runs on
+        another host that shares the directory, see `host`) are what readers find; no record says so itself.
     url
         Base URL without `/v1`; "" until a port is known.
     supervisor, process

@@ -3,6 +3,10 @@
 Everything here survives being killed at any moment. Records are replaced in one step, read-modify-write happens under a
 file lock, and a reader believes a record only as far as the identity of its supervisor is verified: a record that
 claims to run, but whose supervisor does not, is `lost`, and what the supervisor left behind is ended by that reader.
+
+The directory may be shared with other hosts or containers (a home over NFS, a volume), whose processes cannot be seen
+from here: a server of theirs is `elsewhere` as long as its supervisor gives a sign of life, the time of the record's
+file, and `lost` when none has come for too long.
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from llm_magics.runtime.record import Record
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _KEPT = 24 * 3600.0  # s that the record and log of an ended server can still be read
+BEAT = 30.0  # s between two signs of life of a supervisor
+_SILENCE = 10 * BEAT  # s without one after which a server of another host is lost; clocks of hosts differ, NFS is late
 
 
 class Registry:
@@ -131,7 +137,7 @@ class Registry:
         """Remove the record, key and log of a server that has ended; False, and nothing happens, while it runs."""
         with self.lock(name):
             record = self.get(name)
-            if record is not None and record.alive:
+            if record is not None and (record.alive or record.state == "elsewhere"):
                 return False
             for kind in ("json", "key", "log", "log.1", "engine.yaml", "lock"):
                 self._path(name, kind).unlink(missing_ok=True)
@@ -142,9 +148,14 @@ class Registry:
         discard_unfinished(self.directory)
         self._forget_keys_of_nobody()
         for record in self.list():
-            ended = not record.alive and not self._elsewhere(record)
-            if ended and time.time() - (record.ended_at or record.created) > _KEPT:
+            ended = not record.alive and record.state != "elsewhere"
+            if ended and time.time() - (record.ended_at or self._heard(record.name)) > _KEPT:
                 self.remove(record.name)
+
+    def beat(self, name: str) -> None:
+        """A sign of life of a server's supervisor, for those who cannot see its process."""
+        with contextlib.suppress(OSError):
+            os.utime(self._path(name, "json"))
 
     def log_path(self, name: str) -> Path:
         """Where the server's output is; the part before the last rotation is beside it with `.1`."""
@@ -184,14 +195,20 @@ class Registry:
                         self.write_key(name, None)
 
     def _elsewhere(self, record: Record) -> bool:
-        """Whether it says that it runs on another host that shares this directory: `lost` only as seen from here."""
-        latest = self.read(record.name)
-        if latest is None or not latest.alive or latest.host == os.uname().nodename:
+        """Whether a record that claims to run is of a server on another host, and gave a sign of life lately."""
+        if record.host == os.uname().nodename or time.time() - self._heard(record.name) > _SILENCE:
             return False
         try:
-            return not Identity.from_json(latest.supervisor).here
+            return not Identity.from_json(record.supervisor).here
         except ValueError:
             return False
+
+    def _heard(self, name: str) -> float:
+        """When a server's record was written or its supervisor gave a sign of life, s since the epoch; 0: never."""
+        try:
+            return self._path(name, "json").stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _path(self, name: str, kind: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -211,6 +228,8 @@ class Registry:
         latest = self.read(record.name)
         if latest is None or latest.id != record.id or not latest.alive:
             return latest or replace(record, state="lost", stage="")
+        if self._elsewhere(latest):
+            return replace(latest, state="elsewhere", stage="")
         sweep(record)
         discard_unfinished(self.directory)
         return replace(record, state="lost", stage="")

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from llm_magics.errors import LaunchError, TargetError
+from llm_magics.runtime.elsewhere import WHY
 from llm_magics.runtime.logs import tail
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -233,4 +234,6 @@ def _reason(record: Record) -> str:
         return "\n".join(filter(None, (record.diagnosis.get("cause"), record.diagnosis.get("line"))))
     if record.state == "lost":
         return "its supervisor was killed"
+    if record.state == "elsewhere":
+        return f"it runs on {record.host}: {WHY}"
     return record.stops_why or (f"the engine ended with status {record.exit}" if record.exit is not None else "")

@@ -21,6 +21,7 @@ def shown(record: Record) -> dict[str, Any]:
     owners = [owner for owner in record.owners if isinstance(owner, dict)]
     return {
         **{key: _short(getattr(record, key)) for key in _KEYS},
+        **({"host": _short(record.host)} if record.state == "elsewhere" else {}),
         "diagnosis": _strings(record.diagnosis),
         "owners": [_strings({key: owner.get(key) for key in ("notebook", "kernel_id", "cwd")}) for owner in owners[:8]],
     }

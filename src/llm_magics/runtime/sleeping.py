@@ -19,6 +19,7 @@ from llm_magics import engines
 from llm_magics.engines.base import Engine, Sleep
 from llm_magics.engines.metrics import read
 from llm_magics.errors import TargetError
+from llm_magics.runtime.elsewhere import out_of_reach
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.unknown import no_server
@@ -65,6 +66,8 @@ def _able(registry: Registry, name: str) -> tuple[Record, Engine, Sleep]:
     record = registry.get(name)
     if record is None:
         raise no_server(name, registry)
+    if record.state == "elsewhere":
+        raise out_of_reach(record, "asked", TargetError)
     if record.state != "ready":
         raise TargetError(f"{name} is {record.state}.", then="%llm list")
     engine = engines.get(record.engine)

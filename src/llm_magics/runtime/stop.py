@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from llm_magics.errors import LLMMagicsError
 from llm_magics.runtime import lifetime, processes
+from llm_magics.runtime.elsewhere import out_of_reach
 from llm_magics.runtime.gpus import wait_until_released
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.leftovers import named, sweep
@@ -35,7 +36,8 @@ def stop(name: str, *, timeout: float = 60.0, registry: Registry | None = None) 
     Raises
     ------
     LLMMagicsError
-        When there is no such server, a process of it cannot be ended, or the disk does not take the last record.
+        When there is no such server, it runs on another host, a process of it cannot be ended, or the disk does not
+        take the last record.
     """
     registry = registry or Registry()
     record = registry.get(name)
@@ -51,6 +53,9 @@ def end(record: Record, *, timeout: float = 60.0, registry: Registry | None = No
     """
     registry = registry or Registry()
     record = _latest(registry, record)
+    seen = registry.get(record.name)
+    if seen is not None and seen.id == record.id and seen.state == "elsewhere":
+        raise out_of_reach(seen, "stopped", LLMMagicsError, f"on {seen.host}: llm-magics stop {seen.name}")
     if not record.alive and record.state != "lost":
         return record
     held = [process.pid for process in named(record)]
@@ -80,12 +85,15 @@ def dismiss(name: str, *, registry: Registry | None = None) -> None:
     Raises
     ------
     LLMMagicsError
-        When it runs, or there is none of this name.
+        When it runs, here or on another host, or there is none of this name.
     """
     registry = registry or Registry()
     if not registry.exists(name):
         raise no_server(name, registry)
     if not registry.remove(name):
+        record = registry.get(name)
+        if record is not None and record.state == "elsewhere":
+            raise out_of_reach(record, "dismissed", LLMMagicsError)
         raise LLMMagicsError(f"{name} is running.", then=f"%llm stop {name}")
 
 

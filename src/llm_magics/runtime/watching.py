@@ -69,9 +69,9 @@ class Watch:
         before, record = self._known.get(name, (None, None))
         if before != stamp:
             record = self._registry.read(name)
-        if record is None or _as_judged(record):
+        if record is None or (_as_judged(record) and record.state != "elsewhere"):
             return record
-        return self._registry.get(name)  # its supervisor is gone: judged, and swept, in the one place that does so
+        return self._registry.get(name)  # its supervisor is gone or out of sight: judged, and swept, in one place
 
 
 def _stamp(stat: os.stat_result) -> _Stamp:

@@ -30,6 +30,7 @@ STATE_TONES: dict[str, Tone] = {
     "stopped": "muted",
     "failed": "bad",
     "lost": "warn",
+    "elsewhere": "muted",
 }
 
 
@@ -67,7 +68,7 @@ class ServerCard(Card):
         if self.broken_off:
             return "not started"
         if self.record.state != "ready":
-            return str(self.record.state)
+            return f"running on {self.record.host}" if self.record.state == "elsewhere" else str(self.record.state)
         return "ready" + ", was running already" * self.reused + ", asleep" * self.record.asleep
 
     @property

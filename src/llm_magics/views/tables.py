@@ -34,6 +34,8 @@ def _server(record: ServerFacts, now: float) -> Sequence[Cell | str]:
         note = "asleep"
     elif record.state == "failed" and record.diagnosis:
         note = record.diagnosis.get("cause", "")
+    elif record.state == "elsewhere":
+        note = f"on {record.host}"
     return [
         record.name,
         Cell(record.state, tone, note=note),

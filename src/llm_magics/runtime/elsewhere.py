@@ -1,0 +1,20 @@
+"""What is said of a server that runs on another host: both see one registry directory, but not each other's processes.
+
+Its address is of that host's loopback, so nothing here can ask it, keep it or end it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from llm_magics.errors import LLMMagicsError
+from llm_magics.runtime.record import Record
+
+WHY = "that host and this one share a directory of servers, and nothing else"
+Error = TypeVar("Error", bound=LLMMagicsError)
+
+
+def out_of_reach(record: Record, done: str, kind: type[Error], then: str = "") -> Error:
+    """The error of who wants something of it here: `done` as in "it cannot be stopped from here"."""
+    there = f"do it there: on {record.host}"
+    return kind(f"{record.name} runs on {record.host}; it cannot be {done} from here.", why=WHY, then=then or there)
