@@ -166,7 +166,9 @@ def _planned(work: Workload) -> float | None:
 def _round(number: int, least: int, most: int) -> str:
     if most == 1:
         return ""
-    return f"round {number} of {most}" if least == most else f"round {number} of {least} to {most}"
+    if least < number < most:
+        return f"round {number} of at most {most}"
+    return f"round {number} of {least} to {most}" if number <= least < most else f"round {number} of {most}"
 
 
 def _span(least: float, most: float) -> str:

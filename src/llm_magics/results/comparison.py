@@ -152,7 +152,9 @@ class Comparison(Shown):
         """`effects` as a DataFrame, one row an effect."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(effect) for effect in self.effects]).drop(columns="doubts", errors="ignore")
+        return pd.DataFrame([asdict(effect) for effect in self.effects]).drop(
+            columns=["doubts", "part"], errors="ignore"
+        )
 
     @cached_property
     def table(self) -> pd.DataFrame:

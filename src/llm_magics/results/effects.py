@@ -52,6 +52,8 @@ class Effect:
         can be given).
     doubts
         What interval and p come from: within rounds, between rounds; the wider one counts.
+    part
+        Of the error that the whole comparison may make, what this effect may when it is the only difference.
     """
 
     point: str
@@ -70,6 +72,7 @@ class Effect:
     rounds: int = 0
     outcome: Outcome = "unmeasured"
     doubts: tuple[Doubt, ...] = field(default=(), repr=False)
+    part: float = field(default=1.0, repr=False)
 
 
 def difference(
@@ -218,9 +221,9 @@ def judged(
         plain = effect.p or 0.0
         certain: Outcome = "different" if effect.rounds >= LEAST_ROUNDS else "once"
         outcome: Outcome = certain if p < 1 - level else "unsure" if plain < 1 - level else "noise"
-        alone_at = 1 - (1 - level) * share / sum(shares)
-        seen = max(doubt.detectable(alone_at) for doubt in effect.doubts)
-        found[place] = replace(effect, corrected=p, outcome=outcome, detectable=_back(effect)(seen))
+        part = share / sum(shares)
+        seen = max(doubt.detectable(1 - (1 - level) * part) for doubt in effect.doubts)
+        found[place] = replace(effect, corrected=p, outcome=outcome, detectable=_back(effect)(seen), part=part)
     return found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from llm_magics.results.effects import Effect, Outcome
+from llm_magics.results.effects import Effect
 from llm_magics.results.metrics import METRICS
+from llm_magics.results.sight import blind
 from llm_magics.results.statistics import least_requests
 from llm_magics.results.wording import (
     DEPENDENT,
@@ -13,12 +14,12 @@ from llm_magics.results.wording import (
     SURVIVORS,
     claim,
     named,
+    sized,
     titled,
     unseen,
     whose,
     winner,
     words,
-    would_have_seen,
 )
 
 
@@ -26,7 +27,7 @@ def at_point(point: str, effects: Sequence[Effect], besides: Collection[str] = (
     """What is to be said of one sweep point: what differs (the best side), what does not, what cannot be told."""
     said: list[str] = []
     same: list[Effect] = []
-    untold: dict[str, list[str]] = {}
+    untold: dict[str, list[Effect]] = {}
     judged = {
         metric: [each for each in effects if each.metric == metric and each.outcome != "survivors"]
         for metric in dict.fromkeys(effect.metric for effect in effects)
@@ -36,16 +37,18 @@ def at_point(point: str, effects: Sequence[Effect], besides: Collection[str] = (
         if not here or (metric in besides and _said_by(here, judged)):
             continue
         two = len({label for effect in here for label in (effect.base, effect.other)}) == 2
-        if two and here[0].outcome == "noise" and would_have_seen(here[0]):
-            same.append(here[0])
-        elif two and here[0].outcome in ("noise", "dependent"):
-            untold.setdefault(NOISY if here[0].outcome == "noise" else DEPENDENT, []).append(titled(here[0]))
+        outcomes = {effect.outcome for effect in here}
+        if outcomes == {"noise"}:
+            worst = max(here, key=lambda effect: effect.detectable or 0.0)  # of several sides: the pair known least
+            (untold.setdefault(NOISY, []) if blind(worst) else same).append(worst)
+        elif outcomes == {"dependent"}:
+            untold.setdefault(DEPENDENT, []).append(here[0])
         else:
             too = _too([each for each in judged if each in besides and _said_by(judged[each], {metric: group})])
             said.append(words(here[0]) + too if two else _among_many(here, too))
     if same:
         said.append(unseen(same))
-    said += (f"{', '.join(titles)}: {why}" for why, titles in untold.items())
+    said += (f"{sized(each)}: {why}" for why, each in untold.items())
     if unjudged := [metric for metric, group in judged.items() if not group]:
         titles = ", ".join(METRICS[metric].title for metric in unjudged)
         said.append(f"{titles}: {SURVIVORS}")
@@ -74,7 +77,7 @@ def _among_many(effects: Sequence[Effect], too: str) -> str:
     against = [effect for effect in effects if best in (effect.base, effect.other)]
     ahead = [effect for effect in against if effect.outcome == "different"]
     if not ahead:
-        return f"{titled(effects[0])}: {_undecided([effect.outcome for effect in effects], best)}"
+        return f"{titled(effects[0])}: {_undecided(effects, best)}"
     # the claims are all of one side: it is named once
     claims = [claim(effect).removeprefix(f"{best} ").removeprefix(f"{whose(best)} ") for effect in ahead]
     near = [effect.other if effect.base == best else effect.base for effect in against if effect.outcome != "different"]
@@ -83,13 +86,9 @@ def _among_many(effects: Sequence[Effect], too: str) -> str:
     return f"{owner} {' and '.join(claims)}{too}{tied}"
 
 
-def _undecided(outcomes: Sequence[Outcome], best: str) -> str:
-    """Why no side is certainly ahead of any other."""
-    if all(outcome == "noise" for outcome in outcomes):
-        return "within noise of one another, no difference seen"
-    if all(outcome == "dependent" for outcome in outcomes):
-        return DEPENDENT
-    if "once" in outcomes:
+def _undecided(effects: Sequence[Effect], best: str) -> str:
+    """Why no side is certainly ahead of any other, where it is not noise alone."""
+    if any(effect.outcome == "once" for effect in effects):
         return f"{best} leads, in too few rounds to be certain"
     return f"{best} leads, not certainly"
 

@@ -10,9 +10,8 @@ from llm_magics.results.effects import Effect
 from llm_magics.results.failures import Failures
 from llm_magics.results.metrics import METRICS
 from llm_magics.results.point_words import at_point, too_few
-from llm_magics.results.wording import claim, titled, whose, winner, would_have_seen
-
-NOTHING = "Within noise: no difference was seen."
+from llm_magics.results.sight import blind, meaning, remedy, size
+from llm_magics.results.wording import claim, titled, whose, winner
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,8 @@ class Verdict:
         One sentence: who is ahead, or that nobody is.
     sentences
         One for each sweep point (or one for each figure of answers).
+    notes
+        What words of the sentences mean, and what would tell more.
     caveats
         What makes the comparison unfair or weak.
     better
@@ -35,9 +36,10 @@ class Verdict:
     sentences: list[str] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
     better: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return "\n".join([self.headline, *self.sentences, *(f"Careful: {each}." for each in self.caveats)])
+        return "\n".join([self.headline, *self.sentences, *self.notes, *(f"Careful: {each}." for each in self.caveats)])
 
     __repr__ = __str__
 
@@ -97,7 +99,8 @@ def of_effects(
     sentences = [at_point(point, [effect for effect in effects if effect.point == point], besides) for point in points]
     few = too_few(effects)
     ended = [f"Rounds: {stopped}."] if stopped else []
-    return Verdict(headline, [*(each for each in sentences if each), *few, *ended], list(flags), better)
+    said = [*(each for each in sentences if each), *few, *ended]
+    return Verdict(headline, said, list(flags), better, _notes(said, counted))
 
 
 def _failed(failures: Sequence[Failures]) -> Iterator[str]:
@@ -125,14 +128,29 @@ def _once(effects: Sequence[Effect], points: Sequence[str]) -> str:
 def _nothing(effects: Sequence[Effect]) -> str:
     """That no difference was seen, and of what size one in the main figure would have been (at every load)."""
     judged = [effect for effect in effects if effect.corrected is not None and effect.outcome != "survivors"]
-    first = [effect for effect in judged if effect.metric == judged[0].metric] if judged else []
-    seen = [each for each in map(would_have_seen, first) if each]
-    if not seen or len(seen) < len(first):
-        return "No difference is certain." if any(each.outcome == "unsure" for each in judged) else NOTHING
-    largest = would_have_seen(max(first, key=lambda effect: effect.detectable or 0.0))
-    if any(each.outcome == "unsure" for each in judged):
-        return f"No difference is certain; one of {largest} in {titled(first[0])} would have been."
-    return f"Within noise: no difference was seen; one of {largest} in {titled(first[0])} would have been."
+    unsure = any(each.outcome == "unsure" for each in judged)
+    if not judged:
+        return "Nothing that could differ was measured well enough."
+    worst = max(
+        (effect for effect in judged if effect.metric == judged[0].metric), key=lambda effect: effect.detectable or 0.0
+    )
+    title = titled(worst)
+    if not blind(worst):
+        begun = "No difference is certain" if unsure else "Within noise: no difference was seen"
+        return f"{begun}; one of {size(worst)} in {title} would have been."
+    none = f"no difference below {size(worst)}" if size(worst) else "not even a difference of 100 %"
+    if unsure:
+        return f"No difference is certain, and {none} in {title} would have been."
+    return f"Too noisy to tell: {none} in {title} would have been seen."
+
+
+def _notes(sentences: Sequence[str], effects: Sequence[Effect]) -> list[str]:
+    """What "would have seen" means where it was said, and what would see more in the first figure that saw little."""
+    by_title: dict[str, list[Effect]] = {}
+    for effect in effects:
+        by_title.setdefault(titled(effect), []).append(effect)
+    remedies = (said for title, group in by_title.items() for said in remedy(group, title))
+    return [*meaning(sentences), *list(remedies)[:1]]
 
 
 def _better(label: str, won: Sequence[Effect], points: Sequence[str], tested: int, sides: int) -> str:

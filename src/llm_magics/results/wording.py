@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from llm_magics.results.effects import Effect
 from llm_magics.results.metrics import METRICS
+from llm_magics.results.sight import blind, size
 
 SURVIVORS = "not judged, for one side failed more requests and only answered ones have a latency"
 NOISY = "too noisy to tell"
@@ -23,8 +24,7 @@ def words(effect: Effect) -> str:
     """One effect in words, without the point: `B gives 12 % [9, 15] more output tokens/s than A`."""
     title = titled(effect)
     if effect.outcome == "noise":
-        size = would_have_seen(effect)
-        return f"{title}: {UNSEEN} (would have seen {size})" if size else f"{title}: {NOISY}"
+        return f"{title}: {NOISY if blind(effect) else UNSEEN}{seen(effect)}"
     if effect.outcome == "dependent":
         return f"{title}: {DEPENDENT}"
     if effect.outcome == "survivors":
@@ -40,10 +40,19 @@ def words(effect: Effect) -> str:
 
 def unseen(effects: Sequence[Effect]) -> str:
     """Several metrics in which no difference was seen, the words said once, for each what would have been seen."""
-    if len(effects) == 1:
-        return words(effects[0])
-    first = f"{titled(effects[0])} (would have seen {would_have_seen(effects[0])})"
-    return f"{UNSEEN}: {', '.join([first, *(f'{titled(each)} ({would_have_seen(each)})' for each in effects[1:])])}"
+    return words(effects[0]) if len(effects) == 1 else f"{UNSEEN}: {sized(effects)}"
+
+
+def sized(effects: Sequence[Effect]) -> str:
+    """Metrics, each with what would have been seen: `TTFT p50 (would have seen 8.0 %), TPOT p50 (5.0 %)`."""
+    known = [effect for effect in effects if size(effect)]
+    titles = [f"{titled(each)}{seen(each) if each is known[0] else f' ({size(each)})'}" for each in known]
+    return ", ".join([*titles, *(titled(each) for each in effects if each not in known)])
+
+
+def seen(effect: Effect) -> str:
+    """` (would have seen 8.0 %)`, where that can be said."""
+    return f" (would have seen {size(effect)})" if size(effect) else ""
 
 
 def claim(effect: Effect) -> str:
@@ -89,16 +98,6 @@ def _amount(effect: Effect, best: str) -> tuple[str, str, bool]:
 def _signed(effect: Effect, best: str) -> list[float]:
     sign = 1.0 if best == effect.other else -1.0
     return [sign * each for each in (effect.low, effect.high) if each is not None]
-
-
-def would_have_seen(effect: Effect) -> str:
-    """A difference that would have been found: `8.0 %`; nothing where not even one of 100 % would."""
-    if effect.detectable is None or effect.detectable > 1:
-        return ""
-    percent = effect.detectable * 100
-    if effect.metric == "goodput":
-        return f"{percent:.0f} of 100 requests"
-    return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1f} %"
 
 
 def titled(effect: Effect) -> str:

@@ -14,6 +14,7 @@ from llm_magics.views.runs import flag_list
 
 if TYPE_CHECKING:
     from llm_magics.results.comparison import Comparison
+    from llm_magics.results.verdict import Verdict
 
 
 class ComparisonRenderer:
@@ -57,7 +58,7 @@ def fragments(comparison: Comparison, figure: Any = None, *, told: bool = False)
     """
     verdict = comparison.verdict
     head = tag("div", verdict.headline, cls="title")
-    said = [sentence(each) for each in verdict.sentences]
+    said = told_in(verdict)
     if comparison.answers:
         cards = AnswerCards(comparison.prompt or "", comparison.answers, done=True)
         return [cards.html(), *(tag("p", each, cls="muted") for each in [verdict.headline, *verdict.sentences])]
@@ -82,6 +83,11 @@ def legend(comparison: Comparison) -> Markup:
         for number, (label, run) in enumerate(comparison.runs.items())
     ]
     return tag("div", *sides, cls="facts")
+
+
+def told_in(verdict: Verdict) -> list[Markup]:
+    """What a verdict says below its headline; what explains it is in a smaller voice."""
+    return [*map(sentence, verdict.sentences), *(tag("p", each, cls="muted") for each in verdict.notes)]
 
 
 def sentence(said: str) -> Markup:

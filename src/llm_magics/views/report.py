@@ -23,7 +23,7 @@ from llm_magics.views import comparison_table, headline, provenance, run_tables
 from llm_magics.views import format as fmt
 from llm_magics.views.bundle import plotly_json
 from llm_magics.views.cards import AnswerCards
-from llm_magics.views.comparisons import sentence
+from llm_magics.views.comparisons import told_in
 from llm_magics.views.figures import guide_charts
 from llm_magics.views.figures.of_comparison import comparison_figure
 from llm_magics.views.figures.of_run import run_figure
@@ -169,7 +169,7 @@ def _comparison(comparison: Comparison, plots: _Plots, heading: str) -> Markup:
     return join(
         tag("h2", heading) if heading else None,
         _paragraph("lead", verdict.headline),
-        _root(*map(sentence, verdict.sentences)),
+        _root(*told_in(verdict)),
         _root(flag_list(verdict.caveats)) if verdict.caveats else None,
         tag("div", plots.place(comparison_figure(comparison, bare=True), verdict.headline), **{"class": "plot"}),
         _root(comparison_table.comparison(comparison).html()),
@@ -215,7 +215,7 @@ def _answers(comparison: Comparison) -> Markup:
     return join(
         _paragraph("lead", verdict.headline),
         _root(cards.html()),
-        _root(*map(sentence, verdict.sentences)),
+        _root(*told_in(verdict)),
     )
 
 

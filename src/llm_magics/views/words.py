@@ -13,7 +13,7 @@ from llm_magics.results.comparison import Comparison
 from llm_magics.results.run import Run
 from llm_magics.results.sweep import Sweep
 from llm_magics.views import format as fmt
-from llm_magics.views.comparisons import sentence
+from llm_magics.views.comparisons import told_in
 from llm_magics.views.markup import Markup, page, tag
 from llm_magics.views.runs import flag_list
 
@@ -48,5 +48,5 @@ def words(result: Run | Comparison | Sweep) -> Words | None:
     if result.answers:
         return None
     verdict = result.verdict
-    said = [tag("div", verdict.headline, cls="title"), *(sentence(each) for each in verdict.sentences)]
+    said = [tag("div", verdict.headline, cls="title"), *told_in(verdict)]
     return Words(said, verdict.caveats, str(verdict))

@@ -88,6 +88,10 @@ def test_it_ends_after_the_most_rounds_where_nothing_is_known(played: list[tuple
     assert len(played) == 10
     assert found.level == pytest.approx(0.975)
     assert "5, the most that are played" in str(found.verdict)
+    titles = [title.partition(",")[0] for _, _, title in played[::2]]
+    assert titles == [
+        "round 1 of 3 to 5", "round 2 of 3 to 5", "round 3 of 3 to 5", "round 4 of at most 5", "round 5 of 5",
+    ]  # fmt: skip
 
 
 def test_a_side_that_breaks_later_costs_no_round(played: list[tuple[str, int, str]]) -> None:
