@@ -54,7 +54,9 @@ def engines_options(line: LineParser) -> None:
     line.add_argument("names", nargs="*", default=[], metavar="ENGINE", help="engines side by side: vllm tgi")
     which = line.add_mutually_exclusive_group()
     which.add_argument("--matrix", action="store_true", default=False, help="what each engine can, beside the guide")
-    which.add_argument("--probe", default=None, metavar="NAME", help="try what a running server really answers")
+    which.add_argument(
+        "--probe", default=None, metavar="NAME", help="try what a running server (or a URL) really answers"
+    )
     which.add_argument("--outdated", action="store_true", default=False, help="what is newer than what is installed")
 
 

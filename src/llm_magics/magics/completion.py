@@ -90,7 +90,7 @@ def _of_option(magic: str, action: Any) -> list[str]:
     if action.dest in ("on", "workers_on") and magic == "bench":
         return ["ray"]
     if action.dest == "probe":
-        return values.servers()
+        return values.servers() or ["http://"]  # nothing: keywords and files would be
     return values.of(action.dest, *_specs(magic))
 
 
