@@ -83,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--say", action="append", default=[], help="a line for the log")
+    parser.add_argument("--begin", default="", help="a line for the log that is never ended")
     parser.add_argument("--env", action="append", default=[], help="log a variable of the environment")
     parser.add_argument("--load", type=float, default=0.0, help="s until it listens")
     parser.add_argument("--unready", type=float, default=0.0, help="s that it listens and answers 503")
@@ -111,6 +112,7 @@ def main() -> None:
     kept = _litter(options.litter) if options.litter else None
     for line in options.say:
         print(line, flush=True)
+    print(options.begin, end="", flush=True)
     if options.api_key:
         print(f"non-default args: {{'api_key': ['{options.api_key}']}}", flush=True)
     for name in options.env:

@@ -157,6 +157,14 @@ def test_a_server_that_dies_while_loading_is_diagnosed_from_its_own_words(server
     assert servers.left() == []
 
 
+def test_words_that_were_cut_off_by_the_end_are_diagnosed_too(servers: Servers) -> None:
+    outcome = servers.launch("--begin", "error: out of memory on device 4", "--die", "7")
+    assert isinstance(outcome, Failed)
+    assert outcome.log == ["error: out of memory on device 4"]
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis["cause"] == "device 4 has too little memory"
+
+
 def test_a_failed_server_can_be_started_again(servers: Servers) -> None:
     assert isinstance(servers.launch("--die", "1"), Failed)
     record = servers.start()

@@ -74,10 +74,14 @@ class LogWriter:
         """Write a line of our own."""
         self._write([self._clean(line.encode())])
 
-    def close(self) -> None:
-        """Write what had no line break, and close."""
+    def end_line(self) -> None:
+        """Write what had no line break: nothing more of it comes."""
         if self._rest.strip():
             self.feed(b"\n")
+
+    def close(self) -> None:
+        """Write what had no line break, and close."""
+        self.end_line()
         os.close(self._handle)
 
     def _clean(self, line: bytes) -> str:

@@ -99,6 +99,7 @@ class RunningEngine:
         with contextlib.suppress(OSError):
             while output := os.read(self.process.output, _READ):
                 self._log.feed(output)
+        self._log.end_line()  # why it ended may be in a last line that it did not live to break
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(self.process.output)
 

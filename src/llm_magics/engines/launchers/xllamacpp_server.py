@@ -10,13 +10,14 @@ arguments, and an end at once on TERM, which the library does not manage while a
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import sys
-import time
+import threading
 from typing import Any
 
-_LAST_WORDS = 0.3  # s; the library writes its reasons from a thread of its own, and does not wait for it
+_LAST_WORDS = 2.0  # s that what the library still has to say may take
 
 # llama-server's option -> where the library keeps it. The spellings are checked against llama.cpp's common/arg.cpp.
 VALUES: dict[tuple[str, ...], tuple[str, type]] = {
@@ -130,6 +131,26 @@ def _adapter(xllamacpp: Any, path: str) -> Any:
     return adapter
 
 
+def last_words() -> None:
+    """Wait until the library has written its reasons: it does so from a thread of its own, and an end may come first.
+
+    `common_log_pause` (llama.cpp, common/log.h) returns when that thread has written everything. A build that does not
+    show it writes what it has to say when the process ends in order.
+    """
+    from xllamacpp import xllamacpp
+
+    try:
+        library = ctypes.CDLL(xllamacpp.__file__)
+        log, pause = library._Z15common_log_mainv, library._Z16common_log_pauseP10common_log  # noqa: SLF001
+    except (AttributeError, OSError):
+        return
+    log.argtypes, log.restype = [], ctypes.c_void_p
+    pause.argtypes, pause.restype = [ctypes.c_void_p], None
+    waiting = threading.Thread(target=lambda: pause(log()), daemon=True)
+    waiting.start()
+    waiting.join(_LAST_WORDS)
+
+
 def main() -> int:
     """Serve until TERM or INT; 1 when the server cannot start, its reasons being on stderr."""
     import xllamacpp
@@ -138,7 +159,7 @@ def main() -> int:
     try:
         server = xllamacpp.Server(parameters(options))
     except RuntimeError as error:
-        time.sleep(_LAST_WORDS)
+        last_words()
         print(f"xllamacpp_server: {error}", file=sys.stderr)  # noqa: T201
         return 1
     # TERM and INT end the process at once, whatever streams are open, for closing the library's server in order is no
