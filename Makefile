@@ -26,10 +26,10 @@ demo: $(VENV)/.demo sidebar    ## serve, bench and compare on the embedded engin
 SIDE_BY_SIDE := --no-print-directory $(if $(filter output-sync,$(.FEATURES)),-Otarget)
 
 test: $(VENV)/.test browser prometheus test-sidebar ## every test: unit, faults, real engines, notebooks, browser, built wheel
-	$(MAKE) $(SIDE_BY_SIDE) -j4 test-code test-running test-notebooks-on-vllm test-other-notebooks
+	$(MAKE) $(SIDE_BY_SIDE) -j3 test-running test-notebooks-on-vllm test-other-notebooks test-code
 
-# The parts of `make test`, side by side: each waits for processes half of its time, and not all of them need the engines,
-# which take minutes to install. What they print comes part by part.
+# The parts of `make test`, three at a time: each waits for processes half of its time. The longest stand first; but the last
+# needs no engines, and is run while they are installed. What they print comes part by part.
 test-code:
 	$(BIN)/python -m pytest tests -m 'not extra_engine' --ignore tests/engines --ignore tests/ui --ignore tests/vscode
 
