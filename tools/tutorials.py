@@ -26,6 +26,10 @@ from run_notebooks import run
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "demo" / "tutorials"
 _INSIDE = "LLM_MAGICS_TUTORIALS_INSIDE"
+_BACK = (  # above each page; long lines of code are broken there, for a page scrolls down and not aside
+    "<style>.highlight pre{white-space:pre-wrap}</style>"
+    '<p style="margin:1rem 5rem"><a href="index.html">All tutorials</a></p>'
+)
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}"
     "h2{margin:2.5rem 0 .5rem;font-size:1.2rem}table{border-collapse:collapse;width:100%}p{margin:.3rem 0}"
@@ -85,7 +89,7 @@ def linked(page: str) -> str:
     """A notebook's page whose links lead to the other pages, and to what stands beside `examples/`."""
     page = re.sub(r'href="(\d\d-[\w-]+)\.ipynb"', r'href="\1.html"', page)
     page = page.replace('href="../', 'href="../../')
-    return page.replace("<main>", '<main><p style="margin:1rem 5rem"><a href="index.html">All tutorials</a></p>', 1)
+    return page.replace("<main>", f"<main>{_BACK}", 1)
 
 
 def index(lessons: list[Lesson], weeks: list[dict[str, Any]]) -> str:

@@ -110,7 +110,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
             raise failure(spec, engine, outcome)
         record, new = outcome.record, isinstance(outcome, outcomes.Started)
         try:
-            show(ServerCard(record, reused=not new))
+            show(ServerCard(record, reused=not new, left=not wait))
             if record.state == "ready":
                 served(record)
             if new and (spec.python or spec.bin) and not spec.far:

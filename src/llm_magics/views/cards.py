@@ -46,6 +46,8 @@ class ServerCard(Card):
         The newest line of its log, shown while it starts.
     reused
         It was there already.
+    left
+        Nobody waits for it: the card will not change any more, so it says how to learn what becomes of it.
     now
         The moment of the snapshot, s since the epoch.
     """
@@ -53,6 +55,7 @@ class ServerCard(Card):
     record: ServerFacts
     line: str = ""
     reused: bool = False
+    left: bool = False
     now: float = field(default_factory=time.time)
     broken_off: bool = False
 
@@ -85,6 +88,8 @@ class ServerCard(Card):
                 f"ready in {fmt.duration(self.elapsed)}" if record.ready_at else ""
             )  # fmt: skip
         if record.state in ("starting", "loading"):
+            if self.left:
+                return f"about {fmt.duration(record.expected)} until it is ready" if record.expected else ""
             expected = f" of about {fmt.duration(record.expected)}" if record.expected and not self.broken_off else ""
             return f"{fmt.duration(self.elapsed)}{expected}"
         return f"after {fmt.duration(self.elapsed)}" if record.ended_at else ""
@@ -97,7 +102,8 @@ class ServerCard(Card):
     def html(self) -> Markup:
         """The card as markup."""
         record = self.record
-        tone = "bad" if self.broken_off else STATE_TONES.get(record.state, "muted")
+        waits = self.left and record.state in ("starting", "loading")
+        tone = "bad" if self.broken_off else "muted" if waits else STATE_TONES.get(record.state, "muted")
         head = tag(
             "div",
             tag("span", tag("span", cls="dot"), self.state, cls=f"state {tone}"),
@@ -109,7 +115,7 @@ class ServerCard(Card):
         if self.broken_off:
             body = None
         elif record.state in ("starting", "loading"):
-            body = self._starting()
+            body = self._left() if self.left else self._starting()
         elif record.state == "ready":
             body = self._ready()
         else:
@@ -121,6 +127,8 @@ class ServerCard(Card):
         if record.state == "ready" and not self.broken_off:
             parts.append(f"  {record.url}/v1  model {record.served_model or record.model}")
             parts.append(f"  {record.name}.client is an openai.OpenAI;  %bench {record.name};  %llm stop {record.name}")
+        elif self.left and record.state in ("starting", "loading"):
+            parts.append(f"  %llm list says how far it is;  %llm logs {record.name} what it does")
         elif record.state == "failed" and record.diagnosis:
             parts += [f"  {record.diagnosis['line']}", f"-> {record.diagnosis['remedy']}"]
         return "\n".join(fmt.visible(part) for part in parts)
@@ -144,6 +152,15 @@ class ServerCard(Card):
         bar = None if share is None else tag("div", tag("div", style=f"width:{share:.0%}"), cls="bar")
         log = tag("div", fmt.shortened(self.line, 140), cls="muted mono") if self.line else None
         return join(bar, tag("p", self.record.stage or self.record.state), log)
+
+    def _left(self) -> Markup:
+        name = self.record.name
+        return tag(
+            "p",
+            tag("code", f"{name}.wait()"), " waits until it is ready, ",
+            tag("code", "%llm list"), " says how far it is.",
+            cls="muted",
+        )  # fmt: skip
 
     def _ready(self) -> Markup:
         record = self.record

@@ -28,6 +28,18 @@ def test_a_start_that_takes_longer_than_expected_never_looks_finished() -> None:
     assert "width:97%" in html(late)
 
 
+def test_a_server_that_is_not_waited_for_says_how_to_learn_more_and_does_not_pulse_on() -> None:
+    starting = record(state="starting", ready_at=None, created=100.0, expected=40.0)
+    card = ServerCard(starting, left=True, now=100.1)
+    assert "about 40 s until it is ready" in str(card)
+    assert "%llm list" in str(card)
+    assert "qwen.wait()" in html(card)
+    assert "about 40 s" in html(card)
+    assert "llmm-busy" not in html(card)
+    assert "llmm-busy" in html(ServerCard(starting, now=100.1))
+    assert "ready in 12 s" in str(ServerCard(record(created=100.0, ready_at=112.0), left=True))
+
+
 def test_a_ready_server_says_how_to_use_it() -> None:
     card = ServerCard(record(created=100.0, ready_at=112.0), now=200.0)
     assert "ready in 12 s" in str(card)
