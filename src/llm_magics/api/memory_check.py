@@ -69,7 +69,7 @@ def check(prepared: Prepared, *, sure: bool = True) -> None:
 def _runs_on_cpu(prepared: Prepared) -> bool:
     from llm_magics.runtime import gpus
 
-    return prepared.spec.gpus == "none" or "cpu" in prepared.executable.version or not gpus.gpus()
+    return prepared.spec.gpus == "none" or prepared.executable.for_cpus or not gpus.gpus()
 
 
 def _on_cpu(prepared: Prepared, known: ModelFacts) -> Balance | None:

@@ -28,10 +28,7 @@ class GpuWatch:
         """
         if self._nvml is None:
             self._nvml = self._open.enter_context(library())
-        found: list[Gpu] = []
-        if self._nvml is not None:
-            with contextlib.suppress(self._nvml.NVMLError):
-                found = seen(self._nvml, records)
+        found = [] if self._nvml is None else seen(self._nvml, records)
         if not found:
             self.close()
         return found

@@ -90,11 +90,12 @@ def gpus(registry: Registry | None = None) -> list[Gpu]:
 def seen(nvml: Any, records: Iterable[Record]) -> list[Gpu]:
     """The same through a library that is open (`library`), with the servers that there are.
 
-    A card that does not answer, because it fell off the bus, is left out: the others are there.
+    A card that does not answer, because it fell off the bus, is left out: the others are there. Of a driver that fails
+    in the middle there is none.
     """
     supervisors = _supervisors(records)
     found = []
-    for index in range(nvml.nvmlDeviceGetCount()):
+    for index in range(_count(nvml)):
         with contextlib.suppress(nvml.NVMLError):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid = _text(nvml.nvmlDeviceGetUUID(handle))
@@ -121,7 +122,7 @@ def wait_until_released(pids: Collection[int], seconds: float = 10.0) -> bool:
         if nvml is None:
             return True
         while True:
-            handles = [asked(nvml, "nvmlDeviceGetHandleByIndex", index) for index in range(nvml.nvmlDeviceGetCount())]
+            handles = [asked(nvml, "nvmlDeviceGetHandleByIndex", index) for index in range(_count(nvml))]
             held = (running.pid for handle in handles if handle is not None for running in _running(nvml, handle))
             if not any(pid in pids for pid in held):
                 return True
@@ -205,6 +206,10 @@ def asked(nvml: Any, question: str, *args: Any) -> Any:
     with contextlib.suppress(nvml.NVMLError):
         return getattr(nvml, question)(*args)
     return None
+
+
+def _count(nvml: Any) -> int:
+    return asked(nvml, "nvmlDeviceGetCount") or 0
 
 
 def _visible(index: int, uuid: str, limit: str | None) -> bool:

@@ -91,6 +91,17 @@ def test_without_library_or_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPat
     assert gpus.gpus() == []
 
 
+def test_a_driver_that_fails_in_the_middle_has_no_gpu_and_holds_up_no_stop(install: Any) -> None:
+    def fail() -> int:
+        raise NVMLError(DRIVER_NOT_LOADED)
+
+    install([{}])
+    sys.modules["pynvml"].nvmlDeviceGetCount = fail  # type: ignore[attr-defined]
+    assert gpus.gpus() == []
+    assert gpus.free(1) == []
+    assert gpus.wait_until_released([1]) is True
+
+
 def test_a_card_is_shown_with_all_the_driver_says(install: Any) -> None:
     rates = types.SimpleNamespace(gpu=37)
     install(
