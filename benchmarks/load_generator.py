@@ -6,6 +6,8 @@ The paced server (`paced_server.c`, compiled here) keeps its own truth, so a cli
 really did. Where the system permits, the server runs on the first core with real-time priority and the client on the
 second before all others, as in a quiet room: on a shared machine the figures then say something about the client and
 not about its neighbours. A client's CPU is that of its whole process tree between the server's first and last request.
+On a guest the host may keep the cores for others: a row in which it kept more than a hundredth of one is measured
+again, whichever client's it is, and the try stands in the table in which it kept least (`--tries`).
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from peers import PEERS, Load, Peer, environment
-from quiet_room import Paced, cpu_name, quiet_room, run
+from quiet_room import Host, Paced, cpu_name, quiet_room, run
 
 HERE = Path(__file__).parent
-TTFT, ITL, TOKENS = 50, 10, 128
+TTFT, TOKENS = 50, 128
+CALM = 0.01  # share of a core that the host may keep
 UNPACED_STREAMS = 64
 UNPACED = [(1, 3_000), (1_000, 128)]  # (tokens, requests); ten times as many for a client that is done within SHORT
 SHORT = 4.0  # s
@@ -101,7 +104,8 @@ def row(streams: int, found: dict[str, Any]) -> str:
         f"| {streams} | {found['client']} | {truth['ttft_ms']:.2f} / {truth['ttft_p99_ms']:.2f} "
         f"| {found['ttft'] - truth['ttft_ms']:+.2f} | {found['p99'] - truth['ttft_p99_ms']:+.2f} "
         f"| {100 * (found['tpot'] / truth['tpot_ms'] - 1):+.3f} % | {cpu / truth['chunks'] * 1e6:.1f} "
-        f"| {cpu / window:.0%} | {truth['most_active']} | {found['tree'].peak / 1e6:.0f} | {truth['late_p99_ms']:.2f} |"
+        f"| {cpu / window:.0%} | {truth['most_active']} | {found['tree'].peak / 1e6:.0f} | {truth['late_p99_ms']:.2f} "
+        f"| {found['stolen']:.1%} |"
     )
 
 
@@ -149,10 +153,15 @@ class Table:
 
 
 class Bench:
-    """The tables of one run. `names` are the peers', `places` their environments."""
+    """The tables of one run.
 
-    def __init__(self, folder: Path, names: list[str], places: dict[str, Path]) -> None:
+    `names` are the peers', `places` their environments; a row has so many `tries`; `itl` ms lie between two tokens.
+    """
+
+    def __init__(self, folder: Path, names: list[str], places: dict[str, Path], tries: int, itl: float) -> None:
         self.folder = folder
+        self.tries = tries
+        self.itl = itl
         self.names = names
         self.places = places
         self.server, self.client, self.room = quiet_room()
@@ -163,17 +172,28 @@ class Bench:
         """Errors, cost and streams held, client beside client."""
         table = Table(
             "streams", "client", "true TTFT mean / p99 (ms)", "TTFT error mean (ms)", "p99", "TPOT error",
-            "CPU µs/chunk", "core", "streams held", "peak MB", "server late p99 (ms)",
+            "CPU µs/chunk", "core", "streams held", "peak MB", "server late p99 (ms)", "host kept",
         )  # fmt: skip
         for at in sorted({*streams, *(peer_streams if self.names else [])}):
             for _ in range(rounds):
                 for name in [*([""] if at in streams else []), *(self.names if at in peer_streams else [])]:
                     try:
-                        found = self._with_server(partial(self._one, name, at), "--ttft-ms", TTFT, "--itl-ms", ITL)
+                        found = self._calmest(name, at)
                         table.add(row(at, found), found["note"])
                     except BROKEN as error:
-                        table.add(f"| {at} | {called(name)} | did not run: {said(error)} |" + " |" * 8)
+                        table.add(f"| {at} | {called(name)} | did not run: {said(error)} |" + " |" * 9)
         return table
+
+    def _calmest(self, name: str, streams: int) -> dict[str, Any]:
+        """A row, again while the host keeps too much: which try stands does not depend on what the client measured."""
+        tried: list[dict[str, Any]] = []
+        while len(tried) < self.tries and all(each["stolen"] > CALM for each in tried):
+            host = Host()
+            found = self._with_server(partial(self._one, name, streams), "--ttft-ms", TTFT, "--itl-ms", self.itl)
+            tried.append({**found, "stolen": host.took()})
+        best = min(tried, key=lambda each: each["stolen"])
+        kept = ", ".join(f"{each['stolen']:.1%}" for each in tried)
+        return {**best, "note": f"{best['note']}, host kept {kept}".removeprefix(", ")}
 
     def _one(self, name: str, streams: int, paced: Paced) -> dict[str, Any]:
         requests, folder = max(8, 3 * streams), self._fresh()
@@ -258,6 +278,8 @@ def main() -> None:
     parser.add_argument("--peers", default="", help=f"any of {','.join(PEERS)}; `all`; `installed`")
     parser.add_argument("--peers-in", type=Path, default=Path(".cache/peers"), help="folder of their environments")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--itl-ms", type=float, default=10, help="between two tokens of a stream; 10: 100 tokens/s")
+    parser.add_argument("--tries", type=int, default=3, help="of a row in which the host kept too much of a core")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     places = {name: place_of(peer, options.peers_in.resolve()) for name, peer in PEERS.items()}
@@ -266,16 +288,19 @@ def main() -> None:
         names = [name for name in PEERS if options.peers == "all" or places[name].exists()]
     ours_at, peers_at = ([int(each) for each in text.split(",")] for text in (options.streams, options.peer_streams))
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), names, places)
+        bench = Bench(Path(folder), names, places, max(1, options.tries), options.itl_ms)
         tables = bench.paced(ours_at, peers_at, options.rounds), bench.unpaced(), bench.alone()
     versions = ", ".join(f"{PEERS[each].name} {version(PEERS[each], places[each])}" for each in names)
     command = f"python benchmarks/load_generator.py --streams {options.streams} --rounds {options.rounds}"
+    command += f" --tries {options.tries} --itl-ms {options.itl_ms:g}"
     if names:
         command += f" --peers {options.peers} --peer-streams {options.peer_streams}"
     report = f"""# Load generators against a server with known latencies, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC
 
-True TTFT {TTFT} ms, TPOT {ITL} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop, requests = 3 x streams
-(at least 8). Errors are against what the server itself stamped.
+True TTFT {TTFT} ms, TPOT {options.itl_ms:g} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop,
+requests = 3 x streams (at least 8). Errors are against what the server itself stamped.
+Host kept: the largest share of a core, of the two, that the host of this machine kept for others; a row with more than {CALM:.0%} was tried up to {options.tries} times,
+and the try with least stands.
 
 - Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
 {platform.python_version()}; {bench.room}. Load average when it ended: {os.getloadavg()[0]:.1f}.

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,9 @@ class Tree:
 
 def _below(pid: int) -> list[int]:
     found: list[int] = []
-    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
+    with suppress(OSError):  # it ended meanwhile
+        for listed in Path(f"/proc/{pid}/task").glob("*/children"):
             found += map(int, listed.read_text().split())
-        except OSError:  # it ended meanwhile
-            continue
     return found + [each for child in found for each in _below(child)]
 
 
@@ -106,6 +105,32 @@ def quiet_room() -> tuple[list[str], list[str], str]:
         except (OSError, subprocess.CalledProcessError):
             return [], [], "shared cores, normal priority (taskset, chrt and nice are not permitted here)"
     return server, client, "server on core 0 (chrt -f 30), the client's process tree on core 1 (nice -20)"
+
+
+class Host:
+    """What the host of a guest keeps for others: the largest share of a core's time, of the two, since this was made.
+
+    A client that stands still because its core is another guest's for 40 ms is as late as one that is too slow.
+    """
+
+    def __init__(self) -> None:
+        self._began = self._times()
+
+    def took(self) -> float:
+        """0 to 1; 0 where the system does not tell."""
+        shares = []
+        for (stolen, every), (stolen_then, every_then) in zip(self._times(), self._began, strict=True):
+            shares.append((stolen - stolen_then) / max(every - every_then, 1))
+        return max(shares, default=0.0)
+
+    @staticmethod
+    def _times() -> list[tuple[int, int]]:
+        try:
+            lines = Path("/proc/stat").read_text().splitlines()
+        except OSError:
+            return []
+        cores = [line.split() for line in lines if line.split(" ", 1)[0] in (f"cpu{SERVER_CORE}", f"cpu{CLIENT_CORE}")]
+        return [(int(each[8]), sum(map(int, each[1:9]))) for each in cores]
 
 
 def run(command: list[str], folder: Path, environment: dict[str, str]) -> Tree:
