@@ -299,8 +299,8 @@ def main() -> None:
 
 True TTFT {TTFT} ms, TPOT {options.itl_ms:g} ms, {TOKENS} tokens an answer, prompts of 64 tokens, closed loop,
 requests = 3 x streams (at least 8). Errors are against what the server itself stamped.
-Host kept: the largest share of a core, of the two, that the host of this machine kept for others; a row with more than {CALM:.0%} was tried up to {options.tries} times,
-and the try with least stands.
+Host kept: the largest share of a core, of the two, that the host of this machine kept for others; a row with more than
+{CALM:.0%} was tried up to {options.tries} times, and the try with least stands.
 
 - Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
 {platform.python_version()}; {bench.room}. Load average when it ended: {os.getloadavg()[0]:.1f}.
