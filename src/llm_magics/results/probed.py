@@ -45,6 +45,7 @@ def probe_of(run: Run, load: float, *, seconds: float, overloaded: str = "") -> 
         latency=float(np.nanmean(kept.e2e[answered])) if answered.any() else None,
         growth=0.0 if streams is not None else _growth(columns),
         seconds=seconds, tau=alike.tau if alike else 1.0, overloaded=overloaded,
+        unanswered=int((columns.status[judged] != OK).sum()),
     )  # fmt: skip
 
 

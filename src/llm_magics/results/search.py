@@ -28,7 +28,7 @@ class Search:
     low, high
         The 90 % interval of the goodput at the answer; None without an SLO or an answer.
     knee
-        The load of the highest power; None with fewer than three loads.
+        The load of the highest power among those whose requests were all answered; None with fewer than three loads.
     why
         `found`, `budget`, `highest` (the bound holds), `lowest` (not even the lowest does), `interrupted`, `failed`.
     seconds
@@ -62,7 +62,8 @@ class Search:
         if climbs and answer is None and probes:  # cut short before the plateau
             answer = max(probes, key=lambda each: each.throughput)
         ends = [each for each in (answer, above) if each is not None]
-        knee = max(probes, key=lambda each: each.power) if len(probes) > 2 else None
+        whole = [each for each in probes if each.whole]
+        knee = max(whole, key=lambda each: each.power) if whole and len(probes) > 2 else None
         return cls(
             goal=plan.goal, over=plan.over, share=plan.share, limits=dict(limits), budget=plan.budget,
             answer=answer.load if answer else None, above=above.load if above else None,

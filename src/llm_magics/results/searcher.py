@@ -6,11 +6,12 @@ says counts as clear when a 90 % Wilson interval of its goodput lies on one side
 one is measured again. Probes of one load are pooled.
 
 **Saturation.** Over rates: the highest rate that the server keeps up with: those in flight do not grow by more than 5 %
-of the arrivals. Over streams: the fewest streams whose
+of the arrivals, and no more than that are left unanswered. Over streams: the fewest streams whose
 throughput is within 5 % of the highest seen. **The knee** is the load of the highest power, throughput / mean time in
 the system (Kleinrock, "Power and deterministic rules of thumb for probabilistic problems in computer communications",
 ICC 1979; called the knee by Jain and Ramakrishnan, "Congestion avoidance in computer networks with a connectionless
-network layer", 1988): below it more load costs little time, above it more time than it gains throughput.
+network layer", 1988): below it more load costs little time, above it more time than it gains throughput. Power has
+the times of answered requests only, so a load that left some unanswered is no knee: who refuses the rest is quick.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from llm_magics.results.statistics import wilson
 
 LEVEL = 0.90  # of the interval on goodput: 5 % on either side
 TOLERANCE = 0.10  # share by which a load that fails may lie above the answer
-BEHIND = 0.05  # share of the arrivals by which those in flight may grow, in a rate that the server keeps up with
+BEHIND = 0.05  # share of a rate's arrivals by which those in flight may grow, or that may be lost, where it keeps up
 _CHANCE = 2.0  # requests by which they may grow all the same
 PLATEAU = 0.95  # share of the highest throughput that counts as saturated
 GAIN = 0.10  # more throughput by a doubling of the streams; less, and the plateau is reached
@@ -88,6 +89,8 @@ class Probe:
         How many requests say as much as one independent one (`statistics.dependence` of their being good).
     overloaded
         Why it was stopped before its end; "" when it was not.
+    unanswered
+        Requests of all judged that failed or were given up on.
     holds, sure
         What was decided, and whether the interval made it clear.
     low, high
@@ -105,6 +108,7 @@ class Probe:
     tries: int = 1
     tau: float = 1.0
     overloaded: str = ""
+    unanswered: int = 0
     holds: bool = False
     sure: bool = False
     low: float | None = None
@@ -119,6 +123,11 @@ class Probe:
     def power(self) -> float:
         """Throughput / mean time of a request, 1/s²."""
         return self.throughput / self.latency if self.latency else 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every request of it was answered."""
+        return not (self.unanswered or self.overloaded)
 
 
 class Searcher:
@@ -214,7 +223,9 @@ class Searcher:
     def _judged(self, probe: Probe) -> Probe:
         if self.plan.goal == "saturation":
             # between the middles of the two halves half of the arrivals came
-            kept_up = not probe.overloaded and probe.growth <= max(_CHANCE, BEHIND * probe.requests / probe.tries / 2)
+            behind = max(_CHANCE, BEHIND * probe.requests / probe.tries / 2)
+            lost = probe.unanswered > max(_CHANCE, BEHIND * probe.requests)
+            kept_up = not probe.overloaded and not lost and probe.growth <= behind
             return replace(probe, holds=kept_up, sure=bool(probe.overloaded) or probe.requests >= _ENOUGH)
         low, high = wilson(probe.good / probe.tau, probe.requests / probe.tau, level=LEVEL)
         share = self.plan.share
@@ -279,5 +290,5 @@ def _pooled(a: Probe, b: Probe) -> Probe:
         latency=mean(a.latency, b.latency), growth=mean(a.growth, b.growth) or 0.0,
         seconds=seconds, tries=a.tries + b.tries, tau=mean(a.tau, b.tau) or 1.0,
         # overloaded once out of several times may have been a burst
-        overloaded=b.overloaded if a.overloaded else "",
+        overloaded=b.overloaded if a.overloaded else "", unanswered=a.unanswered + b.unanswered,
     )  # fmt: skip

@@ -81,6 +81,14 @@ def test_a_knee_at_the_end_of_what_was_tried_is_no_knee_yet() -> None:
     assert "more waiting than work" in markdown(known([Measured("r1aaaa", searched(knee=4.0))]))
 
 
+def test_a_knee_below_loads_that_left_requests_unanswered_says_so() -> None:
+    search = searched(knee=4.0)
+    cut = replace(search, probes=[*search.probes[:-1], replace(search.probes[-1], unanswered=3)])
+    text = markdown(known([Measured("r1aaaa", cut)]))
+    assert "**Knee:** 4 req/s" in text
+    assert "the highest load whose requests were all answered; 5 req/s left some unanswered" in text
+
+
 def test_every_figure_names_its_run() -> None:
     search = searched(knee=3.0)
     text = markdown(known([Measured("r1aaaa", search, {"ttft": 0.5}), Measured("r2bbbb")]))

@@ -30,6 +30,8 @@ def test_what_a_probe_gave_up_on_has_missed_its_slo_in_table_and_chart() -> None
     run.columns.status[60:] = CANCELLED
     cut, lost = (probe_of(run, 20, seconds=5, overloaded=why) for why in ("", "requests in flight grew"))
     assert cut.good == cut.requests == lost.good < lost.requests - 30
+    assert cut.whole
+    assert (lost.unanswered, lost.whole) == (int((run.at(0).status == CANCELLED).sum()), False)
     searcher = Searcher(Plan("slo", "rate", start=20))
     searcher.add(lost)
     found = Search.of(searcher, {"ttft": 0.1}, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,28 @@ def test_the_streams_that_saturate_are_the_fewest_near_the_plateau_and_the_knee_
     assert found.knee <= 16
     assert found.why == "found"
     assert str(found).startswith(f"Saturates at {found.answer:g} streams")
+
+
+@pytest.mark.parametrize("cut", [{"unanswered": 90}, {"overloaded": "requests in flight grew"}])
+def test_a_load_that_left_requests_unanswered_is_no_knee(cut: dict[str, Any]) -> None:
+    searcher = Searcher(Plan("saturation", "rate"))
+    for load, seconds in ((1, 0.5), (2, 0.5), (4, 0.8)):
+        searcher.add(Probe(load, 100, throughput=load, latency=seconds, seconds=5))
+    searcher.add(Probe(8, 100, throughput=6, latency=0.1, seconds=5, **cut))  # it refuses, and is quick with the rest
+    assert Search.of(searcher, {}, 20).knee == 4
+    assert [each.load for each in searcher.probes if each.holds] == [1, 2, 4]
+    only = Searcher(Plan("saturation", "rate"))
+    for load in (1, 2, 4):
+        only.add(Probe(load, 100, throughput=load, latency=0.1, seconds=5, **cut))
+    assert Search.of(only, {}, 20).knee is None
+
+
+def test_what_was_lost_once_stays_lost_when_a_load_is_measured_again() -> None:
+    searcher = Searcher(Plan("slo", "rate"))
+    for lost in (3, 0):
+        searcher.add(Probe(4, 100, 97, throughput=4, latency=0.1, seconds=5, unanswered=lost))
+    (probe,) = searcher.probes
+    assert (probe.unanswered, probe.whole) == (3, False)
 
 
 def test_streams_within_an_slo_end_between_whole_numbers() -> None:

@@ -36,11 +36,14 @@ def _knee(known: Known) -> str:
     knee = next((run for run in known.runs if run.search is not None and run.search.knee), None)
     if knee is None:
         return f"**Knee:** not measured. {measure(known.name, '--search saturation --budget 120s')}"
-    at, most = knee.search.named(knee.search.knee), max(each.load for each in knee.search.probes)
+    found = knee.search
+    higher = [each for each in found.probes if each.load > found.knee]
     said = "beyond it more load brings more waiting than work"
-    if knee.search.knee >= most:
+    if not higher:
         said = "the highest load that was tried, so it may lie higher"
-    return f"**Knee:** {at} ({seen(knee)}): {said}."
+    elif not any(each.whole for each in higher):
+        said = f"the highest load whose requests were all answered; {found.named(higher[0].load)} left some unanswered"
+    return f"**Knee:** {found.named(found.knee)} ({seen(knee)}): {said}."
 
 
 def _table(known: Known) -> Iterator[str]:
