@@ -7,6 +7,7 @@ serves something else than what was measured.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -332,15 +333,42 @@ def test_compose_mounts_a_local_model_where_it_lies() -> None:
     assert "deploy" not in service
 
 
-@pytest.mark.skipif(shutil.which("podman") is None, reason="podman-compose asks for podman, which is not installed")
-def test_a_real_parser_reads_the_compose_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_LLM_API_KEY", "x")
-    file = tmp_path / "compose.yaml"
-    file.write_text(made("vllm", to="compose").text)
+@pytest.fixture
+def podman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """podman-compose asks podman for its version before it reads anything; where there is none, this says one."""
+    monkeypatch.setenv("MY_LLM_API_KEY", "of-the-shell")
+    if shutil.which("podman") is None:
+        program = tmp_path / "bin" / "podman"
+        program.parent.mkdir()
+        program.write_text("#!/bin/sh\necho podman version 5.0.0\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def composed(text: str, file: Path) -> Any:
+    """What podman-compose reads in a compose file."""
+    file.write_text(text)
     command = [sys.executable, "-m", "podman_compose", "-f", str(file), "config"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "vllm/vllm-openai" in done.stdout
+    return yaml.safe_load(done.stdout)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "ollama"])
+def test_a_real_parser_reads_the_compose_file(podman: None, tmp_path: Path, engine: str) -> None:
+    written = made(engine, to="compose")
+    ours = yaml.safe_load(written.text)["services"]["my-llm"]
+    read = composed(written.text, tmp_path / "compose.yaml")["services"]["my-llm"]
+    assert read["image"] == ours["image"]
+    assert [each.replace("$$", "$") for each in ours["command"]] == read["command"]
+    assert read["healthcheck"]["test"] == [each.replace("$$", "$") for each in ours["healthcheck"]["test"]]
+    if engine == "vllm":
+        assert "of-the-shell" in str(read["environment"])  # the key comes from the variable that the file names
+
+
+def test_a_compose_file_that_is_wrong_is_refused_by_it(podman: None, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        composed(made("vllm", to="compose").text.replace("services:", "services: ["), tmp_path / "compose.yaml")
 
 
 def test_a_folder_gets_one_file_a_document(tmp_path: Path) -> None:
