@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import secrets
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from waiting import until
 
-from llm_magics.runtime import ports, processes
+from llm_magics.runtime import ports, processes, scratch
 
 HERE = Path(__file__).parent
 ENGINE = """
@@ -24,6 +25,11 @@ if "deaf" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 # a worker in a session of its own, as engines have them
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+if shared := os.environ.get("SHARED"):
+    import mmap
+    with open(shared, "w+b") as file:
+        file.truncate(4096)
+        held = mmap.mmap(file.fileno(), 4096)
 server = socket.create_server((sys.argv[1], int(sys.argv[2])))
 print("the engine speaks", os.environ["GIVEN"], os.environ.get("STRANGER"), flush=True)
 time.sleep(600)
@@ -31,7 +37,7 @@ time.sleep(600)
 
 
 class Guarded:
-    def __init__(self, mark: str, port: int, *words: str) -> None:
+    def __init__(self, mark: str, port: int, *words: str, patience: float = 0.0, **env: str) -> None:
         self.mark, self.port = mark, port
         src = str(HERE.parents[1] / "src")
         self.process = subprocess.Popen(
@@ -41,7 +47,7 @@ class Guarded:
         )  # fmt: skip
         plan = {
             "argv": [sys.executable, "-c", ENGINE, "127.0.0.1", str(port), *words], "host": "127.0.0.1", "port": port,
-            "env": {"GIVEN": "given", processes.MARK: mark}, "grace": 1.0, "forget": [],
+            "env": {"GIVEN": "given", processes.MARK: mark, **env}, "grace": 1.0, "forget": [], "patience": patience,
         }  # fmt: skip
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(plan).encode() + b"\n")
@@ -64,8 +70,8 @@ class Guarded:
 def guard() -> Iterator[Callable[..., Guarded]]:
     made: list[Guarded] = []
 
-    def start(*words: str, port: int | None = None) -> Guarded:
-        made.append(Guarded(secrets.token_hex(16), port or ports.free_port("127.0.0.1"), *words))
+    def start(*words: str, port: int | None = None, **more: Any) -> Guarded:
+        made.append(Guarded(secrets.token_hex(16), port or ports.free_port("127.0.0.1"), *words, **more))
         return made[-1]
 
     yield start
@@ -106,6 +112,24 @@ def test_a_port_that_somebody_else_has_is_said_before_anything_starts(guard: Cal
     assert second.event() == {"taken": first.port}
     assert second.process.wait(10) == 1
     assert not second.left()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="shared memory is files on Linux")
+def test_memory_shared_with_workers_that_ray_ends_goes_when_they_do(guard: Callable[..., Guarded]) -> None:
+    shared = scratch.SHARED / f"llm-magics-guarded-{secrets.token_hex(6)}"
+    here = guard(patience=30.0, SHARED=str(shared))
+    try:
+        here.event()
+        with shared.open("r+b") as file:
+            worker = mmap.mmap(file.fileno(), 4096)  # no child of the engine's: this process
+        here.hush()
+        until(lambda: not here.left(), 20.0)
+        assert shared.exists()
+        worker.close()
+        assert "status" in here.event()
+        assert not shared.exists()
+    finally:
+        shared.unlink(missing_ok=True)
 
 
 def test_its_temporary_folder_goes_with_it(guard: Callable[..., Guarded]) -> None:

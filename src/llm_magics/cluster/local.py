@@ -45,6 +45,8 @@ class LocalCluster:
     ----------
     nodes
         How many.
+    gpus
+        How many each says that it has; nobody looks whether they are there.
 
     Attributes
     ----------
@@ -59,12 +61,12 @@ class LocalCluster:
         When Ray is missing, or the cluster did not come up.
     """
 
-    def __init__(self, nodes: int = 3) -> None:
+    def __init__(self, nodes: int = 3, gpus: int = 0) -> None:
         self.nodes: list[str] = []
         # Ray starts a dozen Pythons: without compiled modules each of them takes too long for the others.
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._process = subprocess.Popen(
-            python.command("llm_magics.cluster.local", str(nodes)),
+            python.command("llm_magics.cluster.local", str(nodes), str(gpus)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
             env={**kept, **_PATIENT},
         )  # fmt: skip
@@ -159,7 +161,7 @@ def _added(cluster: Any, **words: Any) -> None:
         try:
             ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
             with _said_beforehand(ports["dashboard_agent_listen_port"]):
-                cluster.add_node(num_cpus=1, object_store_memory=_STORE, **ports, **words)
+                cluster.add_node(num_cpus=1, num_gpus=int(sys.argv[2]), object_store_memory=_STORE, **ports, **words)
         except Exception:
             _end(_processes() - before)
             if attempt == _ATTEMPTS - 1:

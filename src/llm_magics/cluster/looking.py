@@ -22,12 +22,16 @@ def look(session: Session, question: dict[str, Any]) -> dict[str, Any]:
     """
     nodes = session.nodes()
     cpus, gpus, across = wanted(nodes, question)
-    sent, lacking = parcel.pack(), list[str]()
-    for _ in nodes:
-        place = session.ask_for(cpus, gpus)
-        if not session.wait_for([place], PLACE if not lacking else PLACE / 3):
+    question = {**question, "across": across}
+    sent, lacking, patience = parcel.pack(), list[str](), PLACE
+    for node in _with_gpus(nodes) if across else [None] * len(nodes):
+        place = session.ask_for(cpus, gpus, node)
+        if not session.wait_for([place], patience):
             session.give_back(place)
-            break
+            if node is None:
+                break
+            continue
+        patience = PLACE / 3
         found = _examined(place, sent, question)
         if "lacks" not in found:
             return {"node": place.id, "ip": place.ip, **found, "cpus": cpus, "gpus": gpus, "across": across}
@@ -70,6 +74,12 @@ def wanted(nodes: list[dict[str, Any]], question: dict[str, Any]) -> tuple[int, 
         raise SpecError(f"No node of the cluster has {cpus} CPUs.", why=room(nodes), then="lower num_cpus:")
     across = gpus > max(each, default=0)
     return cpus, 0 if across else gpus, across
+
+
+def _with_gpus(nodes: list[dict[str, Any]]) -> list[str]:
+    """Nodes that have GPUs, those with most first: where they are several nodes' the engine is beside some of them."""
+    having = [each for each in nodes if each["resources"].get("GPU", 0) >= 1]
+    return [each["id"] for each in sorted(having, key=lambda each: -each["resources"]["GPU"])]
 
 
 def _examined(place: Place, sent: bytes, question: dict[str, Any]) -> dict[str, Any]:

@@ -40,11 +40,12 @@ class Node:
         self._talking = threading.Lock()
 
     def about(self) -> dict[str, Any]:
-        """Which node this is, and the GPUs that Ray gave."""
+        """Which node this is, the GPUs that Ray gave, and where a driver on it finds the cluster."""
         import ray
 
+        context = ray.get_runtime_context()
         return {
-            "id": ray.get_runtime_context().get_node_id(), "ip": ray.util.get_node_ip_address(),
+            "id": context.get_node_id(), "ip": ray.util.get_node_ip_address(), "cluster": context.gcs_address,
             "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         }  # fmt: skip
 

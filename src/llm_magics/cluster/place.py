@@ -27,13 +27,13 @@ class Place:
     def __init__(self, session: Session, actor: Any) -> None:
         self.session, self.actor = session, actor
         self.hello = actor.about.remote()
-        self.id = self.ip = ""
+        self.id = self.ip = self.cluster = ""
         self.gpus: str | None = None
 
     def arrive(self, reference: Any) -> None:
         """It is there: learn where."""
         about = self._got(reference, ANSWER)
-        self.id, self.ip, self.gpus = about["id"], about["ip"], about["gpus"]
+        self.id, self.ip, self.cluster, self.gpus = about["id"], about["ip"], about["cluster"], about["gpus"]
 
     def call(self, method: str, *words: Any, seconds: float = ANSWER, **named: Any) -> Any:
         """The answer of one of `Node`'s methods."""

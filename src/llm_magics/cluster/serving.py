@@ -24,6 +24,7 @@ from llm_magics.errors import LLMMagicsError
 _REACH = 20.0  # s until a port that the engine listens on must be reachable from here
 _POLL = 0.3  # s
 _CLEAR_UP = 12.0  # s beyond the engine's grace that its end may take
+_RELEASE = 8.0  # s of them until Ray must have ended an engine's workers that it started, who share memory with it
 
 
 class Voice:
@@ -109,9 +110,12 @@ class Client:
         env = {name: os.environ[name] for name in asked.env if name in os.environ}
         if asked.gpus and place.gpus is not None:
             env["CUDA_VISIBLE_DEVICES"] = place.gpus
+        if asked.across:  # it is a driver of its own; without the address it would start a cluster of its own
+            env["RAY_ADDRESS"] = place.cluster
         plan = {
             "argv": parcel.moved(self.argv, asked.carry, folder), "env": env, "host": asked.host, "port": asked.port,
             "grace": asked.grace, "forget": ["CUDA_VISIBLE_DEVICES"] if asked.across else [],
+            "patience": _RELEASE if asked.across else 0.0,
         }  # fmt: skip
         place.call("start", "llm_magics.runtime.node_guard", plan, {}, seconds=60)
         self.voice.say(f"starting the engine on {place.ip}")

@@ -31,6 +31,9 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
     if found is None:
         given = question["given"].get("python") or question["given"].get("bin")
         return {"lacks": f"has no {engine.title}{f' at {given}' if given else f' ({sys.executable}, PATH)'}"}
+    if question["across"] and (where := Path(found.python or str(found.binary))).parent != Path(sys.executable).parent:
+        return {"lacks": f"has {engine.title} at {where}; over several nodes it works in Ray's own workers, which are "
+                         f"{sys.executable}, and is not there"}  # fmt: skip
     return {"python": found.python, "binary": found.binary, "version": found.version}
 
 

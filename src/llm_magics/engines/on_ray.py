@@ -81,6 +81,7 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, found: Plac
             then="choose an engine that has one (llamacpp, vllm, sglang …), or serve it on this machine: on: local",
         )
     executable = Executable(found.version, found.python, found.binary, f"the node {found.ip}")
+    _refuse_cpu_build(engine, executable, found)
     # Which GPUs is said by Ray on the node, so here as if nothing had been said.
     place = Place(executable, found.ip, port, model, gpus=(), threads=found.cpus)
     made = engine.command(place, spec if spec.gpus == "none" else spec.model_copy(update={"gpus": None}))
@@ -104,6 +105,16 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, found: Plac
         node={"on": found.on, "ip": found.ip},
         margin=MARGIN,
     )
+
+
+def _refuse_cpu_build(engine: Engine, executable: Executable, found: Placement) -> None:
+    """Before a start that reserves GPUs and leaves them idle, or ends with `does not support ray`."""
+    if executable.for_cpus and (found.gpus or found.across):
+        raise SpecError(
+            f"The node {found.ip} has GPUs for it, and {engine.title}'s build for CPUs.",
+            why=f"{engine.title} {executable.version}: {executable.python or executable.binary}",
+            then="install the build for GPUs there, name another (--python PATH on the node), or gpus: none",
+        )
 
 
 def _client() -> dict[str, str]:

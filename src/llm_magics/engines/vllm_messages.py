@@ -13,6 +13,9 @@ from llm_magics.engines.facts import Diagnosis, Failure, Stage
 STAGES = (
     Stage(r"Downloading|Fetching \d+ files", "downloading"),
     Stage(r"Initializing a V1 LLM engine", "starting the engine"),
+    Stage(
+        r"Waiting for creating a placement group of specs for (\d+) seconds", "waiting for the cluster's GPUs, {0} s"
+    ),
     Stage(r"Starting to load model|Loading model from scratch", "loading weights"),
     Stage(r"Loading safetensors checkpoint shards:\s+(\d+)%", "loading weights {0} %"),
     Stage(r"Loading weights took|Model loading took", "weights are loaded"),
@@ -94,6 +97,26 @@ FAILURES = (
         r"Sleep mode is not supported on current platform",
         "this build of vLLM cannot sleep",
         "leave enable_sleep_mode out: it is for GPUs",
+    ),
+    Failure(
+        r"assert self\.intermediate_tensors is not None",
+        "vLLM's build for CPUs fails in a pipeline, with the first request",
+        "leave pipeline_parallel_size out; tensor_parallel_size splits a model too",
+    ),
+    Failure(
+        r"current platform (\S+) does not support ray",
+        "vLLM's build for {0} does not go over several nodes: it names Ray no device",
+        "the build for GPUs on the nodes; on CPUs, one node (`gpus: none`)",
+    ),
+    Failure(
+        r"Failed to import Ray: (.+?)\. ?Please install Ray",
+        "vLLM cannot import Ray, by which it goes over several nodes: {0}",
+        "install Ray in the cluster's version beside vLLM, in the Python of the nodes",
+    ),
+    Failure(
+        r"Cannot provide a placement group requiring ([\d.]+) GPUs",
+        "the cluster did not free {0} GPUs in half an hour",
+        "stop what holds them (ray status), or ask for fewer",
     ),
     Failure(
         r"Failed to infer device type",

@@ -118,7 +118,8 @@ class Guard:
                 name="guarded", engine="", model="", state="stopped", created=self.wall, host="", reuse_key="", spec={},
                 supervisor=current().to_json(), id=self.identifier, shared=sorted(self.shared),
                 scratch=[os.path.dirname(own)] if own else [],  # noqa: PTH120
-            )
+            ),
+            patience=self.plan["patience"],
         )  # fmt: skip
 
 

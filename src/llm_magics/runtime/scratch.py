@@ -14,6 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from llm_magics.runtime.record import Record
 
 SHARED = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory, as files
+_LOOK = 0.3  # s between two looks at whether it is let go of
 _SOCKET = 100  # letters of a socket's path that every system takes
 _NAMED_THERE = 40  # letters that engines name a socket by, in their temporary folder
 _SEEN = re.compile(rf" (\d+) +{SHARED}/", re.MULTILINE)  # a line of /proc/PID/maps: the inode before the path
@@ -71,8 +73,14 @@ def shared_by(processes: Iterable[Identity]) -> set[str]:
         return set()
 
 
-def clear(record: Record) -> None:
-    """Remove everything of a server that has no process any more, on the machine on which it ran."""
+def clear(record: Record, patience: float = 0.0) -> None:
+    """Remove everything of a server that has no process any more, on the machine on which it ran.
+
+    Parameters
+    ----------
+    patience
+        s that processes which are not the server's may take to let go of its shared memory.
+    """
     if not re.fullmatch(r"[0-9a-f]{12,}", record.id):
         return
     own = name(record.id)
@@ -81,10 +89,16 @@ def clear(record: Record) -> None:
             for path in Path(parent).glob(f"{own}*"):
                 _remove(path)
     left = [SHARED / each for each in record.shared if "/" not in each and _is_its(SHARED / each, record.created)]
-    used = _in_use() if left else set()
-    for path in left:
-        if path.name not in used:
-            _remove(path)
+    until = time.monotonic() + patience
+    while left:
+        used = _in_use()
+        for path in left:
+            if path.name not in used:
+                _remove(path)
+        left = [path for path in left if path.name in used]
+        if time.monotonic() >= until:
+            break
+        time.sleep(_LOOK)
 
 
 def _is_its(path: Path, since: float) -> bool:

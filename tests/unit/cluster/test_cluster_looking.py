@@ -25,16 +25,20 @@ class Cluster:
 
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers, self.asked, self.given_back = list(answers), [], 0
+        self.on: list[str | None] = []
+        self.full: set[str | None] = set()
+        self.there = NODES
 
     def nodes(self) -> list[dict[str, Any]]:
-        return NODES
+        return self.there
 
     def ask_for(self, cpus: float, gpus: float, node: str | None = None) -> Any:
         self.asked.append((cpus, gpus))
-        return SimpleNamespace(id="n", ip=f"10.0.0.{len(self.asked)}")
+        self.on.append(node)
+        return SimpleNamespace(id=node or "n", ip=f"10.0.0.{len(self.asked)}", node=node)
 
     def wait_for(self, places: list[Any], seconds: float) -> list[Any]:
-        return places if self.answers else []
+        return [each for each in places if self.answers and each.node not in self.full]
 
     def free(self) -> dict[str, float]:
         return {"CPU": 0.0}
@@ -86,6 +90,30 @@ def test_gpus_of_several_nodes_are_for_engines_that_can_use_them() -> None:
     # The engine reserves them itself: with ours as well nothing would be left for it.
     assert looking.wanted(NODES, {**QUESTION, "gpus": 4, "spread": True}) == (1, 0, True)
     assert looking.wanted(NODES, {**QUESTION, "gpus": 2, "spread": True}) == (1, 2, False)
+
+
+def test_an_engine_whose_gpus_are_on_several_nodes_is_beside_some_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[bool] = []
+
+    def examined(place: Any, sent: bytes, question: dict[str, Any]) -> dict[str, Any]:
+        heard.append(question["across"])
+        return {"python": "/p", "binary": None, "version": "0.33.0"}
+
+    monkeypatch.setattr(looking, "_examined", examined)
+    cluster = Cluster({})
+    cluster.there = [
+        {"id": "head", "ip": "10.0.0.9", "resources": {"CPU": 8.0}},
+        {"id": "one", "ip": "10.0.0.1", "resources": {"CPU": 4.0, "GPU": 1.0}},
+        {"id": "two", "ip": "10.0.0.2", "resources": {"CPU": 4.0, "GPU": 2.0}},
+    ]
+    found = look(cluster, gpus=3, spread=True)
+    assert (cluster.on, found["node"], found["gpus"], found["across"]) == (["two"], "two", 0, True)
+    assert heard == [True]  # it is asked whether it is where Ray's own workers find it
+    cluster.on, cluster.full = [], {"two"}  # no CPU is free there
+    assert look(cluster, gpus=3, spread=True)["node"] == "one"
+    assert (cluster.on, cluster.given_back) == (["two", "one"], 1)
 
 
 def test_when_nothing_is_said_a_gpu_is_taken_where_there_are_any() -> None:

@@ -54,6 +54,15 @@ def test_gpus_of_several_nodes_are_vllm_s_own_matter() -> None:
     assert "--distributed-executor-backend" not in made(tensor_parallel_size=2).argv
 
 
+@pytest.mark.parametrize("reserved", [{"gpus": 1}, {"gpus": 0, "across": True}])
+def test_gpus_for_a_build_for_cpus_are_refused_and_a_node_without_them_is_not(reserved: dict[str, Any]) -> None:
+    found = replace(FOUND, version="0.32.0+cpu")
+    with pytest.raises(SpecError, match="build for CPUs") as raised:
+        made(found=replace(found, **reserved), tensor_parallel_size=2)
+    assert "gpus: none" in raised.value.then
+    assert made(found=replace(found, gpus=0)).argv
+
+
 def test_llama_cpp_computes_on_the_cpus_that_are_reserved_and_its_model_goes_along() -> None:
     model = str(next((parcel.ROOT / "models").rglob("*q8_0.gguf")))
     argv = made("llamacpp", model=model).argv
