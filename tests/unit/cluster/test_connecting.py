@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +42,43 @@ def test_a_head_that_cannot_start_our_driver_is_not_called_absent_and_its_reason
     assert "ray://head:10001 could not start a driver" in error.what
     assert error.why == NO_DRIVER.splitlines()[-1]
     assert "--on ray" in error.then
+
+
+DEAD_BY_THEN = """Initialization failure from server:
+Traceback (most recent call last):
+  File "ray/util/client/server/proxier.py", line 396, in start_specific_server
+    cmd = psutil_proc.cmdline()
+psutil.ZombieProcess: PID still exists but it's a zombie (pid=24818)
+"""
+
+
+@pytest.mark.parametrize("said", [NO_DRIVER, DEAD_BY_THEN])
+def test_a_driver_that_died_at_its_birth_is_asked_for_again(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **_: object) -> None:
+        asked.append(address)
+        if len(asked) < 3:
+            raise ConnectionAbortedError(said)
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    monkeypatch.setattr(connecting, "_knock", lambda address: None)
+    monkeypatch.setattr(connecting, "_leave_no_log_behind", lambda: None)
+    assert connecting.connected("ray://head:10001").init is init
+    assert len(asked) == 3
+
+
+def test_what_another_try_does_not_mend_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def init(address: str, **_: object) -> None:
+        asked.append(address)
+        raise RuntimeError(OTHER_VERSION)
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(SpecError, match="other versions"):
+        connecting.connected("auto")
+    assert len(asked) == 1
 
 
 def test_no_cluster_is_said_with_its_address() -> None:
