@@ -7,7 +7,7 @@ ready. A server that was stopped on purpose is not listed; one that failed, or w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,13 @@ class Page:
     ----------
     folder
         Where the monitor's data is.
+    again
+        Server -> its record as it is now. Who does not answer is looked up once more: records are read a moment before
+        servers are asked, and one that was stopped in between is not down.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, again: Callable[[str], Record | None] | None = None) -> None:
+        self._folder, self._again = folder, again
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe")
 
     def look(self, records: Sequence[Record], asked: Mapping[str, tuple[str, str | None]]) -> str:
@@ -72,7 +75,9 @@ class Page:
         answers = dict(
             zip((each.name for each in ready), self._pool.map(lambda each: _up(each, asked), ready), strict=True)
         )
-        for record in records:
+        for record in (self._now(record) if answers.get(record.name) is False else record for record in records):
+            if record is None:
+                continue
             said = labels(record)
             yield Line("llm_server_recoveries_total", said, record.recoveries)
             if record.state in ("ready", "failed", "lost"):
@@ -81,6 +86,9 @@ class Page:
                 yield Line("llm_server_asleep", said, record.asleep)
                 if memory := resident(_tree(record)):
                     yield Line("llm_server_memory_bytes", said, memory)
+
+    def _now(self, record: Record) -> Record | None:
+        return self._again(record.name) if self._again is not None else record
 
     def _disk(self) -> Iterable[Line]:
         try:

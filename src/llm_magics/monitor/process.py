@@ -92,7 +92,7 @@ class Monitor:
         self.registry = Registry(Path(plan.registry))
         self.watch = Watch(self.registry)
         self.selector = selectors.DefaultSelector()
-        self.page, self.text = Page(self.home.path), ""
+        self.page, self.text = Page(self.home.path, self.registry.get), ""
         self.records: list[Record] = []
         self.written: dict[str, str] = {}
         self.keys: frozenset[str] | None = None  # names of the servers with a key that the configuration has

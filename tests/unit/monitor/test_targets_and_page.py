@@ -94,6 +94,19 @@ def test_up_is_what_the_readiness_page_says_and_what_was_stopped_is_no_line(
     assert "key" not in Page(tmp_path).look(records, asked).replace("HELP", "")
 
 
+@pytest.mark.parametrize(
+    ("now", "said"), [("ready", {"s": 0}), ("failed", {"s": 0}), ("stopping", {}), ("stopped", {}), (None, {})]
+)
+def test_what_was_stopped_since_its_record_was_read_is_not_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str | None, said: dict[str, float]
+) -> None:
+    """One such sample outlives the monitor: Prometheus, started again within five minutes, would call it down."""
+    monkeypatch.setattr(page.Probe, "fetch", lambda *_: None)
+    again = {"s": None if now is None else record("s", "vllm", state=now)}
+    text = Page(tmp_path, again.get).look([record("s", "vllm")], {"s": ("/health", "key")})
+    assert {server: value for (name, server), value in lines(text).items() if name == "llm_server_up"} == said
+
+
 def test_recoveries_are_the_records_own_count_whoever_looks_and_since_when(tmp_path: Path) -> None:
     text = Page(tmp_path).look([record("s", "vllm", state="loading", recoveries=3)], {})
     assert lines(text)["llm_server_recoveries_total", "s"] == 3
