@@ -1,5 +1,5 @@
 // What the palette, the menus and the rows call. A row comes as the argument; without one, the person is asked.
-import { baseUrl, benchCell, clientCell, IRoutes, Model, runs, serveCell } from '@llm-magics/model';
+import { baseUrl, benchCell, clientCell, ended, IEngine, IRoutes, Model, runs, serveCell } from '@llm-magics/model';
 import * as vscode from 'vscode';
 
 import { folder, insert, openNotebook } from './cells';
@@ -38,10 +38,11 @@ export function addCommands({ model, logs, python }: IAround): vscode.Disposable
         await run(name);
       }
     });
-  const running = (name: string) => {
+  const one = (such: (engine: IEngine) => boolean) => (name: string) => {
     const engine = model.find(name);
-    return engine !== undefined && runs(engine);
+    return engine !== undefined && such(engine);
   };
+  const running = one(runs);
   return [
     command('refresh', () => model.retry()),
     command('serveCell', () => insert(serveCell())),
@@ -49,12 +50,7 @@ export function addCommands({ model, logs, python }: IAround): vscode.Disposable
     about('clientCell', 'Ask which engine?', name => insert(clientCell(name)), running),
     about('openLog', 'The log of which engine?', name => logs.open(name)),
     about('keep', 'Keep which engine for another hour?', name => model.keep(name, HOUR), running),
-    about(
-      'dismiss',
-      'Forget which engine?',
-      name => model.dismiss(name),
-      name => !running(name)
-    ),
+    about('dismiss', 'Forget which engine?', name => model.dismiss(name), one(ended)),
     about('stop', 'Stop which engine?', name => stop(model, name), running),
     about(
       'copyUrl',
