@@ -16,5 +16,5 @@ Error = TypeVar("Error", bound=LLMMagicsError)
 
 def out_of_reach(record: Record, done: str, kind: type[Error], then: str = "") -> Error:
     """The error of who wants something of it here: `done` as in "it cannot be stopped from here"."""
-    there = f"do it there: on {record.host}"
-    return kind(f"{record.name} runs on {record.host}; it cannot be {done} from here.", why=WHY, then=then or there)
+    what = f"{record.name} runs on {record.host}; it cannot be {done} from here."
+    return kind(what, why=WHY, then=then or f"do it on {record.host}")
