@@ -114,6 +114,8 @@ def test_a_restarted_machine_has_files_left_and_no_processes(servers: Servers, t
     servers.registry.write(
         replace(record, state="ready", supervisor=before, scratch=[str(tmp_path)], host="another machine")
     )
+    assert servers.registry.get("s").state == "elsewhere"
+    os.utime(servers.registry.directory / "s.json", (0, 0))  # nothing was heard of it for long
     assert servers.registry.get("s").state == "lost"
     assert left.exists(), "another machine's server may still use it"
 
