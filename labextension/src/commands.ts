@@ -3,7 +3,7 @@
 import { JupyterFrontEnd } from '@jupyterlab/application';
 import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 import { TranslationBundle } from '@jupyterlab/translation';
-import { baseUrl, benchCell, clientCell, Model, serveCell } from '@llm-magics/model';
+import { answers, baseUrl, benchCell, clientCell, IEngine, Model, runs, serveCell } from '@llm-magics/model';
 
 import { IActions } from './rows';
 
@@ -30,20 +30,25 @@ export function addCommands(
   trans: TranslationBundle
 ): void {
   const { commands } = app;
-  const choose = async (title: string): Promise<string | null> => {
+  const choose = async (title: string, which: (engine: IEngine) => boolean): Promise<string | null> => {
     await model.refresh();
-    const names = model.engines.map(engine => engine.name);
+    const names = model.engines.filter(which).map(engine => engine.name);
     if (!names.length) {
       await showDialog({ title, body: trans.__('No engine is running.'), buttons: [Dialog.okButton()] });
       return null;
     }
     return names.length === 1 ? names[0] : (await InputDialog.getItem({ title, items: names })).value;
   };
-  const about = (id: string, label: string, run: (name: string) => unknown) =>
+  const about = (
+    id: string,
+    label: string,
+    run: (name: string) => unknown,
+    which: (engine: IEngine) => boolean = answers
+  ) =>
     commands.addCommand(id, {
       label,
       execute: async args => {
-        const name = (args['name'] as string) || (await choose(label));
+        const name = (args['name'] as string) || (await choose(label, which));
         if (name) {
           await run(name);
         }
@@ -61,13 +66,18 @@ export function addCommands(
   });
   about(Ids.bench, trans.__('Insert a Cell That Benches an Engine…'), name => actions.insert(benchCell(name)));
   about(Ids.client, trans.__('Insert a Cell That Asks an Engine…'), name => actions.insert(clientCell(name)));
-  about(Ids.logs, trans.__('Open the Log of an Engine…'), name => actions.openLog(name));
+  about(
+    Ids.logs,
+    trans.__('Open the Log of an Engine…'),
+    name => actions.openLog(name),
+    () => true
+  );
   commands.addCommand(OPEN_RUN, { execute: args => actions.openRun(args['run'] as string) });
   about(Ids.url, trans.__('Copy the Base URL of an Engine…'), name => {
     const engine = model.find(name);
     return engine && actions.copy(baseUrl(engine));
   });
-  about(Ids.stop, trans.__('Stop an Engine…'), async name => {
+  const stop = async (name: string) => {
     const answer = await showDialog({
       title: trans.__('Stop %1?', name),
       body: trans.__('Everybody who uses it loses it.'),
@@ -76,5 +86,6 @@ export function addCommands(
     if (answer.button.accept) {
       await model.stop(name);
     }
-  });
+  };
+  about(Ids.stop, trans.__('Stop an Engine…'), stop, runs);
 }

@@ -42,4 +42,4 @@ def registry(lab: Lab) -> Iterator[Registry]:
     before = set(directory.iterdir())
     yield Registry(directory)
     for path in set(directory.iterdir()) - before:
-        path.unlink()
+        path.unlink(missing_ok=True)  # the server clears up too

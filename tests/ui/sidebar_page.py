@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from playwright.sync_api import Error
 from served import Lab
 
 from llm_magics.runtime import identity
@@ -15,7 +17,8 @@ from llm_magics.runtime.registry import Registry
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TAB = '[data-id="llm-magics"]'
-SOURCES = "[...document.querySelectorAll('.jp-Notebook .jp-Cell .cm-content')].map(each => each.innerText)"
+FIRST_LINES = """[...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell .cm-content')]
+    .map(each => each.innerText.trim().split('\\n')[0])"""
 
 
 def row(page: Any, name: str, state: str | None = None) -> Any:
@@ -38,6 +41,23 @@ def notebook(page: Any, lab: Lab, name: str, cells: list[str]) -> None:
     lab.write(name, [nbformat.v4.new_code_cell(source) for source in cells])
     show(page, lab, f"/lab/tree/{name}")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+
+def cells_are(page: Any, *begin: str) -> None:
+    """Wait until the cells of the notebook in front begin with these lines, and no cell is missing or too many."""
+    with suppress(Error):
+        page.wait_for_function(f"begin => JSON.stringify({FIRST_LINES}) === JSON.stringify(begin)", arg=begin)
+    assert page.evaluate(FIRST_LINES) == list(begin)
+
+
+def drag(page: Any, name: str, number: int) -> None:
+    """Drag an engine's row onto a cell: it drops above that."""
+    begin = row(page, name).locator(".llm-Row-name").bounding_box()
+    end = page.locator(".jp-Notebook .jp-Cell").nth(number).bounding_box()
+    page.mouse.move(begin["x"] + 5, begin["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(end["x"] + 200, end["y"] + end["height"] / 2, steps=12)
+    page.mouse.up()
 
 
 def run_cell(page: Any, number: int) -> None:

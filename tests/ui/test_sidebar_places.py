@@ -11,10 +11,12 @@ import nbformat
 from browsing import OURS
 from pictured import busy_run
 from served import Lab, start_lab
-from sidebar_page import SOURCES, TAB, made, notebook, row, show
+from sidebar_page import TAB, cells_are, drag, made, notebook, row, show
 
 from llm_magics.results.store import RunStore
 from llm_magics.runtime.registry import Registry
+
+LOAD, BENCH, CLIENT = "%load_ext llm_magics", "%%bench made", "import llm_magics"
 
 
 def layout(lab: Lab) -> str:
@@ -64,27 +66,19 @@ def test_cells_come_from_rows_runs_and_the_palette(lab: Lab, page: Any, registry
     made(registry)
     notebook(page, lab, "inserting.ipynb", ["x = 1"])
     row(page, "made").get_by_role("button", name="benches").click()
-    page.wait_for_function(f"{SOURCES}.length === 3")
-    assert page.evaluate(SOURCES)[:2] == ["x = 1", "%load_ext llm_magics"]
-    assert page.evaluate(SOURCES)[2].startswith("%%bench made")
+    cells_are(page, "x = 1", LOAD, BENCH)
     row(page, "made").get_by_role("button", name="openai client").click()
-    page.wait_for_function(f"{SOURCES}.length === 4")
-    begin = row(page, "made").locator(".llm-Row-name").bounding_box()
-    end = page.locator(".jp-Notebook .jp-Cell").first.bounding_box()
-    page.mouse.move(begin["x"] + 5, begin["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(end["x"] + 200, end["y"] + end["height"] / 2, steps=12)
-    page.mouse.up()
-    page.wait_for_function(f"{SOURCES}.length === 5")
-    assert sum(source.startswith("%%bench made") for source in page.evaluate(SOURCES)) == 2
+    cells_are(page, "x = 1", LOAD, BENCH, CLIENT)
+    drag(page, "made", 3)
+    cells_are(page, "x = 1", LOAD, BENCH, BENCH, CLIENT)
     page.locator("summary", has_text="Runs").click()
     compare = page.get_by_role("button", name="Insert a cell that compares the two chosen runs")
     assert compare.is_disabled()
     for run in runs:
         page.get_by_role("checkbox", name=f"Choose the run of {run.name}").check()
     compare.click()
-    page.wait_for_function(f"{SOURCES}.length === 6")
-    assert f"%compare {runs[0].id} {runs[1].id}" in page.evaluate(SOURCES)
+    both = f"%compare {runs[0].id} {runs[1].id}"
+    cells_are(page, "x = 1", LOAD, BENCH, BENCH, both, CLIENT)  # below what was dropped
 
     page.keyboard.press("Control+Shift+C")
     page.locator(".lm-CommandPalette-input").fill("log of an engine")
@@ -98,6 +92,27 @@ def test_cells_come_from_rows_runs_and_the_palette(lab: Lab, page: Any, registry
     page.locator(".lm-TabBar-tabLabel", has_text="Log of made").wait_for()
     page.locator(".llm-RunView .js-plotly-plot .main-svg").first.wait_for()
     page.locator("#llm-magics .llm-Section").first.wait_for()
+
+
+def test_whatever_puts_a_magic_in_it_is_loaded_above(lab: Lab, page: Any, registry: Registry) -> None:
+    """Else running the notebook from top to bottom ends with "Cell magic %%bench not found"."""
+    made(registry)
+    notebook(page, lab, "first.ipynb", [LOAD, "x = 1"])  # the active cell is the first
+    bench = row(page, "made").get_by_role("button", name="benches")
+    bench.click()
+    cells_are(page, LOAD, BENCH, "x = 1")
+    drag(page, "made", 0)
+    cells_are(page, LOAD, BENCH, LOAD, BENCH, "x = 1")
+    notebook(page, lab, "later.ipynb", ["", "x = 1", LOAD, "y = 2"])
+    bench.click()
+    cells_are(page, "", "x = 1", LOAD, BENCH, "y = 2")
+    page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input").fill("serves a model")
+    page.locator(".lm-CommandPalette-item", has_text="Insert a Cell That Serves a Model").click()
+    cells_are(page, "", "x = 1", LOAD, "%serve tiny", BENCH, "y = 2")
+    drag(page, "made", 1)
+    cells_are(page, "", LOAD, BENCH, "x = 1", LOAD, "%serve tiny", BENCH, "y = 2")
 
 
 def test_a_task_opens_its_notebook_and_says_what_is_missing(lab: Lab, page: Any) -> None:
@@ -125,10 +140,10 @@ def test_the_launcher_has_a_card_and_the_running_panel_lists_and_stops(lab: Lab,
     lab.run("serve", "native", "--keep", "detached")
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.locator(".jp-LauncherCard", has_text="LLM engine").click()  # the command of the menu and the palette too
-    page.wait_for_function(f"{SOURCES}.some(source => source.includes('%serve tiny'))")
+    cells_are(page, LOAD)
+    assert "%serve tiny" in page.locator(".jp-Notebook .cm-content").inner_text()
     page.click('[data-id="jp-running-sessions"]')
-    item = page.locator(".jp-RunningSessions-item.llm-Running")
-    item.get_by_text("native").wait_for()
+    item = page.locator(".jp-RunningSessions-item.llm-Running", has_text="native")
     item.hover()
     item.locator(".jp-RunningSessions-itemShutdown").click()
     item.wait_for(state="detached")

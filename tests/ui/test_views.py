@@ -85,8 +85,8 @@ def test_saved_results_are_drawn_in_lab(
     plots = page.locator(".js-plotly-plot")
     assert plots.count() == 3
     for number in range(3):
-        assert plots.nth(number).locator("path.js-line").count() >= 4
-    assert "tok/s" in plots.nth(0).inner_text()
+        plots.nth(number).locator("path.js-line").nth(3).wait_for(state="attached")
+    plots.nth(0).get_by_text("tok/s").first.wait_for()
     page.wait_for_timeout(500)
     for number, name in enumerate(("bench", "compare", "one-point")):
         picture(plots.nth(number), f"{name}-{scheme}")
@@ -151,7 +151,7 @@ def test_html_in_names_stays_text(lab: Any, page: Any, tmp_path: Path) -> None:
 
 def test_progress_and_sliders_in_a_running_kernel(lab: Any, page: Any, picture: Callable[..., Path]) -> None:
     live = (
-        "import time\n"
+        "import os, time\n"
         "from llm_magics.load.progress import Progress\n"
         "from llm_magics.views.progress import BenchProgress, live\n"
         "from llm_magics.views.cards import AnswerCards\n"
@@ -161,7 +161,8 @@ def test_progress_and_sliders_in_a_running_kernel(lab: Any, page: Any, picture: 
         "        show(BenchProgress('qwen', p))\n"
         "        time.sleep(.1)\n"
         "    print('half way')\n"
-        "    time.sleep(4)\n"
+        "    while not os.path.exists('looked at'):\n"
+        "        time.sleep(.1)\n"
     )
     widget = (
         "from synthetic import synthetic_run\n"
@@ -174,7 +175,8 @@ def test_progress_and_sliders_in_a_running_kernel(lab: Any, page: Any, picture: 
     page.keyboard.press("Shift+Enter")
     page.locator(".jp-OutputArea-output").get_by_text("half way").wait_for()
     assert page.locator(".llmm-bar").count() == 1, "one display, updated in place"
-    assert page.locator(".llmm-bar > div").first.evaluate("d => parseFloat(d.style.width)") > 50
+    page.wait_for_function("parseFloat(document.querySelector('.llmm-bar > div')?.style.width) > 50")
+    (lab.root / "looked at").touch()
     page.locator(".llmm-bar").first.wait_for(state="detached")
     page.locator(".jp-Notebook .jp-Cell").nth(1).click()
     page.keyboard.press("Shift+Enter")

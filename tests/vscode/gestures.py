@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Error
@@ -92,6 +94,19 @@ def until(true: Callable[[], bool], page: Any, patience: int = PATIENCE) -> None
     while not true():
         assert time.monotonic() < deadline, page.locator("body").inner_text()
         page.wait_for_timeout(200)
+
+
+def saved(path: Path) -> list[Any]:
+    """The cells of a notebook's file; none while it is being written."""
+    try:
+        return list(json.loads(path.read_text())["cells"])
+    except json.JSONDecodeError:
+        return []
+
+
+def sources(path: Path) -> list[str]:
+    """What stands in the cells of a notebook's file."""
+    return ["".join(cell["source"]) for cell in saved(path)]
 
 
 def wait_for_log(page: Any, text: str) -> None:

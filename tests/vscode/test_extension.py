@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from gestures import choose, from_menu, in_terminal, open_file, open_view, row, unfold, until, wait_for_log
+from gestures import choose, from_menu, in_terminal, open_file, open_view, row, sources, unfold, until, wait_for_log
 from workbench import Code
 
 from llm_magics.engines import environments
@@ -48,8 +48,8 @@ def test_an_engine_from_a_terminal_to_its_end(code: Code, page: Any, picture: An
     wait_for_log(page, "srv")
     before = code.llm_magics("logs", "tiny", "-n", "1").strip()
     ask(code, "tiny", 5)
+    until(lambda: code.llm_magics("logs", "tiny", "-n", "1").strip() != before, page)  # it writes it soon after
     after = code.llm_magics("logs", "tiny", "-n", "1").strip()
-    assert after != before
     wait_for_log(page, after[-30:])
 
     # A second engine, another program where that is installed here.
@@ -90,14 +90,15 @@ def test_a_task_opens_as_a_copy_and_a_cell_goes_into_it(code: Code, page: Any, p
     row(page, f"{task['title']}, to do").click()
     page.locator(".notebook-editor, .notebookOverlay").first.wait_for()
     copy = code.workspace / task["notebook"]
-    assert json.loads(copy.read_text())["cells"]
+    before = sources(copy)
     page.locator(f'.tab[aria-label^="{task["notebook"]}"]').wait_for()
     page.locator(".notebook-editor .view-line, .notebookOverlay .view-line").first.wait_for()
     page.wait_for_timeout(3000)  # for the picture only: its texts are drawn in a frame of their own
     picture(page, "vscode-learn")
     page.get_by_text("Insert a Cell That Serves a Model").first.click()
-    wanted = "%load_ext llm_magics\n%serve tiny"
-    until(lambda: wanted in ["".join(cell["source"]) for cell in json.loads(copy.read_text())["cells"]], page)
+    until(lambda: len(sources(copy)) == len(before) + 1, page)
+    loads = next(number for number, source in enumerate(before) if "%load_ext llm_magics" in source)
+    assert sources(copy) == [*before[: loads + 1], "%serve tiny", *before[loads + 1 :]]
 
 
 def test_an_engine_is_copied_benched_kept_and_forgotten_by_clicks(code: Code, page: Any) -> None:
@@ -125,14 +126,19 @@ def test_an_engine_is_copied_benched_kept_and_forgotten_by_clicks(code: Code, pa
     open_file(page, "mine.ipynb")
     page.locator(".notebookOverlay .cell-list-container .monaco-list-row").first.click()
     from_menu(page, "mine, ready", "Insert a Cell That Benches It")
-    sources = lambda: ["".join(cell["source"]) for cell in json.loads(mine.read_text())["cells"]]  # noqa: E731
-    until(lambda: len(sources()) == 4, page)
-    assert sources()[:2] == ["1", "%load_ext llm_magics"]  # below the chosen cell
-    assert sources()[2].startswith("%%bench mine\n")
-    assert sources()[3] == "The end"
+    until(lambda: len(sources(mine)) == 4, page)
+    loads, bench = sources(mine)[1:3]  # below the chosen cell
+    assert loads == "%load_ext llm_magics"
+    assert bench.startswith("%%bench mine\n")
     from_menu(page, "mine, ready", "Insert a Cell That Asks It")
-    until(lambda: len(sources()) == 5, page)
-    assert "mine.client.chat.completions.create" in sources()[3]
+    until(lambda: len(sources(mine)) == 5, page)
+    asks = sources(mine)[3]
+    assert "mine.client.chat.completions.create" in asks
+    assert sources(mine) == ["1", loads, bench, asks, "The end"]
+    page.locator(".notebookOverlay .cell-list-container .monaco-list-row").first.click()
+    from_menu(page, "mine, ready", "Insert a Cell That Benches It")
+    until(lambda: len(sources(mine)) == 6, page)
+    assert sources(mine) == ["1", loads, bench, bench, asks, "The end"]  # not above the one that loads the magics
 
     choose(page, "Ending: ", "Keep for Another Hour")
     row(page, re.compile("^mine, ready, .*stops in (59:|1:00:00)")).wait_for()

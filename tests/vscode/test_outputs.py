@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import struct
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import nbformat
 import plotly
 import pytest
-from gestures import command, open_file, until
+from gestures import command, open_file, saved, until
 from workbench import PATIENCE, Code, directories, packed, start_code
 
 PLOTLY, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
@@ -47,8 +46,8 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Code]:
 
 def outputs(path: Path, number: int) -> list[dict[str, Any]]:
     """The outputs of a cell as they were saved."""
-    found: list[dict[str, Any]] = json.loads(path.read_text())["cells"][number]["outputs"]
-    return found
+    cells = saved(path)
+    return list(cells[number]["outputs"]) if cells else []
 
 
 def drawn(page: Any) -> Any:

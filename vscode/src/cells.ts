@@ -1,5 +1,5 @@
 // Putting cells where the person works: the notebook in front, or a new one. They are shown, not run.
-import { withLoad } from '@llm-magics/model';
+import { placed } from '@llm-magics/model';
 import * as vscode from 'vscode';
 
 const JUPYTER = 'jupyter-notebook';
@@ -14,18 +14,15 @@ export async function insert(source: string): Promise<void> {
     const notebook = await vscode.workspace.openNotebookDocument(JUPYTER, new vscode.NotebookData([]));
     editor = await vscode.window.showNotebookDocument(notebook);
   }
-  const { notebook } = editor;
-  const cells = notebook.getCells();
-  const present = cells.map(cell => cell.document.getText());
-  const made = withLoad(source, present).map(
-    text => new vscode.NotebookCellData(vscode.NotebookCellKind.Code, text, 'python')
-  );
-  const at = editor.selections.length ? editor.selections[0].end : cells.length;
-  const chosen = at > 0 ? cells[at - 1] : undefined;
-  const empty = chosen?.kind === vscode.NotebookCellKind.Code && !chosen.document.getText().trim();
-  const start = empty ? at - 1 : at;
+  const { notebook, selections } = editor;
+  const present = notebook
+    .getCells()
+    .map(cell => (cell.kind === vscode.NotebookCellKind.Code ? cell.document.getText() : null));
+  const { start, remove, cells } = placed(source, present, selections.length ? selections[0].end - 1 : -1);
+  const made = cells.map(text => new vscode.NotebookCellData(vscode.NotebookCellKind.Code, text, 'python'));
+  const place = new vscode.NotebookRange(start, start + remove);
   const edit = new vscode.WorkspaceEdit();
-  edit.set(notebook.uri, [vscode.NotebookEdit.replaceCells(new vscode.NotebookRange(start, at), made)]);
+  edit.set(notebook.uri, [vscode.NotebookEdit.replaceCells(place, made)]);
   if (!(await vscode.workspace.applyEdit(edit))) {
     throw new Error('The notebook took no cell.');
   }
