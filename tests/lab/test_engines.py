@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import site
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +19,7 @@ from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
+SOURCE = Path(__file__).parents[2] / "src"
 DEAD = {**identity.current().to_json(), "ticks": 1}
 
 
@@ -55,6 +60,34 @@ async def test_running_ones_come_first_and_stopped_ones_not_at_all(ask: Any, run
         ("old", "loading"), ("young", "ready"), ("failed", "failed"), ("gone", "lost"),
     ]  # fmt: skip
     assert engines[2]["diagnosis"] == {"cause": "no memory", "remedy": "less"}
+
+
+async def test_an_engine_that_another_environment_started_is_shown(
+    ask: Any, running: Callable[..., Record], tmp_path: Path
+) -> None:
+    """A kernel of another Python shares with this server the directory, and nothing else."""
+    record = running(state="stopped")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "other")], check=True)
+    python = tmp_path / "other" / "bin" / "python"
+    (tmp_path / "record.json").write_text(json.dumps({**record.to_json(), "name": "theirs", "state": "ready"}))
+    writes = (
+        "import json, sys\n"
+        "from dataclasses import replace\n"
+        "from llm_magics.runtime import identity\n"
+        "from llm_magics.runtime.record import Record\n"
+        "from llm_magics.runtime.registry import Registry\n"
+        f"record = Record.from_json(json.load(open({str(tmp_path / 'record.json')!r})))\n"
+        "Registry().write(replace(record, supervisor=identity.current().to_json()))\n"
+        "print(sys.prefix, flush=True)\n"
+        "input()\n"
+    )
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), *site.getsitepackages()])}
+    with subprocess.Popen([python, "-c", writes], env=around, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().decode().strip() == str(tmp_path / "other")  # type: ignore[union-attr]
+        engines = (await ask("engines"))[1]["engines"]
+        assert [(each["name"], each["state"]) for each in engines] == [("theirs", "ready")]
+        other.communicate(b"\n")
+    assert [each["state"] for each in (await ask("engines"))[1]["engines"]] == ["lost"]
 
 
 async def test_the_same_list_is_not_sent_twice(jp_fetch: Any, running: Callable[..., Record]) -> None:

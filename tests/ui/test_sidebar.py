@@ -37,6 +37,7 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     row(page, "tiny").wait_for()
     row(page, "tiny", "ready").wait_for()
     row(page, "tiny").get_by_text("by serving.ipynb").wait_for()
+    page.locator('.llm-Task[data-done="true"]', has_text="Run vLLM with a 7B model").wait_for()  # in its lighter form
 
     run_cell(page, 1)
     row(page, "tiny").get_by_text(re.compile("[12] running")).wait_for()
@@ -63,6 +64,15 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     copied = page.evaluate("navigator.clipboard.readText()")
     assert "xllamacpp" in copied
     assert copied.count("ERROR a line of this test") == 50
+    page.locator(".llm-Level", has_text="error").get_by_role("checkbox").uncheck()
+    page.get_by_text("not found").wait_for()
+    page.get_by_text("ERROR a line of this test <b>x</b>").first.wait_for(state="detached")
+
+    row(page, "tiny").get_by_role("button", name="Copy the base URL of tiny").click()
+    row(page, "tiny").get_by_text("Copied").wait_for()
+    record = Registry(log.parent).get("tiny")
+    assert record is not None
+    assert page.evaluate("navigator.clipboard.readText()") == f"{record.url}/v1"
 
     row(page, "tiny").get_by_role("button", name="Stop tiny").click()
     row(page, "tiny").get_by_role("button", name="Do not stop tiny").click()
@@ -209,6 +219,7 @@ def test_it_is_accessible_and_looks_right(
     row(page, "idle").get_by_text("stops in").wait_for()
     row(page, "qwen32").get_by_text("GPU 0, 1 · 124 GiB").wait_for()
     row(page, "qwen32").get_by_text("1,240 tok/s").wait_for()
+    row(page, "qwen32").get_by_text(re.compile("^2 h [23][0-9] min$")).wait_for()
     row(page, "made").get_by_text("GPU 1 · 4.0 GiB").wait_for()  # it was given none, and runs on one
     page.locator(".llm-Gpu").first.get_by_text("python (pid 4121)").wait_for()  # somebody else's
     page.locator(".llm-Gpu", has_text="MIG instances").get_by_text("python (pid 4400)").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,15 @@ def wheel_of(
     hook.root, hook.app = str(tree), types.SimpleNamespace(display_warning=warnings.append)
     hook.initialize(version, data)
     return data["shared_data"], warnings
+
+
+def test_the_lock_file_names_no_host() -> None:
+    """Else it installs from that registry only, wherever the builder has another."""
+    packages = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    assert len(packages) > 100
+    assert [name for name, package in packages.items() if "://" in package.get("resolved", "")] == []
+    fetched = {name: package for name, package in packages.items() if "node_modules/" in name and "link" not in package}
+    assert [name for name, package in fetched.items() if "integrity" not in package] == []
 
 
 @pytest.mark.usefixtures("bare")
