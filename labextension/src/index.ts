@@ -9,7 +9,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { IRunningSessionManagers } from '@jupyterlab/running';
 import { ITranslator } from '@jupyterlab/translation';
-import { textEditorIcon } from '@jupyterlab/ui-components';
+import { LabIcon, textEditorIcon } from '@jupyterlab/ui-components';
 import { Model } from '@llm-magics/model';
 import { IMessageHandler, Message, MessageLoop } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
@@ -24,13 +24,24 @@ import { IActions } from './rows';
 import { addRunning } from './running';
 import { drawRun } from './runview';
 
-/** Adds a document tab; where the main area takes only one document (Notebook 7), below it. */
-function addTab(app: JupyterFrontEnd, widget: Widget): void {
+/** Opens a document tab; where the main area takes only one document (Notebook 7), below it. */
+function openTab<Content extends Widget>(
+  app: JupyterFrontEnd,
+  id: string,
+  label: string,
+  icon: LabIcon,
+  content: Content
+): MainAreaWidget<Content> {
+  const widget = new MainAreaWidget({ content });
+  widget.id = id;
+  widget.toolbar.hide(); // nothing is in it
+  Object.assign(widget.title, { label, icon, closable: true });
   app.shell.add(widget, 'main');
   if (!widget.isAttached) {
     app.shell.add(widget, 'down');
   }
-  app.shell.activateById(widget.id);
+  app.shell.activateById(id);
+  return widget;
 }
 
 function findTab(app: JupyterFrontEnd, id: string): boolean {
@@ -107,16 +118,10 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const actions: IActions = {
       openLog: name => {
         const id = `llm-log-${name}`;
-        if (findTab(app, id)) {
-          return;
+        if (!findTab(app, id)) {
+          const content = new LogWidget(name, api, actions.copy, trans);
+          void logs.add(openTab(app, id, trans.__('Log of %1', name), textEditorIcon, content));
         }
-        const widget = new MainAreaWidget({ content: new LogWidget(name, api, actions.copy, trans) });
-        widget.id = id;
-        widget.title.label = trans.__('Log of %1', name);
-        widget.title.icon = textEditorIcon;
-        widget.title.closable = true;
-        addTab(app, widget);
-        void logs.add(widget);
       },
       openRun: run => {
         const id = `llm-run-${run}`;
@@ -126,14 +131,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
         const content = new Panel();
         content.id = run;
         content.addClass('llm-RunView');
-        const widget = new MainAreaWidget({ content });
-        widget.id = id;
-        widget.title.label = trans.__('Run %1', run);
-        widget.title.icon = engineIcon;
-        widget.title.closable = true;
-        addTab(app, widget);
+        const widget = openTab(app, id, trans.__('Run %1', run), engineIcon, content);
         void figures.add(widget);
-        void drawRun(content, rendermime, () => api.run(run)).then(() => {
+        void drawRun(content, rendermime, () => api.run(run), trans).then(() => {
           widget.title.label = content.title.label || widget.title.label;
         });
       },

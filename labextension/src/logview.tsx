@@ -10,6 +10,8 @@ import { LogRoutes, Reader } from './reader';
 import { Action } from './rows';
 
 const ROW = 17; // px of a line, as in style/logs.css
+const SAID = 8000; // ms that it is said what was copied
+
 interface ILogProps {
   reader: Reader;
   name: string;
@@ -24,14 +26,15 @@ export function LogView(props: ILogProps): JSX.Element {
   const { reader, name, routes, copy, trans, version } = props;
   const [levels, setLevels] = React.useState<ReadonlySet<Level>>(new Set(LEVELS));
   const [text, setText] = React.useState('');
-  const [hit, setHit] = React.useState(0);
+  const [hit, setHit] = React.useState(-1); // none was gone to yet
   const [follow, setFollow] = React.useState(true);
   const [scroll, setScroll] = React.useState({ top: 0, height: 600 });
   const [said, setSaid] = React.useState('');
   const box = React.useRef<HTMLDivElement>(null);
   const lines = React.useMemo(() => reader.log.shown(levels), [version, levels, reader]);
   const hits = React.useMemo(() => found(lines, text), [lines, lines.length, text]);
-  const current = hits.length ? hits[Math.min(hit, hits.length - 1)] : -1;
+  const at = Math.max(0, Math.min(hit, hits.length - 1));
+  const current = hits.length ? hits[at] : -1;
 
   React.useLayoutEffect(() => {
     if (follow && box.current) {
@@ -43,7 +46,7 @@ export function LogView(props: ILogProps): JSX.Element {
     if (!hits.length) {
       return;
     }
-    const next = (hit + step + hits.length) % hits.length;
+    const next = (Math.max(hit, step > 0 ? -1 : 0) + step + hits.length) % hits.length;
     setHit(next);
     setFollow(false);
     if (box.current) {
@@ -63,6 +66,7 @@ export function LogView(props: ILogProps): JSX.Element {
     } catch (error: any) {
       setSaid(error.told ?? String(error));
     }
+    setTimeout(() => setSaid(''), SAID);
   };
   const toggle = (level: Level) => {
     const next = new Set(levels);
@@ -83,12 +87,12 @@ export function LogView(props: ILogProps): JSX.Element {
           value={text}
           onChange={event => {
             setText(event.target.value);
-            setHit(0);
+            setHit(-1);
           }}
           onKeyDown={event => event.key === 'Enter' && go(event.shiftKey ? -1 : 1)}
         />
-        <span className="llm-muted" aria-live="polite">
-          {text && (hits.length ? `${Math.min(hit, hits.length - 1) + 1}/${hits.length}` : trans.__('not found'))}
+        <span className="llm-muted llm-Hits" aria-live="polite">
+          {text && (hits.length ? `${at + 1}/${hits.length}` : trans.__('not found'))}
         </span>
         <Action label="↑" title={trans.__('Previous match')} onClick={() => go(-1)} disabled={!hits.length} />
         <Action label="↓" title={trans.__('Next match')} onClick={() => go(1)} disabled={!hits.length} />
@@ -107,7 +111,7 @@ export function LogView(props: ILogProps): JSX.Element {
           title={trans.__('Copy versions, the command without secrets, and the last 200 lines')}
           onClick={() => void report()}
         />
-        <span className="llm-muted" role="status">
+        <span className="llm-Said" role="status">
           {said || reader.trouble}
         </span>
       </div>

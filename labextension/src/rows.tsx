@@ -134,20 +134,25 @@ function Loading(props: { engine: IEngine; now: number; trans: TranslationBundle
 /** What a running engine does. */
 function Doing(props: IDoing & { engine: IEngine; now: number; trans: TranslationBundle }): JSX.Element {
   const { engine, asked, held, heldTitle, speed, points, now, trans } = props;
+  const where = (
+    <span className="llm-muted" title={heldTitle}>
+      {held}
+    </span>
+  );
   return (
     <>
       <div className="llm-Row-line">
-        {asked && <span title={trans.__('Requests that are being answered, and that wait')}>{asked}</span>}
+        {asked ? <span title={trans.__('Requests that are being answered, and that wait')}>{asked}</span> : where}
         <span className="llm-muted llm-mod-end" title={trans.__('How long it has been ready')}>
           {span(now - (engine.ready_at ?? engine.created))}
         </span>
       </div>
-      <div className="llm-Row-line">
-        <span className="llm-muted" title={heldTitle}>
-          {held}
-        </span>
-        {speed && <Sparkline speed={speed} points={points} trans={trans} />}
-      </div>
+      {(asked || speed) && (
+        <div className="llm-Row-line">
+          {asked && where}
+          {speed && <Sparkline speed={speed} points={points} trans={trans} />}
+        </div>
+      )}
     </>
   );
 }

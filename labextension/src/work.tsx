@@ -18,12 +18,17 @@ import * as React from 'react';
 import { Fragment, h } from './h';
 import { Action, IActions } from './rows';
 
-/** When a run was, in the reader's own time. */
+/** When a run was, in the reader's own time; the day only where it is another than today. */
 function when(iso: string): string {
   const date = new Date(iso);
+  const today = date.toDateString() === new Date().toDateString();
   return isNaN(date.getTime())
     ? iso
-    : date.toLocaleString(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+    : date.toLocaleString(undefined, {
+        ...(today ? {} : { month: 'short', day: 'numeric' }),
+        hour: '2-digit',
+        minute: '2-digit'
+      });
 }
 
 /** The last runs; two that are chosen can be compared. */

@@ -26,6 +26,7 @@ from llm_magics.runtime.gpus import Gpu, GpuProcess
 from llm_magics.runtime.registry import Registry
 
 GIB = 2**30
+HELD = "navigator.clipboard.readText()"
 
 
 def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., Any]) -> None:
@@ -58,21 +59,23 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     assert page.evaluate("document.querySelector('.llm-Log').scrollHeight") > lines
     page.get_by_role("searchbox").fill("LINE OF THIS TEST")
     page.get_by_text("1/50").wait_for()
+    for key, place in (("Enter", "1/50"), ("Enter", "2/50"), ("Shift+Enter", "1/50"), ("Shift+Enter", "50/50")):
+        page.keyboard.press(key)  # the first goes to the first
+        page.get_by_text(place).wait_for()
+    page.locator(".llm-Line[data-hit]").wait_for()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy versions, the command without secrets").click()
-    page.get_by_text("Copied: versions, command, the last 200 lines").wait_for()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert "xllamacpp" in copied
+    page.wait_for_function(f"{HELD}.then(text => text.includes('xllamacpp'))")
+    copied = page.evaluate(HELD)
     assert copied.count("ERROR a line of this test") == 50
     page.locator(".llm-Level", has_text="error").get_by_role("checkbox").uncheck()
     page.get_by_text("not found").wait_for()
     page.get_by_text("ERROR a line of this test <b>x</b>").first.wait_for(state="detached")
 
     row(page, "tiny").get_by_role("button", name="Copy the base URL of tiny").click()
-    row(page, "tiny").get_by_text("Copied").wait_for()
     record = Registry(log.parent).get("tiny")
     assert record is not None
-    assert page.evaluate("navigator.clipboard.readText()") == f"{record.url}/v1"
+    page.wait_for_function(f"url => {HELD}.then(text => text === url)", arg=f"{record.url}/v1")
 
     row(page, "tiny").get_by_role("button", name="Stop tiny").click()
     row(page, "tiny").get_by_role("button", name="Do not stop tiny").click()

@@ -51,6 +51,17 @@ def test_the_distribution_is_switched_by_plotly_alone() -> None:
     assert [figure.data[place].meta for place, on in zip(places, shown, strict=True) if on] == ["tpot"] * 3
 
 
+def test_what_is_too_long_for_a_line_is_two() -> None:
+    """Plotly cuts off what does not fit: the end of the sentence, or a table's last rows behind those that wrap."""
+    short, long = run_figure(bench(slo={})).layout, run_figure(bench()).layout
+    lines = long.title.subtitle.text.split("<br>")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 100
+    assert " · ".join(lines).count("SLO") == 1
+    assert "<br>" not in short.title.subtitle.text
+    assert long.margin.t == short.margin.t + 16
+
+
 def test_one_point_shows_distributions_in_place_of_curves() -> None:
     figure = bench(concurrency=[16]).figure
     headings = texts(figure)

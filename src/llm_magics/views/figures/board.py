@@ -7,6 +7,7 @@ their places anyway, and the JSON stays half as long.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ BEFORE_TABLE = 58
 
 
 FAR = 2.5  # a limit so many times the data's largest is named at the edge, not drawn: it would press the data flat
+LEGIBLE = 100  # characters of a subtitle's line: those that a notebook beside an open sidebar has room for
+SUBTITLE = 16  # px of each line more
 HEADING = 18  # px that a panel's heading stands above it
 LEGENDED = 37  # with a legend between them
 LEGEND = 16
@@ -98,13 +101,14 @@ class Board:
         import plotly.graph_objects as go
 
         top = MARGIN["t"] if self.subtitle else MARGIN["t"] - 24 if self.title else 40
-        top += 20 * self.crowded
+        lines = _lines(self.subtitle)
+        top += 20 * self.crowded + SUBTITLE * (len(lines) - 1)
         margin = {**MARGIN, "t": top, "b": MARGIN["b"] if self.table else 44}
         layout = {
             "title": {
                 "text": self.title, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container",
                 "yanchor": "top", "pad": {"t": 12, "l": MARGIN["l"]}, "font": {"size": 16 if self.subtitle else 12},
-                "subtitle": {"text": self.subtitle, "font": {"size": 12, "color": palette.TEXT}},
+                "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": palette.TEXT}},
             },
             "height": self.inner + margin["t"] + margin["b"],
             "margin": margin,
@@ -121,6 +125,18 @@ class Board:
             **self.extra,
         }  # fmt: skip
         return go.Figure({"data": self.traces, "layout": {**layout, "template": "none"}})
+
+
+def _lines(subtitle: str) -> list[str]:
+    """A subtitle's parts (between ` · `), as many in a line as are legible: Plotly cuts off what is wider."""
+    lines: list[str] = []
+    for part in subtitle.split(" · "):
+        longer = f"{lines[-1]} · {part}" if lines else part
+        if lines and len(re.sub("<[^>]*>", "", longer)) <= LEGIBLE:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
 
 
 @dataclass(frozen=True)

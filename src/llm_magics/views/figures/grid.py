@@ -11,6 +11,7 @@ from llm_magics.views.table import Cell, Table
 
 LINE = 27  # px
 HEAD = 27
+PADDING = 2.5  # characters that are as wide as what Plotly leaves free beside a text: 16 px
 
 _TONES = {"best": palette.GOOD, "good": palette.GOOD, "worse": palette.BAD, "bad": palette.BAD, "flag": palette.WARN}
 
@@ -33,10 +34,10 @@ def grid(board: Board, row: int, table: Table) -> None:
     look = {"align": align, "fill": {"color": palette.CLEAR}, "line": {"color": palette.CLEAR, "width": 0}}
     trace: dict[str, Any] = {
         "type": "table",
-        "columnwidth": [4 + max(map(len, (head, *shown))) for head, shown in zip(heads, texts, strict=True)],
+        "columnwidth": [PADDING + max(map(len, (head, *shown))) for head, shown in zip(heads, texts, strict=True)],
         "domain": {"x": [0, 1], "y": [bottom, top]},
         "header": {**look, "values": heads, "height": HEAD, "font": {"size": 11, "color": palette.TEXT}},
-        "cells": {**look, "values": texts, "height": LINE, "font": {"size": 12, "color": colours}},
+        "cells": {**look, "values": texts, "height": LINE, "font": {"size": 11, "color": colours}},
     }
     board.traces.append(trace)
     y = round(top - HEAD / board.inner, 4)
