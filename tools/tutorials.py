@@ -32,7 +32,8 @@ _BACK = (  # above each page; long lines of code are broken there, for a page sc
 )
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1f24}"
-    "h2{margin:2.5rem 0 .5rem;font-size:1.2rem}table{border-collapse:collapse;width:100%}p{margin:.3rem 0}"
+    "h2{margin:2.5rem 0 .5rem;font-size:1.2rem}p{margin:.3rem 0}"
+    "table{border-collapse:collapse;width:100%;table-layout:fixed}td:nth-child(2){width:4rem}td:nth-child(3){width:14rem}"
     "td{padding:.6rem 1rem .6rem 0;vertical-align:top;border-top:1px solid #d8dee4}td+td{white-space:nowrap}"
     "td p,small{color:#57606a}.failed{color:#b42318;white-space:normal}"
 )

@@ -7,6 +7,7 @@ Both listen on the loopback interface only; neither lets itself be changed or st
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import secrets
@@ -90,14 +91,19 @@ def here() -> dict[str, str | None]:
     return {name: _binary(name) for name in NAMES}
 
 
-def prometheus(program: Program, home: Home, port: int, *, retention: float, size: int) -> list[str]:
-    """Its command; `retention` in s, `size` in MB."""
+def prometheus(program: Program, home: Home, port: int, *, every: float, retention: float, size: int) -> list[str]:
+    """Its command; `every` and `retention` in s, `size` in MB.
+
+    A sample is the present for four scrapes and 30 s at least. Prometheus' own five minutes are too long for one that
+    is started again on its old data: the last words of servers that are gone since would be alerts.
+    """
     return [
         *program.start,
         f"--config.file={home.config / 'prometheus.yml'}",
         f"--storage.tsdb.path={home.data['prometheus']}",
         f"--storage.tsdb.retention.time={max(1, round(retention))}s",
         f"--storage.tsdb.retention.size={size}MB",
+        f"--query.lookback-delta={max(30, math.ceil(4 * every))}s",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
 

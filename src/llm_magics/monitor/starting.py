@@ -78,7 +78,12 @@ def start(
         commands={
             "alertmanager": programs.alertmanager(by_name["alertmanager"], home, listening["alertmanager"]),
             "prometheus": programs.prometheus(
-                by_name["prometheus"], home, listening["prometheus"], retention=spec.retention, size=spec.size
+                by_name["prometheus"],
+                home,
+                listening["prometheus"],
+                every=spec.every,
+                retention=spec.retention,
+                size=spec.size,
             ),
         },
         containers=boxes,
