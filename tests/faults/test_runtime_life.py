@@ -266,8 +266,8 @@ def test_a_server_that_somebody_keeps_outlives_its_idleness_and_says_until_when(
 def forged(servers: Servers, **changes: Any) -> Record:
     """The record of a server that claims to run, with some lies."""
     record = Record(
-        id="0" * 32, name="s", engine="scripted", model="m", state="ready", created=time.time(), host="here",
-        reuse_key="other", spec={}, supervisor=identity.current().to_json(), url="http://127.0.0.1:1",
+        id="0" * 32, name="s", engine="scripted", model="m", state="ready", created=time.time(), reuse_key="other",
+        host=os.uname().nodename, spec={}, supervisor=identity.current().to_json(), url="http://127.0.0.1:1",
     )  # fmt: skip
     record = replace(record, **changes)
     servers.registry.write(record)

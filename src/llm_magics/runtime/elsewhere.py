@@ -9,8 +9,12 @@ from typing import TypeVar
 
 from llm_magics.errors import LLMMagicsError
 from llm_magics.runtime.record import Record
+from llm_magics.runtime.registry import SILENCE
 
-WHY = "that host and this one share a directory of servers, and nothing else"
+WHY = (
+    "that host and this one share a directory of servers, nothing else; "
+    f"{SILENCE / 60:.0f} min after its last sign of life it counts as lost"
+)
 Error = TypeVar("Error", bound=LLMMagicsError)
 
 

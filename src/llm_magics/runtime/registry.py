@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 _KEPT = 24 * 3600.0  # s that the record and log of an ended server can still be read
 BEAT = 30.0  # s between two signs of life of a supervisor
-_SILENCE = 10 * BEAT  # s without one after which a server of another host is lost; clocks of hosts differ, NFS is late
+SILENCE = 10 * BEAT  # s without one after which a server of another host is lost; clocks of hosts differ, NFS is late
 
 
 class Registry:
@@ -196,7 +196,7 @@ class Registry:
 
     def _elsewhere(self, record: Record) -> bool:
         """Whether a record that claims to run is of a server on another host, and gave a sign of life lately."""
-        if record.host == os.uname().nodename or time.time() - self._heard(record.name) > _SILENCE:
+        if record.host == os.uname().nodename or time.time() - self._heard(record.name) > SILENCE:
             return False
         try:
             return not Identity.from_json(record.supervisor).here

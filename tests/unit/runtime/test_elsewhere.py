@@ -103,7 +103,7 @@ def test_what_cannot_be_done_from_here_says_where_it_runs(registry: Registry, do
     said = str(refused.value)
     assert "node7" in said
     assert "share a directory of servers" in said
-    assert "lost" not in said
+    assert "5 min after its last sign of life it counts as lost" in said
     assert registry.read("qwen") == record()
 
 
