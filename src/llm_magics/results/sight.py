@@ -64,11 +64,15 @@ def remedy(effects: Sequence[Effect], title: str) -> Iterator[str]:
 
 
 def rounds_to_see(effect: Effect, wanted: float) -> int | None:
-    """How many rounds like those that were played would find a difference of that size; None: more than are tried.
+    """How many rounds like those that were played would find a difference of that size.
+
+    None: more than are tried, or fewer than three were played, which do not know how much rounds differ.
 
     Doubts shrink with the square root of the rounds. From `PAIRED_ROUNDS` on rounds are paired, which leaves half of
     the degrees of freedom. Rounds that are asked for are judged once, at the whole level.
     """
+    if effect.rounds < LEAST_ROUNDS:
+        return None
     goal = wanted if effect.metric == "goodput" else math.log1p(wanted)
     level = 1 - (1 - LEVEL) * effect.part
     for many in _TRIED:

@@ -96,6 +96,7 @@ def test_of_three_sides_the_pair_that_is_known_least_counts() -> None:
         ({"doubts": (Doubt(0.60, 8.0),)}, None),
         ({"doubts": (Doubt(0.10, 8.0),), "rounds": 4}, 10),  # from five on they are paired: half the degrees of freedom
         ({"doubts": (Doubt(0.10, 8.0),), "metric": "goodput"}, 8),
+        ({"doubts": (Doubt(0.01, 8.0),), "rounds": 1}, None),  # what changes between rounds was not seen
     ],
 )
 def test_how_many_rounds_would_see_it(changes: dict[str, Any], needed: int | None) -> None:
