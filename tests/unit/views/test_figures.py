@@ -60,6 +60,11 @@ def test_what_is_too_long_for_a_line_is_two() -> None:
     assert " · ".join(lines).count("SLO") == 1
     assert "<br>" not in short.title.subtitle.text
     assert long.margin.t == short.margin.t + 16
+    both = comparison_figure(compared())
+    lines = both.layout.title.text.removeprefix("<b>").removesuffix("</b>").split("<br>")
+    assert max(map(len, lines)) <= 70
+    table = next(trace for trace in both.data if trace.type == "table")
+    assert [text for column in table.cells["values"] for text in column if " " in text] == []  # none is broken
 
 
 def test_one_point_shows_distributions_in_place_of_curves() -> None:

@@ -22,6 +22,8 @@ BEFORE_TABLE = 58
 FAR = 2.5  # a limit so many times the data's largest is named at the edge, not drawn: it would press the data flat
 LEGIBLE = 100  # characters of a subtitle's line: those that a notebook beside an open sidebar has room for
 SUBTITLE = 16  # px of each line more
+TITLE = 22  # px of each line more
+SIDES = " &nbsp;&nbsp;"  # between the parts of a legend
 HEADING = 18  # px that a panel's heading stands above it
 LEGENDED = 37  # with a legend between them
 LEGEND = 16
@@ -102,12 +104,14 @@ class Board:
 
         top = MARGIN["t"] if self.subtitle else MARGIN["t"] - 24 if self.title else 40
         lines = _lines(self.subtitle)
-        top += 20 * self.crowded + SUBTITLE * (len(lines) - 1)
+        breaks = self.title.count("<br>")
+        top += 20 * self.crowded + SUBTITLE * (len(lines) - 1) + TITLE * breaks
         margin = {**MARGIN, "t": top, "b": MARGIN["b"] if self.table else 44}
         layout = {
             "title": {
                 "text": self.title, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container",
-                "yanchor": "top", "pad": {"t": 12, "l": MARGIN["l"]}, "font": {"size": 16 if self.subtitle else 12},
+                "yanchor": "top", "pad": {"t": 12 + TITLE * breaks // 2, "l": MARGIN["l"]},
+                "font": {"size": 16 if self.subtitle else 12},
                 "subtitle": {"text": "<br>".join(lines), "font": {"size": 12, "color": palette.TEXT}},
             },
             "height": self.inner + margin["t"] + margin["b"],
@@ -128,11 +132,12 @@ class Board:
 
 
 def _lines(subtitle: str) -> list[str]:
-    """A subtitle's parts (between ` · `), as many in a line as are legible: Plotly cuts off what is wider."""
+    """A subtitle's parts, as many in a line as are legible: Plotly cuts off what is wider than the page."""
     lines: list[str] = []
-    for part in subtitle.split(" · "):
-        longer = f"{lines[-1]} · {part}" if lines else part
-        if lines and len(re.sub("<[^>]*>", "", longer)) <= LEGIBLE:
+    between = SIDES if SIDES in subtitle else " · "
+    for part in subtitle.split(between):
+        longer = f"{lines[-1]}{between}{part}" if lines else part
+        if lines and len(re.sub("<[^>]*>", "", longer.replace("&nbsp;", " "))) <= LEGIBLE:
             lines[-1] = longer
         else:
             lines.append(part)

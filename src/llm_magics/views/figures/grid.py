@@ -11,6 +11,7 @@ from llm_magics.views.table import Cell, Table
 
 LINE = 27  # px
 HEAD = 27
+UNBROKEN = 24  # characters of a text that stays in one line
 PADDING = 2.5  # characters that are as wide as what Plotly leaves free beside a text: 16 px
 
 _TONES = {"best": palette.GOOD, "good": palette.GOOD, "worse": palette.BAD, "bad": palette.BAD, "flag": palette.WARN}
@@ -30,7 +31,7 @@ def grid(board: Board, row: int, table: Table) -> None:
     units = [column.unit for column in table.columns]
     texts = [[_text(cell, unit) for cell in column] for column, unit in zip(columns, units, strict=True)]
     colours = [_colours([_TONES.get(cell.tone, palette.TEXT) for cell in column]) for column in columns]
-    heads = [plain(column.title) for column in table.columns]
+    heads = [_whole(plain(column.title)) for column in table.columns]
     look = {"align": align, "fill": {"color": palette.CLEAR}, "line": {"color": palette.CLEAR, "width": 0}}
     trace: dict[str, Any] = {
         "type": "table",
@@ -55,4 +56,9 @@ def _colours(column: list[str]) -> list[str]:
 def _text(cell: Cell, unit: str) -> str:
     """A cell with its unit: a head of two lines is not aligned well by Plotly."""
     value = f"{cell.text} {unit}" if unit and cell.text != NOTHING else cell.text
-    return plain(f"{value} {cell.mark}".strip())
+    return _whole(plain(f"{value} {cell.mark}".strip()))
+
+
+def _whole(text: str) -> str:
+    """A short text that is not broken: a row that is higher than the others pushes the last ones out of the figure."""
+    return text.replace(" ", "\u00a0") if len(text) <= UNBROKEN else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from llm_magics.results.columns import OK
 from llm_magics.views import comparison_table, headline, palette
 from llm_magics.views import format as fmt
 from llm_magics.views.figures import distribution, grid
-from llm_magics.views.figures.board import Board, Panel, plain, spans
+from llm_magics.views.figures.board import SIDES, Board, Panel, plain, spans
 from llm_magics.views.figures.differences import differences
 from llm_magics.views.figures.load_axis import load_axis
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from llm_magics.results.comparison import Comparison
 
 PANEL = 220  # px
+TITLED = 70  # characters of a line of the title
 
 Summary = Mapping[str, Any]
 
@@ -33,7 +35,8 @@ def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
     whole = bool(comparison.points) and all(len(run.measured) for run in comparison.runs.values())
     rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)] * (not bare)
     legend = _subtitle(comparison, colours)
-    board = Board(f"<b>{plain(comparison.verdict.headline, 110)}</b>", legend, rows, table=True)
+    title = "<br>".join(textwrap.wrap(plain(comparison.verdict.headline, 110), TITLED, break_long_words=False))
+    board = Board(f"<b>{title}</b>", legend, rows, table=True)
     if bare:
         board = Board(legend, "", rows)
     if comparison.points:
@@ -128,7 +131,7 @@ def _subtitle(comparison: Comparison, colours: Mapping[str, str]) -> str:
         parts.append(
             f'<span style="color:{palette.WARN}">{count} caveat{"s" if count > 1 else ""}, see .verdict</span>'
         )
-    return " &nbsp;&nbsp;".join(parts)
+    return SIDES.join(parts)
 
 
 def _of_answers(comparison: Comparison) -> Any:
