@@ -96,8 +96,8 @@ class Exporter:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self._handler = Handler
+        self.answer(0)
         self.registry = Registry()
         self.record = Record(
             name="s", engine="llamacpp", model="/somewhere/private/m.gguf", served_model="m", state="ready",
@@ -111,9 +111,18 @@ class Exporter:
         self.record = replace(self.record, state=state)
         self.registry.write(self.record)
 
-    def close(self) -> None:
+    def answer(self, port: int) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def vanish(self) -> int:
+        """Nobody listens any more, and the record does not know; the port."""
         self.server.shutdown()
         self.server.server_close()
+        return int(self.server.server_address[1])
+
+    def close(self) -> None:
+        self.vanish()
         self.state("stopped")
         self.registry.remove("s")
 
@@ -182,6 +191,18 @@ def test_a_server_that_fails_is_an_alert_and_one_that_was_stopped_is_none(home: 
     assert health.wait_for("ServerDown", "resolved", server="s") is not None
 
 
+def test_a_target_that_vanishes_is_an_alert_until_it_is_back(home: Home, exporter: Exporter) -> None:
+    running.up(QUICK)
+    until(up_targets)
+    port = exporter.vanish()
+    assert health.wait_for("ServerDown", "firing", server="s") is not None
+    (target,) = until(lambda: [each for each in health.status().targets if each["health"] == "down"])
+    assert target["server"] == "s"
+    exporter.answer(port)
+    assert health.wait_for("ServerDown", "resolved", server="s") is not None
+    until(up_targets)
+
+
 def test_a_prometheus_that_was_killed_is_said_to_be_and_goes_on_with_its_data(home: Home, exporter: Exporter) -> None:
     first = running.up(QUICK).state
     until(up_targets)
@@ -237,6 +258,22 @@ def test_a_taken_port_is_said_with_who_holds_it(home: Home) -> None:
             assert f"(pid {os.getpid()})" in lines[1]
             assert f"--{option.replace('_', '-')}" in lines[2]
     assert health.status().health == "down"
+
+
+def test_a_port_that_another_prometheus_has_is_said_to_be_its(home: Home, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    theirs = running.up(QUICK, home=other).state
+    try:
+        holder = children(theirs)["prometheus"]
+        port = int(theirs.prometheus.rpartition(":")[2])
+        with pytest.raises(LaunchError) as error:
+            running.up(MonitorSpec(port=port))
+        assert error.value.what == f"Prometheus was not started: port {port} is taken."
+        assert f"prometheus (pid {holder.pid})" in error.value.why
+        assert health.status(home=other).health == "up"  # it is left alone
+        assert health.status().health == "down"
+    finally:
+        running.down(home=other)
 
 
 def test_an_inbox_that_does_not_answer_gets_its_alert_when_it_does(home: Home, exporter: Exporter) -> None:
