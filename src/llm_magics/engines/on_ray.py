@@ -82,6 +82,7 @@ def command(engine: Engine, spec: ServerSpec, model: str, port: int, found: Plac
         )
     executable = Executable(found.version, found.python, found.binary, f"the node {found.ip}")
     _refuse_cpu_build(engine, executable, found)
+    _refuse_replicas(engine, spec, found)
     # Which GPUs is said by Ray on the node, so here as if nothing had been said.
     place = Place(executable, found.ip, port, model, gpus=(), threads=found.cpus)
     made = engine.command(place, spec if spec.gpus == "none" else spec.model_copy(update={"gpus": None}))
@@ -114,6 +115,18 @@ def _refuse_cpu_build(engine: Engine, executable: Executable, found: Placement) 
             f"The node {found.ip} has GPUs for it, and {engine.title}'s build for CPUs.",
             why=f"{engine.title} {executable.version}: {executable.python or executable.binary}",
             then="install the build for GPUs there, name another (--python PATH on the node), or gpus: none",
+        )
+
+
+def _refuse_replicas(engine: Engine, spec: ServerSpec, found: Placement) -> None:
+    """Data parallel ranks number the GPUs of the engine's own node (vllm/v1/engine/utils.py), which has too few."""
+    said = any(each.startswith("--data-parallel-backend") for each in spec.args)
+    if found.across and (spec.data_parallel_size or 1) > 1 and not said:
+        raise SpecError(
+            f"The {spec.data_parallel_size} replicas of data_parallel_size do not fit on one node.",
+            why=f"{engine.title} starts all of them beside the server, unless its arguments say otherwise",
+            then="serve one for each node, under names of their own; or args: [--data-parallel-backend, ray, "
+            "--data-parallel-size-local, N], N of them on each node",
         )
 
 

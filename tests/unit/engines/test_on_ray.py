@@ -63,6 +63,16 @@ def test_gpus_for_a_build_for_cpus_are_refused_and_a_node_without_them_is_not(re
     assert made(found=replace(found, gpus=0)).argv
 
 
+def test_replicas_over_several_nodes_are_refused_unless_vllm_is_told_how() -> None:
+    found = replace(FOUND, gpus=0, across=True)
+    with pytest.raises(SpecError, match="4 replicas") as raised:
+        made(found=found, data_parallel_size=4)
+    assert "--data-parallel-backend" in raised.value.then
+    told = ["--data-parallel-backend", "ray", "--data-parallel-size-local", "2"]
+    assert "--data-parallel-backend" in made(found=found, data_parallel_size=4, args=told).argv
+    assert made(data_parallel_size=2).argv  # on one node that has the GPUs
+
+
 def test_llama_cpp_computes_on_the_cpus_that_are_reserved_and_its_model_goes_along() -> None:
     model = str(next((parcel.ROOT / "models").rglob("*q8_0.gguf")))
     argv = made("llamacpp", model=model).argv
