@@ -123,11 +123,12 @@ def test_memory_shared_with_workers_that_ray_ends_goes_when_they_do(guard: Calla
         with shared.open("r+b") as file:
             worker = mmap.mmap(file.fileno(), 4096)  # no child of the engine's: this process
         here.hush()
-        until(lambda: not here.left(), 20.0)
+        assert "status" in here.event()
+        assert here.process.wait(10) == 0  # nobody has to wait for the worker
+        assert not here.left()
         assert shared.exists()
         worker.close()
-        assert "status" in here.event()
-        assert not shared.exists()
+        until(lambda: not shared.exists(), 20.0)
     finally:
         shared.unlink(missing_ok=True)
 

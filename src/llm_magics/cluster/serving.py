@@ -24,7 +24,7 @@ from llm_magics.errors import LLMMagicsError
 _REACH = 20.0  # s until a port that the engine listens on must be reachable from here
 _POLL = 0.3  # s
 _CLEAR_UP = 12.0  # s beyond the engine's grace that its end may take
-_RELEASE = 8.0  # s of them until Ray must have ended an engine's workers that it started, who share memory with it
+_RELEASE = 120.0  # s until Ray has ended an engine's workers that it started, who share memory with it
 
 
 class Voice:

@@ -60,6 +60,7 @@ class Guard:
             self._drain(process)
             self._clear()
         _tell(status=process.exit if process.exit is not None else 1)
+        self._outlast()
         return 0
 
     def _attend(self, process: EngineProcess) -> None:
@@ -111,7 +112,19 @@ class Guard:
             while data := os.read(process.output, _READ):
                 _write(data)
 
-    def _clear(self) -> None:
+    def _outlast(self) -> None:
+        """Clear again when those who are not the engine's children have ended, in a process that nobody waits for."""
+        if not self.plan["patience"] or os.fork():
+            return
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        try:
+            self._clear(self.plan["patience"])
+        finally:
+            os._exit(0)
+
+    def _clear(self, patience: float = 0.0) -> None:
         own = self.attempt.env.get("TMPDIR")
         scratch.clear(
             Record(
@@ -119,7 +132,7 @@ class Guard:
                 supervisor=current().to_json(), id=self.identifier, shared=sorted(self.shared),
                 scratch=[os.path.dirname(own)] if own else [],  # noqa: PTH120
             ),
-            patience=self.plan["patience"],
+            patience,
         )  # fmt: skip
 
 
