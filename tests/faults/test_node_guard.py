@@ -117,20 +117,26 @@ def test_a_port_that_somebody_else_has_is_said_before_anything_starts(guard: Cal
 @pytest.mark.skipif(sys.platform != "linux", reason="shared memory is files on Linux")
 def test_memory_shared_with_workers_that_ray_ends_goes_when_they_do(guard: Callable[..., Guarded]) -> None:
     shared = scratch.SHARED / f"llm-magics-guarded-{secrets.token_hex(6)}"
+    others = shared.with_name(f"{shared.name}-others")
     here = guard(patience=30.0, SHARED=str(shared))
     try:
         here.event()
-        with shared.open("r+b") as file:
+        with shared.open("r+b") as file, others.open("w+b") as own:
+            own.truncate(4096)
             worker = mmap.mmap(file.fileno(), 4096)  # no child of the engine's: this process
+            among_workers = mmap.mmap(own.fileno(), 4096)
         here.hush()
         assert "status" in here.event()
         assert here.process.wait(10) == 0  # nobody has to wait for the worker
         assert not here.left()
         assert shared.exists()
+        assert others.exists()
         worker.close()
-        until(lambda: not shared.exists(), 20.0)
+        among_workers.close()
+        until(lambda: not shared.exists() and not others.exists(), 20.0)
     finally:
         shared.unlink(missing_ok=True)
+        others.unlink(missing_ok=True)
 
 
 def test_its_temporary_folder_goes_with_it(guard: Callable[..., Guarded]) -> None:

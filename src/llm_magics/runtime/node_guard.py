@@ -39,7 +39,7 @@ class Guard:
         self.attempt = Attempt(plan["argv"], env, plan["host"], plan["port"], "", "")
         self.shared: set[str] = set()
         self.born, self.wall, self.next_look = time.monotonic(), time.time(), 0.0
-        self.asked = self.listens = False
+        self.asked = self.listens = self.met = False
 
     def run(self) -> int:
         """Start the engine and stay until nothing of it is left; 0 when it was started at all."""
@@ -76,6 +76,7 @@ class Guard:
                     if not process.tree() or process.straggling() or process.overdue(self.plan["grace"]):
                         return
                 elif self.asked:
+                    self._meet(process)
                     process.terminate()
                     if process.overdue(self.plan["grace"]):
                         process.kill()
@@ -104,8 +105,16 @@ class Guard:
             pids = [each.pid for each in tree]
             self.listens = ports.held_by(self.attempt.port, pids) is True
             if self.listens:
+                self._meet(process)
                 _tell(listens=self.attempt.port)
         self.shared |= scratch.shared_by(tree)
+
+    def _meet(self, process: EngineProcess) -> None:
+        """Learn what Ray's workers share, while they live: the engine's memory shows which they are."""
+        if self.plan["patience"] and process.exit is None and not self.met:
+            self.met = self.asked
+            self.shared |= scratch.shared_by(process.tree())
+            self.shared = scratch.shared_beside(self.shared)
 
     def _drain(self, process: EngineProcess) -> None:
         with contextlib.suppress(OSError):

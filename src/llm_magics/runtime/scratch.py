@@ -73,6 +73,18 @@ def shared_by(processes: Iterable[Identity]) -> set[str]:
         return set()
 
 
+def shared_beside(names: set[str]) -> set[str]:
+    """What those have mapped too who have some of this mapped: Ray's workers, which are no children of the engine's."""
+    from llm_magics.runtime.processes import all_pids
+
+    found = set(names)
+    for pid in all_pids():
+        theirs = shared_by([Identity(pid, 0, "", 0)])
+        if theirs & names:
+            found |= theirs
+    return found
+
+
 def clear(record: Record, patience: float = 0.0) -> None:
     """Remove everything of a server that has no process any more, on the machine on which it ran.
 
