@@ -135,10 +135,6 @@ def test_an_engine_is_copied_benched_kept_and_forgotten_by_clicks(code: Code, pa
     asks = sources(mine)[3]
     assert "mine.client.chat.completions.create" in asks
     assert sources(mine) == ["1", loads, bench, asks, "The end"]
-    page.locator(".notebookOverlay .cell-list-container .monaco-list-row").first.click()
-    from_menu(page, "mine, ready", "Insert a Cell That Benches It")
-    until(lambda: len(sources(mine)) == 6, page)
-    assert sources(mine) == ["1", loads, bench, bench, asks, "The end"]  # not above the one that loads the magics
 
     choose(page, "Ending: ", "Keep for Another Hour")
     row(page, re.compile("^mine, ready, .*stops in (59:|1:00:00)")).wait_for()
