@@ -95,7 +95,8 @@ def prometheus(program: Program, home: Home, port: int, *, every: float, retenti
     """Its command; `every` and `retention` in s, `size` in MB.
 
     A sample is the present for four scrapes and 30 s at least. Prometheus' own five minutes are too long for one that
-    is started again on its old data: the last words of servers that are gone since would be alerts.
+    is started again on its old data: the last words of servers that are gone since would be alerts. An alert that did
+    not get through is told again after ten seconds, where Prometheus alone waits a minute.
     """
     return [
         *program.start,
@@ -104,6 +105,7 @@ def prometheus(program: Program, home: Home, port: int, *, every: float, retenti
         f"--storage.tsdb.retention.time={max(1, round(retention))}s",
         f"--storage.tsdb.retention.size={size}MB",
         f"--query.lookback-delta={max(30, math.ceil(4 * every))}s",
+        f"--rules.alert.resend-delay={max(10, math.ceil(every))}s",
         f"--web.listen-address=127.0.0.1:{port}",
     ]
 
