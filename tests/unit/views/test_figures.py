@@ -153,6 +153,15 @@ def test_a_limit_far_beyond_the_data_is_named_and_does_not_press_it_flat() -> No
     assert all(shape.y1 < 1000 for shape in figure.layout.shapes if shape.yref == "y2")
 
 
+def test_the_name_of_a_limit_is_inside_its_panel() -> None:
+    def side(limit: float) -> str:
+        upright = [shape for shape in bench(slo={"ttft": limit}).figure.layout.shapes if shape.x0 == shape.x1]
+        return str(upright[0].label.xanchor)
+
+    assert side(0.015) == "left"
+    assert side(0.055) == "right"  # just over half of the longest: on a logarithmic axis this is its last quarter
+
+
 def test_a_comparison_overlays_the_sides_with_their_intervals() -> None:
     comparison = compared()
     figure = comparison.figure

@@ -168,12 +168,12 @@ class Panel:
         self._limit({"xref": f"x{self.name} domain", "x0": 0, "x1": 1, **(place if near else beyond)}, text, near, "↑")
 
     def upright(self, value: float, text: str, most: float, **more: Any) -> None:
-        """The same, vertical."""
+        """The same, vertical; the name stands where there is room for it, on a logarithmic axis too."""
         near = value <= FAR * most
         place = {"xref": f"x{self.name}", "x0": value, "x1": value}
         beyond = {"xref": f"x{self.name} domain", "x0": 0.97, "x1": 0.97}
         across = {"yref": f"y{self.name} domain", "y0": 0, "y1": 1, **(place if near else beyond)}
-        self._limit(across, text, near, "→", textangle=0, xanchor="left" if value < 0.7 * most else "right")
+        self._limit(across, text, near, "→", textangle=0, xanchor="left" if value < 0.35 * most else "right")
         self.board.shapes[-1].update(more)
 
     def _limit(self, place: dict[str, Any], text: str, near: bool, arrow: str, **label: Any) -> None:
