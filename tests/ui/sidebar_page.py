@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 from playwright.sync_api import Error
-from served import Lab
+from served import PATIENCE, Lab
 
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
@@ -64,6 +64,15 @@ def run_cell(page: Any, number: int) -> None:
     """Run one cell of the notebook."""
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").nth(number).click()
     page.keyboard.press("Shift+Enter")
+
+
+def copied(page: Any, meant: Callable[[str], bool]) -> str:
+    """What the clipboard holds once it is what is meant. (Playwright's own waiting takes a promise for true.)"""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not meant(text := page.evaluate("navigator.clipboard.readText()")):
+        assert time.monotonic() < deadline, text
+        page.wait_for_timeout(100)
+    return str(text)
 
 
 def made(registry: Registry, name: str = "made", **changes: Any) -> Record:

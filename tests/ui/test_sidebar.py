@@ -19,14 +19,13 @@ from typing import Any
 
 import pytest
 from served import Lab, start_lab
-from sidebar_page import made, notebook, row, run_cell, serious, show
+from sidebar_page import copied, made, notebook, row, run_cell, serious, show
 
 from llm_magics.runtime import identity
 from llm_magics.runtime.gpus import Gpu, GpuProcess
 from llm_magics.runtime.registry import Registry
 
 GIB = 2**30
-HELD = "navigator.clipboard.readText()"
 
 
 def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., Any]) -> None:
@@ -65,9 +64,8 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     page.locator(".llm-Line[data-hit]").wait_for()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy versions, the command without secrets").click()
-    page.wait_for_function(f"{HELD}.then(text => text.includes('xllamacpp'))")
-    copied = page.evaluate(HELD)
-    assert copied.count("ERROR a line of this test") == 50
+    report = copied(page, lambda text: "xllamacpp" in text)
+    assert report.count("ERROR a line of this test") == 50
     page.locator(".llm-Level", has_text="error").get_by_role("checkbox").uncheck()
     page.get_by_text("not found").wait_for()
     page.get_by_text("ERROR a line of this test <b>x</b>").first.wait_for(state="detached")
@@ -75,7 +73,7 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     row(page, "tiny").get_by_role("button", name="Copy the base URL of tiny").click()
     record = Registry(log.parent).get("tiny")
     assert record is not None
-    page.wait_for_function(f"url => {HELD}.then(text => text === url)", arg=f"{record.url}/v1")
+    assert copied(page, lambda text: text.startswith("http")) == f"{record.url}/v1"
 
     row(page, "tiny").get_by_role("button", name="Stop tiny").click()
     row(page, "tiny").get_by_role("button", name="Do not stop tiny").click()
