@@ -46,6 +46,7 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
              .match(/^[\\d,.]+/)[0] !== '0'"""
     )
     page.locator("summary", has_text="Runs").wait_for()  # what was measured is in the list
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # the engine's own lines would push this test's away
 
     row(page, "tiny").get_by_role("button", name="Open the log of tiny").click()
     page.locator(".llm-Line").first.wait_for()
