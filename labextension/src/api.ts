@@ -1,13 +1,21 @@
 // The server's routes, one function each. Errors carry what failed, why, and what to do.
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { IAdapter, IEngine, IPage, IRoutes, IRun, IWeek, Model, Refused } from '@llm-magics/model';
 
 /** The model over these routes. */
 export type LabModel = Model<Api>;
 
 export class Api implements IRoutes {
-  constructor(private settings: ServerConnection.ISettings) {}
+  readonly silent: string;
+
+  constructor(
+    private settings: ServerConnection.ISettings,
+    private trans: TranslationBundle
+  ) {
+    this.silent = trans.__('The server does not answer; trying again.');
+  }
 
   engines(): Promise<{ engines: IEngine[]; left_off: number }> {
     return this._ask('engines');
@@ -75,7 +83,7 @@ export class Api implements IRoutes {
         this.settings
       );
     } catch {
-      throw new Refused('The server does not answer.');
+      throw new Refused(this.trans.__('The server does not answer.'));
     }
     if (response.status === 204) {
       return undefined;
@@ -88,7 +96,7 @@ export class Api implements IRoutes {
     }
     if (!response.ok) {
       throw new Refused(
-        data?.message || `The server answers ${response.status}.`,
+        data?.message || this.trans.__('The server answers %1.', response.status),
         data?.why,
         data?.then,
         response.status

@@ -109,7 +109,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     browser: IDefaultFileBrowser | null
   ) => {
     const trans = translator.load('llm_magics');
-    const api = new Api(app.serviceManager.serverSettings);
+    const api = new Api(app.serviceManager.serverSettings, trans);
     const model = new Model(api);
     // What they track is opened again when the page is loaded again.
     const logs = new WidgetTracker<MainAreaWidget<LogWidget>>({ namespace: 'llm-magics-logs' });

@@ -1,6 +1,7 @@
 // A log as a document tab: follows, searches, filters by level. Draws only the lines that are on the screen.
 import { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import { inWords } from '@llm-magics/model';
 import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
@@ -64,7 +65,7 @@ export function LogView(props: ILogProps): JSX.Element {
       await copy(await routes.report(name));
       setSaid(trans.__('Copied: versions, command, the last 200 lines'));
     } catch (error: any) {
-      setSaid(error.told ?? String(error));
+      setSaid(inWords(error));
     }
     setTimeout(() => setSaid(''), SAID);
   };

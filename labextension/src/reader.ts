@@ -1,5 +1,5 @@
 // Reading a log page by page: forwards while somebody looks, backwards when asked.
-import { Refused } from '@llm-magics/model';
+import { inWords } from '@llm-magics/model';
 import type { Api } from './api';
 import { LogLines } from './loglines';
 
@@ -87,6 +87,6 @@ export class Reader {
   }
 
   private _failed(error: unknown): void {
-    this.trouble = error instanceof Refused ? error.told : String(error);
+    this.trouble = inWords(error);
   }
 }

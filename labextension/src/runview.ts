@@ -1,6 +1,7 @@
 // A stored run as a document tab, drawn by Lab's own renderers from the bundle that a notebook would hold.
 import { IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
 import { TranslationBundle } from '@jupyterlab/translation';
+import { inWords } from '@llm-magics/model';
 import { Panel, Widget } from '@lumino/widgets';
 
 /** Draws a mime bundle into a panel; says in words what went wrong where it could not be had. */
@@ -22,7 +23,7 @@ export async function drawRun(
       return;
     }
   } catch (error: any) {
-    why = error.told ?? String(error);
+    why = inWords(error);
   }
   const message = new Widget();
   message.addClass('llm-Empty');

@@ -6,6 +6,7 @@ import {
   current,
   ends,
   heading,
+  inWords,
   IRun,
   ITask,
   IWeek,
@@ -86,7 +87,7 @@ function Task(props: { task: ITask; model: Model; actions: IActions; trans: Tran
       setRefusal('');
       actions.openNotebook(await model.routes.notebook(task.id, actions.folder()));
     } catch (error: any) {
-      setRefusal(error.told ?? String(error));
+      setRefusal(inWords(error));
     }
   };
   return (

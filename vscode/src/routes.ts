@@ -109,6 +109,7 @@ function version(python: string, folder: string): Promise<string> {
 
 /** The routes over one interpreter, whichever is chosen at the time. */
 export class CommandRoutes implements IRoutes {
+  readonly silent = 'llm-magics does not answer; trying again.';
   private _asking: Promise<IWeek[]> | null = null;
   private _next: Promise<IWeek[]> | null = null;
 

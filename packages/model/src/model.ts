@@ -3,11 +3,13 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { Feed, ISocket } from './feed';
 import { Rates } from './rates';
-import { Refused } from './refused';
+import { inWords } from './refused';
 import { IEngine, IGpu, ILoad, IMessage, IRun, IWeek } from './types';
 
 /** Who is asked: the server's routes, or a command. What fails rejects, with a `Refused` where the reason is known. */
 export interface IRoutes {
+  /** What is said while nothing answers, where no reason is known; in the reader's language. */
+  readonly silent: string;
   engines(): Promise<{ engines: IEngine[]; left_off: number }>;
   stop(name: string): Promise<unknown>;
   keep(name: string, seconds: number): Promise<unknown>;
@@ -129,7 +131,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
       this._setEngines(await this.api.engines());
       this._setAway(false);
     } catch (error) {
-      this.trouble = error instanceof Refused ? error.told : String(error);
+      this.trouble = inWords(error);
       this._changed.emit();
     }
   }
@@ -161,7 +163,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
       this.weeks = await this.api.tick(task, done);
       this.trouble = '';
     } catch (error) {
-      this.trouble = error instanceof Refused ? error.told : String(error);
+      this.trouble = inWords(error);
     }
     this._changed.emit();
   }
@@ -184,7 +186,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
       await action();
       return true;
     } catch (error) {
-      this.refusals[name] = error instanceof Refused ? error.told : String(error);
+      this.refusals[name] = inWords(error);
       return false;
     } finally {
       this._changed.emit();
@@ -247,7 +249,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
   }
 
   private _setAway(away: boolean, why?: string): void {
-    const trouble = away ? why || 'The server does not answer; trying again.' : '';
+    const trouble = away ? why || this.api.silent : '';
     if (away !== this._away || (away && trouble !== this.trouble)) {
       this._away = away;
       this.trouble = trouble;

@@ -16,3 +16,8 @@ export class Refused extends Error {
     return [this.message, this.why, this.then && `→ ${this.then}`].filter(part => part).join(' ');
   }
 }
+
+/** Whatever was thrown, in one line. */
+export function inWords(error: any): string {
+  return error.told ?? String(error);
+}
