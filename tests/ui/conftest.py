@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,30 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     found.stop()
 
 
+@pytest.fixture(autouse=True)
+def stopped(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test served ends with it, also where the test failed half-way: the next finds an empty panel."""
+    yield
+    if "lab" not in request.fixturenames:
+        return
+    lab: Lab = request.getfixturevalue("lab")
+    registry = Registry(directory_of(lab))
+    for record in registry.list():
+        if record.alive and record.supervisor["pid"] != os.getpid():  # this process stands for the others' supervisor
+            lab.run("stop", record.name)
+    for path in registry.directory.iterdir():
+        if path.is_file():
+            path.unlink(missing_ok=True)  # the server clears up too
+
+
 @pytest.fixture
-def registry(lab: Lab) -> Iterator[Registry]:
-    """The server's directory of engines; emptied of what a test wrote into it."""
+def registry(lab: Lab) -> Registry:
+    """The server's directory of engines."""
+    return Registry(directory_of(lab))
+
+
+def directory_of(lab: Lab) -> Path:
+    """Where its kernels and its server keep the records of engines."""
     directory = Path(lab.environment["JUPYTER_RUNTIME_DIR"]) / "llm-magics"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    before = set(directory.iterdir())
-    yield Registry(directory)
-    for path in set(directory.iterdir()) - before:
-        path.unlink(missing_ok=True)  # the server clears up too
+    return directory

@@ -176,6 +176,32 @@ def test_a_server_that_goes_and_comes_back(tmp_path: Path, new_page: Callable[..
         found.stop()
 
 
+def test_an_engine_of_another_host_is_shown_as_its_and_offers_nothing_here(
+    lab: Lab, page: Any, registry: Registry
+) -> None:
+    """Both hosts see one directory; the other's boot id is what tells them apart."""
+    there = {**identity.current().to_json(), "boot_id": "of another machine"}  # type: ignore[union-attr]
+    record = made(registry, "remote", host="gpu-node-7", supervisor=there, stops_at=time.time() + 60)
+    show(page, lab)
+    row(page, "remote", "elsewhere").get_by_text("running on gpu-node-7").wait_for()
+    assert row(page, "remote").get_by_role("button").all_inner_texts() == ["Logs"]
+    registry.write(replace(record, state="stopped"))
+    row(page, "remote").wait_for(state="detached")
+
+
+def test_gpus_have_a_section_where_there_are_some(lab: Lab, page: Any) -> None:
+    one = asdict(Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", "580.1", 80 * GIB, 65 * GIB, 87, 512, 700, 61))
+    sockets: list[Any] = []
+    page.route_web_socket("**/llm-magics/watch", lambda socket: sockets.append(socket))
+    show(page, lab)
+    section = page.locator("#llm-magics summary", has_text="GPUs")
+    for gpus, there in (([], "detached"), ([one], "visible"), ([], "detached")):
+        for message in ({"gpus": gpus}, {"engines": []}):
+            sockets[-1].send(json.dumps(message))
+        page.get_by_text("No engine is running.").wait_for()  # both were read
+        section.wait_for(state=there)
+
+
 def with_gpus(socket: Any) -> None:
     """The server's own messages, but for the GPUs, and what an engine on them does: as a machine with three would say,
     one of which is cut up and hides the rest."""
