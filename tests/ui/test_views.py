@@ -95,9 +95,11 @@ def test_saved_results_are_drawn_in_lab(
 def test_buttons_of_the_figure_need_no_kernel(lab: Any, page: Any) -> None:
     lab.open(page, lab.write("buttons.ipynb", [shown("%%bench qwen", busy_run())]))
     plot = page.locator(".js-plotly-plot").first
-    plot.get_by_text("TTFT distribution").wait_for()
+    heading = plot.locator(".annotation-text")
+    heading.get_by_text("TTFT", exact=True).wait_for()
     press(page, "TPOT")
-    plot.get_by_text("TPOT distribution").wait_for()
+    heading.get_by_text("TPOT", exact=True).wait_for()
+    assert heading.get_by_text("TTFT", exact=True).count() == 0
     press(page, "64")
     page.wait_for_function("document.querySelector('.js-plotly-plot').layout.xaxis5.range[0] > 100")
 

@@ -63,6 +63,7 @@ def test_what_is_too_long_for_a_line_is_two() -> None:
     both = comparison_figure(compared())
     lines = both.layout.title.text.removeprefix("<b>").removesuffix("</b>").split("<br>")
     assert max(map(len, lines)) <= 70
+    assert " ".join(lines) == compared().verdict.headline  # whole, whatever it takes
     table = next(trace for trace in both.data if trace.type == "table")
     assert [text for column in table.cells["values"] for text in column if " " in text] == []  # none is broken
 

@@ -34,10 +34,12 @@ def switched(
 ) -> None:
     """One panel for all three latencies; buttons above it (Plotly's own, no kernel needed) choose which is shown.
 
-    `where` names the load when all series are of one.
+    `where` names the load when all series are of one. It stands below the panel: a narrow one has no room for it
+    between its heading and the buttons.
     """
     first = next(iter(METRICS))
-    panel = board.panel(row, *span, _heading(first, where), x="ms", y="share of requests", yaxis=_SHARE_AXIS)
+    unit = f"ms, at {plain(where)}" if where else "ms"
+    panel = board.panel(row, *span, _heading(first), x=unit, y="share of requests", yaxis=_SHARE_AXIS)
     start, limits = len(board.traces), len(board.shapes)
     for key in METRICS:
         _curves(panel, key, samples[key], names, colours, shown=key == first)
@@ -53,7 +55,7 @@ def switched(
             "args": [
                 {"visible": [owner == key for owner in shown_by]},
                 {
-                    f"annotations[{panel.heading}].text": _heading(key, where),
+                    f"annotations[{panel.heading}].text": _heading(key),
                     f"{axis}.type": _kind(samples[key]),
                     f"{axis}.dtick": _dtick(samples[key]),
                     f"{axis}.autorange": True,
@@ -148,8 +150,8 @@ def _percentile_marks(panel: Panel, samples: NDArray[np.float64], colour: str) -
     panel.subheading(f"p50 <b>{fmt.milliseconds(middle)}</b> &nbsp; p99 <b>{fmt.milliseconds(high)}</b>")
 
 
-def _heading(key: str, where: str = "") -> str:
-    return f"<b>{METRICS[key]}</b>  " + (f"at {plain(where)}" if where else "distribution")
+def _heading(key: str) -> str:
+    return f"<b>{METRICS[key]}</b>"
 
 
 def _kind(series: Sequence[NDArray[np.float64]]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PANEL = 220  # px
 TITLED = 70  # characters of a line of the title
+LINES = 3  # of it, at most
 
 Summary = Mapping[str, Any]
 
@@ -35,7 +36,8 @@ def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
     whole = bool(comparison.points) and all(len(run.measured) for run in comparison.runs.values())
     rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)] * (not bare)
     legend = _subtitle(comparison, colours)
-    title = "<br>".join(textwrap.wrap(plain(comparison.verdict.headline, 110), TITLED, break_long_words=False))
+    said = plain(comparison.verdict.headline, LINES * TITLED - 20)
+    title = "<br>".join(textwrap.wrap(said, TITLED, break_long_words=False))
     board = Board(f"<b>{title}</b>", legend, rows, table=True)
     if bare:
         board = Board(legend, "", rows)
