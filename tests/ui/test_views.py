@@ -123,7 +123,7 @@ def test_cards_and_tables_in_lab(
         shown("%llm list", servers([server(), server(name="big", state="failed", ready_at=None, ended_at=1.0)])),
         shown("%serve other", ErrorCard(error)),
     ]))  # fmt: skip
-    page.get_by_text("as long as its notebook").first.wait_for()
+    page.get_by_text("until its notebook").first.wait_for()
     page.wait_for_function("document.querySelectorAll('.llmm-root').length === 6")
     assert page.get_by_text("loading weights 3/5").is_visible()
     cells = page.locator(".llmm-side .llmm-card")

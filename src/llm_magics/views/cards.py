@@ -223,6 +223,7 @@ def lifetime(record: ServerFacts, now: float) -> str:
     if record.stops_at is not None:
         why = f": {record.stops_why}" if record.stops_why else ""
         return f"stops in {fmt.duration(max(0.0, record.stops_at - now))}{why}"
-    if record.keep == "detached":
-        return f"until stopped, or idle for {fmt.duration(record.idle)}" if record.idle else "until stopped"
-    return "until its cell ends" if record.keep == "cell" else "as long as its notebook or shell"
+    until = {"detached": "until stopped", "cell": "until its cell ends"}.get(
+        record.keep, "until its notebook or shell ends"
+    )
+    return f"{until}, or idle for {fmt.duration(record.idle)}" if record.idle else until

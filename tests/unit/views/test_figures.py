@@ -42,6 +42,14 @@ def test_a_sweep_shows_throughput_and_latencies_over_the_load() -> None:
     assert "SLO 55 ms" in labels(figure)
 
 
+@pytest.mark.parametrize(("ttft", "anchor"), [(0.055, "bottom"), (0.15, "top")])
+def test_the_name_of_a_limit_where_the_axis_ends_stands_under_it(ttft: float, anchor: str) -> None:
+    """Nobody could read it above: Plotly cuts off what lies outside the panel."""
+    shapes = bench(slo={"ttft": ttft}).figure.layout.shapes
+    level = next(shape for shape in shapes if shape.y0 == shape.y1 == ttft * 1000)
+    assert level.label.yanchor == anchor
+
+
 def test_the_distribution_is_switched_by_plotly_alone() -> None:
     figure = bench().figure
     menu = figure.layout.updatemenus[0]

@@ -19,11 +19,13 @@ def test_servers_show_state_address_and_how_long_they_live() -> None:
             name="gone", state="failed", ended_at=now - 120, diagnosis={"cause": "no memory", "line": "", "remedy": ""}
         ),
         record(name="idle", keep="detached", idle=600.0),
+        record(name="brief", idle=40.0),
         record(name="soon", stops_at=now + 65, stops_why="its kernel is gone"),
     ]
     text = str(tables.servers(rows, now))
     for word in ("http://127.0.0.1:4123/v1", "loading (compiling)", "failed (no memory)", "ended 2 min ago",
-                 "until stopped, or idle for 10 min 00 s", "stops in 1 min 05 s: its kernel is gone"):  # fmt: skip
+                 "until stopped, or idle for 10 min 00 s",
+                 "until its notebook or shell ends, or idle for 40.0 s", "stops in 1 min 05 s: its kernel is gone"):  # fmt: skip
         assert word in text
     assert str(tables.servers([])).startswith("No servers.")
 

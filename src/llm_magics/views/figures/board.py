@@ -161,11 +161,15 @@ class Panel:
         self.board.traces.append({"type": kind, "xaxis": f"x{self.name}", "yaxis": f"y{self.name}", **trace})
 
     def level(self, value: float, text: str, most: float) -> None:
-        """A horizontal limit with its name, e.g. an SLO; one far above `most`, the data's largest, is only named."""
+        """A horizontal limit with its name, e.g. an SLO; one far above `most`, the data's largest, is only named.
+
+        The name stands on the line; under it where the axis ends there.
+        """
         near = value <= FAR * most
         place = {"yref": f"y{self.name}", "y0": value, "y1": value}
         beyond = {"yref": f"y{self.name} domain", "y0": 0.92, "y1": 0.92}
-        self._limit({"xref": f"x{self.name} domain", "x0": 0, "x1": 1, **(place if near else beyond)}, text, near, "↑")
+        along = {"xref": f"x{self.name} domain", "x0": 0, "x1": 1, **(place if near else beyond)}
+        self._limit(along, text, near, "↑", yanchor="top" if near and value > most else "bottom")
 
     def upright(self, value: float, text: str, most: float, **more: Any) -> None:
         """The same, vertical; the name stands where there is room for it, on a logarithmic axis too."""
