@@ -55,6 +55,7 @@ function complete(notebook: Notebook, id: string, source: string): void {
 /** Starts to drag a cell from an element once the pointer has moved a little. */
 export function drag(event: MouseEvent, tracker: INotebookTracker | null, label: string, source: string): void {
   const { clientX, clientY } = event;
+  event.preventDefault(); // else the browser drags text that is selected, or selects some
   const end = () => {
     document.removeEventListener('mousemove', move, true);
     document.removeEventListener('mouseup', end, true);

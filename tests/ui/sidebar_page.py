@@ -52,7 +52,8 @@ def cells_are(page: Any, *begin: str) -> None:
 
 
 def drag(page: Any, name: str, number: int) -> None:
-    """Drag an engine's row onto a cell: it drops above that."""
+    """Drag an engine's row onto a cell: it drops above that. All text is selected: a browser would rather drag that."""
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('#llm-magics'))")
     begin = row(page, name).locator(".llm-Row-name").bounding_box()
     end = page.locator(".jp-Notebook .jp-Cell").nth(number).bounding_box()
     page.mouse.move(begin["x"] + 5, begin["y"] + 5)
