@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import _thread
 import select
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 
 @contextmanager
@@ -26,22 +28,43 @@ def while_read() -> Iterator[None]:
         except (OSError, ValueError):  # stdout is no file: captured, or closed
             yield
             return
-        over, at_the_end = threading.Event(), threading.Lock()
+        gone, over, at_the_end = threading.Event(), threading.Event(), threading.Lock()
         if hasattr(select, "poll"):
-            watcher = (stdout, over, at_the_end)
+            watcher = (stdout, gone, over, at_the_end)
             threading.Thread(target=_wait, args=watcher, daemon=True, name="llm-magics reader").start()
         try:
-            yield
+            with _interruptible(gone):
+                yield
         finally:
             with at_the_end:  # an interrupt comes before this or not at all
                 over.set()
 
 
-def _wait(stdout: int, over: threading.Event, at_the_end: threading.Lock) -> None:
-    gone = select.poll()
-    gone.register(stdout, 0)  # that the other end is closed is always told
+@contextmanager
+def _interruptible(gone: threading.Event) -> Iterator[None]:
+    """A script starts what is to run in the background with Ctrl-C ignored: then only a reader's end interrupts it."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        if gone.is_set():
+            signal.default_int_handler(signum, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _wait(stdout: int, gone: threading.Event, over: threading.Event, at_the_end: threading.Lock) -> None:
+    reader = select.poll()
+    reader.register(stdout, 0)  # that the other end is closed is always told
     while not over.is_set():
-        if gone.poll(1000):
+        if reader.poll(1000):
+            gone.set()
             with at_the_end:
                 if not over.is_set():
                     _thread.interrupt_main()

@@ -24,9 +24,12 @@ def started() -> Iterator[Started]:
     """Starts `llm-magics …` with its stdout in a pipe; ended when the test is over."""
     processes = []
 
-    def start(*words: str) -> subprocess.Popen[str]:
+    def start(*words: str, ignoring: bool = False) -> subprocess.Popen[str]:
+        """`ignoring` Ctrl-C, or not, whatever started the tests themselves."""
         command = [sys.executable, "-m", "llm_magics.cli", *words]
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignoring else signal.default_int_handler)
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        signal.signal(signal.SIGINT, before)
         return processes[-1]
 
     yield start
@@ -92,6 +95,20 @@ def test_it_ends_when_its_reader_is_gone(started: Started, running: Callable[...
     assert process.wait(30) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
+
+
+def test_in_the_background_of_a_script_only_its_readers_end_ends_it(
+    started: Started, running: Callable[..., None]
+) -> None:
+    running(state="loading")
+    process = started("list", "--json", "--watch", ignoring=True)
+    heard(process, lambda message: states(message) == {"qwen": "loading"})
+    process.send_signal(signal.SIGINT)
+    running(state="ready")
+    heard(process, lambda message: states(message) == {"qwen": "ready"})  # the interrupt was not for it
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("words", [["list", "--json", "--watch"], ["list", "--watch"]])
