@@ -137,10 +137,10 @@ def _nothing(effects: Sequence[Effect]) -> str:
     title = titled(worst)
     if not blind(worst):
         begun = "No difference is certain" if unsure else "Within noise: no difference was seen"
-        return f"{begun}; one of {size(worst)} in {title} would have been."
+        return f"{begun}; a difference of {size(worst)} in {title} would have been seen."
     none = f"no difference below {size(worst)}" if size(worst) else "not even a difference of 100 %"
     if unsure:
-        return f"No difference is certain, and {none} in {title} would have been."
+        return f"No difference is certain, and {none} in {title} would have been seen."
     return f"Too noisy to tell: {none} in {title} would have been seen."
 
 

@@ -52,7 +52,7 @@ def test_a_faster_server_is_found_and_named_with_its_interval() -> None:
 def test_equal_servers_are_within_noise_and_what_would_have_been_seen_is_said_once() -> None:
     found = Comparison.of_runs({"A": rounds("A", concurrency=[4]), "B": rounds("B", concurrency=[4])})
     assert re.fullmatch(
-        r"Within noise: no difference was seen; one of [\d.]+ % in output tokens/s would have been\.",
+        r"Within noise: no difference was seen; a difference of [\d.]+ % in output tokens/s would have been seen\.",
         found.verdict.headline,
     )
     assert found.verdict.better is None
@@ -66,7 +66,7 @@ def test_equal_servers_are_within_noise_and_what_would_have_been_seen_is_said_on
 def test_what_only_the_correction_forbids_is_not_called_noise() -> None:
     found = Comparison.of_runs({"A": rounds("A"), "B": rounds("B")})
     assert effect(found, "median_ttft_ms", "4 streams").outcome == "unsure"
-    assert found.verdict.headline.startswith("No difference is certain; one of ")
+    assert found.verdict.headline.startswith("No difference is certain; a difference of ")
     assert "(not certain among so many comparisons)" in str(found.verdict)
 
 

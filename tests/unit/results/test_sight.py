@@ -36,7 +36,7 @@ def moody(moods: dict[str, tuple[float, ...]], **how: Any) -> Comparison:
 
 def test_a_fine_comparison_says_what_would_have_seen_means_and_asks_for_nothing() -> None:
     verdict = moody({"A": (1, 1, 1), "B": (1, 1, 1)}).verdict
-    assert verdict.headline.startswith("Within noise: no difference was seen; one of ")
+    assert verdict.headline.startswith("Within noise: no difference was seen; a difference of ")
     (note,) = verdict.notes
     said = re.search(r"output tokens/s \(would have seen ([\d.]+ %)\)", verdict.sentences[0])
     assert said is not None
