@@ -7,7 +7,9 @@ the file's inode and an offset in it: after a rotation the place still means the
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 LONGEST = 512 * 1024  # bytes of a page
@@ -67,36 +69,23 @@ def after(path: Path, file: int, offset: int, limit: int = LONGEST) -> Page:
     OSError
         When it cannot be read; that there is none is no error.
     """
-    for candidate in (path, _rotated(path)):
-        try:
-            handle = os.open(candidate, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            stat = os.fstat(handle)
-            if stat.st_ino != file:
-                continue
-            if offset > stat.st_size:  # written anew under the same inode
-                offset = 0
-            text, end = _whole(os.pread(handle, limit, offset), offset, limit)
-            if text or candidate == path:
-                return Page(file, offset, end, stat.st_size, _text(text), earlier=offset > 0)
-            break  # the rotated file is read to its end: go on in its successor
-        finally:
-            os.close(handle)
-    else:
-        page = last(path, limit)
-        return Page(page.file, page.start, page.end, page.size, page.text, page.earlier, skipped=file != 0)
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    with _opened(path, file) as found:
+        if found is None:
+            return replace(last(path, limit), skipped=file != 0)
+        which, handle, size = found
+        if offset > size:  # written anew under the same inode
+            offset = 0
+        text, end = _whole(os.pread(handle, limit, offset), offset, limit)
+        if text or which == path:
+            return Page(file, offset, end, size, _text(text), earlier=offset > 0)
+    try:  # the rotated file is read to its end: go on in its successor
+        successor = path.open("rb", buffering=0)
     except FileNotFoundError:
         return Page(file, offset, offset, offset, "")
-    try:
-        stat = os.fstat(handle)
-        text, end = _whole(os.pread(handle, limit, 0), 0, limit)
+    with successor:
+        stat = os.fstat(successor.fileno())
+        text, end = _whole(os.pread(successor.fileno(), limit, 0), 0, limit)
         return Page(stat.st_ino, 0, end, stat.st_size, _text(text), earlier=True)
-    finally:
-        os.close(handle)
 
 
 def before(path: Path, file: int, offset: int, limit: int = LONGEST) -> Page:
@@ -107,22 +96,29 @@ def before(path: Path, file: int, offset: int, limit: int = LONGEST) -> Page:
     OSError
         When it cannot be read; that there is none is no error.
     """
-    for candidate in (path, _rotated(path)):
-        try:
-            handle = os.open(candidate, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            stat = os.fstat(handle)
-            if stat.st_ino != file:
+    with _opened(path, file) as found:
+        if found is None:
+            return Page(0, 0, 0, 0, "", skipped=True)
+        which, handle, size = found
+        if offset > 0:
+            return _before(handle, min(offset, size), size, limit, path)
+    return last(_rotated(path), limit) if which == path else Page(0, 0, 0, 0, "", skipped=True)
+
+
+@contextmanager
+def _opened(path: Path, file: int) -> Iterator[tuple[Path, int, int] | None]:
+    """Of the log and the one before it, the one that is this file: its name, a handle, its size; None if neither is."""
+    with ExitStack() as stack:
+        for candidate in (path, _rotated(path)):
+            try:
+                handle = stack.enter_context(candidate.open("rb", buffering=0)).fileno()
+            except FileNotFoundError:
                 continue
-            if offset > 0:
-                return _before(handle, min(offset, stat.st_size), stat.st_size, limit, path)
-            if candidate == path:
-                return last(_rotated(path), limit)
-        finally:
-            os.close(handle)
-    return Page(0, 0, 0, 0, "", skipped=True)
+            stat = os.fstat(handle)
+            if stat.st_ino == file:
+                yield candidate, handle, stat.st_size
+                return
+        yield None
 
 
 def _before(handle: int, end: int, size: int, limit: int, path: Path) -> Page:
