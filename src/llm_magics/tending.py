@@ -42,22 +42,27 @@ def list_verb(options: Any) -> Answer:
 
 
 def stop_options(line: LineParser) -> None:
-    """`stop NAME | --all`."""
+    """`stop NAME | --mine | --all`."""
     line.add_argument("name", nargs="?", default=None, help="the server to stop")
-    line.add_argument("--all", action="store_true", default=False, help="stop every server")
+    line.add_argument(
+        "--mine", action="store_true", default=False, help="stop those that this notebook started and nobody else uses"
+    )
+    line.add_argument("--all", action="store_true", default=False, help="stop every server, whoever started it")
 
 
 def stop_verb(options: Any) -> Answer:
-    """Stop one, or all."""
+    """Stop one, this notebook's own, or all."""
     from llm_magics.api.serving import stop
 
-    if options.all and options.name is not None:
+    if options.name is not None and (options.all or options.mine):
+        others = "every server" if options.all else "this notebook's own"
         raise SpecError(
-            f"Is {options.name} to be stopped, or every server?",
-            then=f"`%llm stop {options.name}` or `%llm stop --all`",
+            f"Is {options.name} to be stopped, or {others}?",
+            then=f"`%llm stop {options.name}` or `%llm stop {'--all' if options.all else '--mine'}`",
         )
-    stopped = stop(options.name, every=options.all)
-    return Answer("\n".join(f"{name} is stopped" for name in stopped) or "no server was running", {"stopped": stopped})
+    stopped = stop(options.name, every=options.all, mine=options.mine and not options.all)
+    none = "no server of this notebook's own was running" if options.mine else "no server was running"
+    return Answer("\n".join(f"{name} is stopped" for name in stopped) or none, {"stopped": stopped})
 
 
 def name_of_server(line: LineParser) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +17,11 @@ import llm_magics
 from llm_magics import engines
 from llm_magics.api import again, serving, turns
 from llm_magics.api.preparing import Prepared
+from llm_magics.api.serving import servers as servers_of
 from llm_magics.api.serving import stop as stop_all
 from llm_magics.engines.base import Executable
 from llm_magics.errors import LaunchError, LLMMagicsError
+from llm_magics.runtime import identity
 from llm_magics.runtime import launch as launching
 from llm_magics.runtime import stop as stopping
 from llm_magics.runtime.identity import Identity
@@ -270,6 +274,17 @@ def test_one_that_cannot_be_stopped_keeps_no_other_running(servers: Servers, mon
             stop_all(every=True)
     assert Server("t").state == "stopped"
     stop("s")
+
+
+def test_what_others_started_goes_on_when_a_notebook_stops_its_own(servers: Servers) -> None:
+    servers.start()
+    servers.start(name="theirs")
+    theirs = identity.of(os.getppid()).to_json()  # type: ignore[union-attr]
+    servers.registry.update("theirs", lambda record: replace(record, owners=[theirs]))
+    assert [server.name for server in servers_of(mine=True)] == ["s"]
+    assert stop_all(mine=True) == ["s"]
+    assert (Server("s").state, Server("theirs").state) == ("stopped", "ready")
+    assert stop_all(every=True) == ["theirs"]
 
 
 @pytest.fixture

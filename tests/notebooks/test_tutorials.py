@@ -86,7 +86,8 @@ def test_a_tutorial_has_all_its_parts(notebook: Path) -> None:
 def test_the_last_cell_proves_that_magics_ran_and_nothing_runs(notebook: Path) -> None:
     last = cells(notebook)[-1]
     assert 'magics_manager.magics["cell"]' in source(last)
-    assert "llm_magics.servers()" in source(last)
+    assert "llm_magics.servers(mine=True)" in source(last)
+    assert "--all" not in "".join(source(cell) for cell in cells(notebook)), "others' servers are theirs"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda each: each.stem)

@@ -158,17 +158,25 @@ def failure(spec: ServerSpec, engine: Engine, outcome: outcomes.Outcome) -> Laun
     return LaunchError(what, why=why, then=then, outcome=outcome)
 
 
-def servers() -> list[Server]:
-    """Every server the registry knows on this machine, running ones first."""
+def servers(*, mine: bool = False) -> list[Server]:
+    """The servers that the registry knows on this machine, running ones first; `mine`: as in `stop`."""
+    from llm_magics.runtime.owner import only_mine
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server
 
     records = sorted(Registry().list(), key=lambda record: (not record.alive, record.created))
-    return [Server(record.name) for record in records]
+    return [Server(record.name) for record in records if not mine or only_mine(record)]
 
 
-def stop(name: str | None = None, *, every: bool = False) -> list[str]:
-    """Stop one server, or every one; returns the names of those that ran.
+def stop(name: str | None = None, *, every: bool = False, mine: bool = False) -> list[str]:
+    """Stop one server, or several; returns the names of those that ran.
+
+    Parameters
+    ----------
+    every
+        All of this machine, whoever started them.
+    mine
+        Those that this notebook or script started, or the kernel before a restart, and nobody else uses.
 
     Raises
     ------
@@ -178,15 +186,18 @@ def stop(name: str | None = None, *, every: bool = False) -> list[str]:
         When that one has ended already or runs on another host, or one could not be stopped; the others are, all the
         same.
     """
+    from llm_magics.runtime.owner import only_mine
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.stop import end
     from llm_magics.runtime.unknown import no_server
 
     registry = Registry()
     alive = {record.name: record for record in registry.list() if record.alive or record.state == "lost"}
-    if not every:
+    if mine:
+        alive = {name: record for name, record in alive.items() if only_mine(record)}
+    elif not every:
         if name is None:
-            raise SpecError("Which server is to be stopped?", then="`%llm stop NAME` or `%llm stop --all`")
+            raise SpecError("Which server is to be stopped?", then="`%llm stop NAME`, `--mine` or `--all`")
         if name not in alive:
             if (found := registry.get(name)) is None:
                 raise no_server(name, registry)

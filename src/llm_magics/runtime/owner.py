@@ -52,6 +52,14 @@ def adopt(name: str, *, registry: Registry | None = None) -> Record:
     return (registry or Registry()).update(name, lambda record: owned(record, owner) if record.alive else record)
 
 
+def only_mine(record: Record) -> bool:
+    """Whether a server is this process's, or was its forerunner's (the kernel before a restart), and nobody else's."""
+    me = current_owner()
+    kernel = me.get("kernel_id")
+    known = any(_same(owner, me) or (kernel and owner.get("kernel_id") == kernel) for owner in record.owners)
+    return bool(known) and all(_same(owner, me) for owner in record.owners if _alive(owner))
+
+
 def _alive(owner: Mapping[str, Any]) -> bool:
     try:
         return Identity.from_json(owner).alive()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llm_magics.runtime import identity
-from llm_magics.runtime.owner import adopt, current_owner, owned
+from llm_magics.runtime.owner import adopt, current_owner, only_mine, owned
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
@@ -88,3 +88,21 @@ print(sorted(heavy & set(sys.modules)))
 """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == ["[]", "[]"]
+
+
+def test_what_nobody_else_uses_is_mine_and_what_the_kernel_before_a_restart_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    me = current_owner()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as other:
+        living = identity.of(other.pid).to_json()  # type: ignore[union-attr]
+        assert only_mine(record(owners=[me]))
+        assert only_mine(record(owners=[DEAD, me]))
+        assert not only_mine(record(owners=[living]))
+        assert not only_mine(record(owners=[me, living]))
+        assert not only_mine(record(owners=[]))
+        assert not only_mine(record(owners=[DEAD]))
+        monkeypatch.setattr("llm_magics.runtime.owner._kernel_id", lambda: "before")
+        assert only_mine(record(owners=[DEAD]))
+        assert not only_mine(record(owners=[DEAD, living]))
+        other.kill()
