@@ -82,7 +82,7 @@ def servers(isolated: Path) -> Iterator[Servers]:
     yield found
     left = found.left()
     try:
-        until(lambda: not found.left(), 5.0)
+        until(lambda: not found.left(), 20.0)
     except AssertionError:
         processes.end(found.left)
         raise AssertionError(f"the test left processes running: {left}") from None

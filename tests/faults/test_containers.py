@@ -70,7 +70,7 @@ def test_a_container_is_started_asked_and_stopped(docker: Daemon, servers: Serve
     assert record.container == {"tool": "docker", "name": name}
     key = servers.registry.key("s")
     request = urllib.request.Request(f"{record.url}/health", headers={"Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200
     run = next(each for each in docker.asked if each["argv"][0] == "run")
     assert "--env=SCRIPTED_API_KEY" in run["argv"]
@@ -107,7 +107,7 @@ def test_a_killed_supervisor_leaves_no_container(docker: Daemon, servers: Server
 def test_a_killed_client_ends_the_server_and_its_container(docker: Daemon, servers: Servers) -> None:
     record = start(servers, "--ignore-term", "99").record
     os.kill(record.process["pid"], signal.SIGKILL)
-    until(lambda: servers.registry.get("s").state == "failed", 20)
+    until(lambda: servers.registry.get("s").state == "failed")
     assert docker.running == []
 
 

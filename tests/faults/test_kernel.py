@@ -110,7 +110,7 @@ def test_a_restarted_kernel_takes_its_server_back(kernel: Kernel) -> None:
     assert kernel.run("%serve tiny")["status"] == "ok"
     assert engine_pid("tiny") == before
     assert kernel.value("tiny.state") == "'ready'"
-    assert "already" in kernel.printed()  # the card says that it was running
+    until(lambda: "already" in kernel.printed())  # the card says that it was running
 
 
 def test_a_server_with_another_spec_is_not_replaced_by_accident(kernel: Kernel) -> None:

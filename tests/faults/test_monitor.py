@@ -329,7 +329,7 @@ def test_only_those_who_know_the_token_may_read_or_write(home: Home) -> None:
     def ask(path: str, shown: str, body: bytes | None = None) -> int:
         request = urllib.request.Request(state.inbox + path, data=body, headers={"Authorization": f"Bearer {shown}"})
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

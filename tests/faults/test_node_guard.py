@@ -8,7 +8,6 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ def test_the_end_of_stdin_ends_the_engine_and_its_workers(guard: Callable[..., G
     assert len(here.left()) == 2
     here.hush()
     assert "status" in here.event()
-    assert here.process.wait(10) == 0
+    assert here.process.wait(60) == 0
     assert not here.left()
     assert here.process.stdout is not None
     assert here.process.stdout.read() == b"the engine speaks given None\n"  # the node's own variables are not its
@@ -102,7 +101,7 @@ def test_a_guard_that_is_killed_takes_the_engine_with_it(guard: Callable[..., Gu
     here.event()
     engine = here.left()
     here.process.kill()
-    until(lambda: not ports.held_by(here.port, [each.pid for each in engine]), 5.0)
+    until(lambda: not ports.held_by(here.port, [each.pid for each in engine]))
 
 
 def test_a_port_that_somebody_else_has_is_said_before_anything_starts(guard: Callable[..., Guarded]) -> None:
@@ -110,7 +109,7 @@ def test_a_port_that_somebody_else_has_is_said_before_anything_starts(guard: Cal
     first.event()
     second = guard(port=first.port)
     assert second.event() == {"taken": first.port}
-    assert second.process.wait(10) == 1
+    assert second.process.wait(60) == 1
     assert not second.left()
 
 
@@ -118,7 +117,7 @@ def test_a_port_that_somebody_else_has_is_said_before_anything_starts(guard: Cal
 def test_memory_shared_with_workers_that_ray_ends_goes_when_they_do(guard: Callable[..., Guarded]) -> None:
     shared = scratch.SHARED / f"llm-magics-guarded-{secrets.token_hex(6)}"
     others = shared.with_name(f"{shared.name}-others")
-    here = guard(patience=30.0, SHARED=str(shared))
+    here = guard(patience=60.0, SHARED=str(shared))
     try:
         here.event()
         with shared.open("r+b") as file, others.open("w+b") as own:
@@ -127,13 +126,13 @@ def test_memory_shared_with_workers_that_ray_ends_goes_when_they_do(guard: Calla
             among_workers = mmap.mmap(own.fileno(), 4096)
         here.hush()
         assert "status" in here.event()
-        assert here.process.wait(10) == 0  # nobody has to wait for the worker
+        assert here.process.wait(60) == 0  # nobody has to wait for the worker
         assert not here.left()
         assert shared.exists()
         assert others.exists()
         worker.close()
         among_workers.close()
-        until(lambda: not shared.exists() and not others.exists(), 20.0)
+        until(lambda: not shared.exists() and not others.exists())
     finally:
         shared.unlink(missing_ok=True)
         others.unlink(missing_ok=True)
@@ -147,8 +146,5 @@ def test_its_temporary_folder_goes_with_it(guard: Callable[..., Guarded]) -> Non
     folder = next(Path(os.fsdecode(each[7:])) for each in environment if each.startswith(b"TMPDIR="))
     assert folder.is_dir()
     here.hush()
-    here.process.wait(10)
-    deadline = time.monotonic() + 5
-    while folder.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not folder.exists()
+    here.process.wait(60)
+    until(lambda: not folder.exists())

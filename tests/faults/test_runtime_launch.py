@@ -195,9 +195,9 @@ def test_an_adapter_that_cannot_be_loaded_is_a_failure_with_the_reason_in_the_lo
 
 
 def test_a_server_that_is_not_ready_in_time_is_stopped(servers: Servers) -> None:
-    outcome = servers.launch("--say", "compiling", "--unready", "60", timeout=1.0)
+    outcome = servers.launch("--say", "compiling", "--unready", "60", timeout=8.0)
     assert isinstance(outcome, TimedOut)
-    assert outcome.seconds >= 1.0
+    assert outcome.seconds >= 8.0
     assert outcome.log == ["compiling"], "what it says when it is told to end is not why it was not ready"
     assert outcome.stage == "compiling"
     record = servers.registry.get("s")
@@ -207,7 +207,7 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(servers: Servers) -> None
 
 
 def test_progress_shows_stages_the_last_line_and_what_the_last_start_took(servers: Servers) -> None:
-    args = ("--say", "loading weights 1/2", "--say", "compiling", "--load", "0.6")
+    args = ("--say", "loading weights 1/2", "--say", "compiling", "--load", "2")
     servers.start(*args)
     stop("s")
     seen: list[tuple[Record, str]] = []
@@ -215,7 +215,7 @@ def test_progress_shows_stages_the_last_line_and_what_the_last_start_took(server
     stop("s")
     assert {record.stage for record, _ in seen} >= {"compiling"}
     assert seen[-1][1] == "compiling"
-    assert all(record.expected is not None and record.expected >= 0.6 for record, _ in seen)
+    assert all(record.expected is not None and record.expected >= 2 for record, _ in seen)
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_known_before_anything_starts(
@@ -311,7 +311,7 @@ def test_without_waiting_a_launch_returns_at_once_and_the_server_gets_ready(serv
     outcome = servers.launch("--load", "0.5", launching={"wait": False})
     assert isinstance(outcome, Started)
     assert outcome.record.state == "starting"
-    assert Server("s").wait(20).state == "ready"
+    assert Server("s").wait(60).state == "ready"
     again = servers.launch("--load", "0.5", launching={"wait": False})
     assert isinstance(again, Reused)
     stop("s")
@@ -331,14 +331,14 @@ def test_an_interrupt_stops_the_server_that_this_call_started(servers: Servers) 
 
 
 def test_an_interrupt_leaves_a_server_that_somebody_else_started(servers: Servers) -> None:
-    servers.launch("--load", "1", launching={"wait": False})
+    servers.launch("--load", "4", launching={"wait": False})
 
     def interrupt(record: Record, _: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        servers.launch("--load", "1", launching={"on_progress": interrupt})
-    assert Server("s").wait(20).state == "ready"
+        servers.launch("--load", "4", launching={"on_progress": interrupt})
+    assert Server("s").wait(60).state == "ready"
     stop("s")
 
 

@@ -52,13 +52,19 @@ def running(registry: Registry) -> Callable[..., Record]:
     return write
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route waits for its answer as long as a busy machine may need; that it gives up is tested for itself."""
+    monkeypatch.setattr("llm_magics.lab.handler.PATIENCE", 60.0)
+
+
 @pytest.fixture
 def ask(jp_fetch: Any) -> Callable[..., Any]:
     """Asks a route; (status, JSON or None), whatever the status."""
 
     async def fetch(path: str, **options: Any) -> tuple[int, Any]:
         try:
-            answer = await jp_fetch("llm-magics", *path.split("/"), **options)
+            answer = await jp_fetch("llm-magics", *path.split("/"), **{"request_timeout": 90, **options})
         except HTTPClientError as error:
             answer = error.response
             if answer is None or "json" not in answer.headers.get("Content-Type", ""):

@@ -101,8 +101,8 @@ async def test_an_engine_is_stopped_all_the_same_and_that_is_said(
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         running(supervisor=identity.of(process.pid).to_json())  # type: ignore[union-attr]
         why = disk()
-        status, told = await ask("engines/qwen", method="DELETE", request_timeout=60)
-        assert process.wait(10) != 0  # before anything else could end it
+        status, told = await ask("engines/qwen", method="DELETE")
+        assert process.wait(60) != 0  # before anything else could end it
     assert (status, told["message"]) == (409, "qwen is stopped, but that could not be written down.")
     assert told["why"].startswith(why)
     assert (await ask("engines/qwen"))[1]["state"] == "lost"

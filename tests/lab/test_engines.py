@@ -240,9 +240,8 @@ async def test_ten_thousand_records_are_bounded_and_the_running_ones_are_among_t
     for number in range(10_000):
         (registry.directory / f"f{number}.json").write_text(text.replace('"one"', f'"f{number}"'))
     running("alive")
-    status, found = await ask("engines", request_timeout=60)
-    while status == 503:  # a busy machine took longer than the route waits; the work goes on
-        status, found = await ask("engines", request_timeout=60)
+    status, found = await ask("engines")
+    assert status == 200
     assert found["engines"][0]["name"] == "alive"
     assert len(found["engines"]) == MOST
     assert found["left_off"] == 10_002 - MOST

@@ -28,7 +28,7 @@ async def test_runs_are_listed_newest_first_and_bounded(ask: Any, jp_serverapp: 
 async def test_a_run_is_drawn_as_a_notebook_would(ask: Any, jp_serverapp: Any) -> None:
     run = synthetic_run(name="<b>run</b>")
     RunStore().save(run)
-    status, found = await ask(f"runs/{run.id}", request_timeout=90)
+    status, found = await ask(f"runs/{run.id}")
     assert status == 200
     assert found["id"] == run.id
     assert found["data"]["application/vnd.plotly.v1+json"]["data"]

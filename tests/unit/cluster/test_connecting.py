@@ -94,7 +94,7 @@ def test_nobody_at_the_address_is_found_out_at_once() -> None:
     began = time.monotonic()
     with pytest.raises(SpecError, match=f"127.0.0.1:{port}"):
         connecting.connected(f"ray://127.0.0.1:{port}")
-    assert time.monotonic() - began < 10  # Ray itself tries for half a minute
+    assert time.monotonic() - began < 25  # Ray itself tries for half a minute
 
 
 def test_the_head_s_usual_port_need_not_be_said(monkeypatch: pytest.MonkeyPatch) -> None:

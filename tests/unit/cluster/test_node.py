@@ -46,7 +46,7 @@ def node() -> Iterator[Node]:
     found.clear()
 
 
-def everything(node: Node, seconds: float = 15.0) -> dict[str, bytes]:
+def everything(node: Node, seconds: float = 60.0) -> dict[str, bytes]:
     said, until = {"out": b"", "err": b"", "rows": b""}, time.monotonic() + seconds
     while time.monotonic() < until:
         news = node.follow(0.5)

@@ -220,7 +220,7 @@ class Server:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(2_000):
+    for _ in range(12_000):
         if holds():
             return
         await asyncio.sleep(0.005)
