@@ -47,7 +47,9 @@ def check(answer: Any, expected: Any, *, hint: str = "", within: float = 0.0) ->
         return Said("Your turn: write your answer in place of ... and run the cell again.")
     if _right(answer, expected, within):
         return Said(f"Right: {answer}.")
-    raise WrongAnswerError(f"{answer!r} is not it.", why=hint, then="change the answer and run the cell again")
+    number = isinstance(expected, (int, float)) and not isinstance(expected, bool)
+    wrong = "is text, where a number is asked for" if number and isinstance(answer, str) else "is not it"
+    raise WrongAnswerError(f"{answer!r} {wrong}.", why=hint, then="change the answer and run the cell again")
 
 
 def _right(answer: Any, expected: Any, within: float) -> bool:

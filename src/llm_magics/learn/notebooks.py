@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm_magics.errors import SpecError
 from llm_magics.learn import path as the_path
-from llm_magics.learn.links import alone
+from llm_magics.learn.handout import handout
 
 _HERE = Path(__file__).resolve().parent
 
@@ -22,7 +22,7 @@ def shipped() -> Path:
 def notebook(task: str, folder: str | Path = ".") -> Path:
     """Copy a task's notebook into a folder, unless a copy is there: what the learner wrote in it stays.
 
-    Its links lead to its neighbours here; in the copy they name what opens those (`links.alone`).
+    The copy has no outputs, and its links name what opens their targets (`handout`).
 
     Raises
     ------
@@ -39,7 +39,7 @@ def notebook(task: str, folder: str | Path = ".") -> Path:
     try:
         # Made whole beside it first: of two that copy at once neither sees half a notebook, and none overwrites.
         made = target.with_name(f".{target.name}.{os.getpid()}")
-        made.write_text(alone(source.read_text("utf-8")), "utf-8")
+        made.write_text(handout(source.read_text("utf-8")), "utf-8")
         try:
             _put(made, target)
         finally:

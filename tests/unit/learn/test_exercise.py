@@ -38,3 +38,9 @@ def test_wrong_answers_fail_with_the_hint(answer: Any, expected: Any, within: fl
 
 def test_no_answer_yet_is_told_apart() -> None:
     assert check(..., 3).startswith("Your turn")
+
+
+@pytest.mark.parametrize(("expected", "said"), [(100, "text, where a number"), ("99", "not it"), (True, "not it")])
+def test_a_number_in_quotes_is_told_for_what_it_is(expected: object, said: str) -> None:
+    with pytest.raises(WrongAnswerError, match=said):
+        check("100", expected)

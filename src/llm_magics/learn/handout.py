@@ -1,4 +1,7 @@
-"""Links of a tutorial that is read alone: its copy stands in a learner's folder, where its neighbours are not."""
+"""A tutorial as a learner gets it: alone in a folder, where its neighbours are not, and its answers still to be found.
+
+The outputs that ship with it are for those who read it where it stands: above them it asks for a prediction.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from llm_magics.learn import path as the_path
 _RELATIVE = re.compile(r"\[(?P<said>[^\]]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
 
 
-def alone(notebook: str) -> str:
-    """A notebook's JSON whose links lead somewhere from any folder.
+def handout(notebook: str) -> str:
+    """A notebook's JSON without outputs, whose links lead somewhere from any folder.
 
     One to another tutorial becomes the line that opens it, one to a page of the project the page's name there.
     """
@@ -19,6 +22,8 @@ def alone(notebook: str) -> str:
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = [_RELATIVE.sub(_elsewhere, line) for line in cell["source"]]
+        elif cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

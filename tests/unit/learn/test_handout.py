@@ -1,4 +1,4 @@
-"""A tutorial in a folder of its own: no link of it leads nowhere."""
+"""A tutorial in a folder of its own: no link of it leads nowhere, and no answer stands there before it was measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_magics.learn import links, notebooks, path
+from llm_magics.learn import notebooks, path
+from llm_magics.learn.handout import handout
 
 LINK = re.compile(r"\]\((?!https:)([^)]*)\)")
 
@@ -23,7 +24,7 @@ def test_a_tutorials_links_lead_somewhere_where_it_stands_and_in_a_copy(source: 
     shipped = source.read_text("utf-8")
     for target in LINK.findall(markdown(shipped)):
         assert (source.parent / target).is_file(), target
-    copy = links.alone(shipped)
+    copy = handout(shipped)
     assert LINK.findall(markdown(copy)) == []
     opened = re.findall(r"%llm learn ([\w-]+)`\)", markdown(copy))
     assert all(path.task(name).notebook for name in opened)
@@ -37,11 +38,12 @@ def test_links_become_what_opens_them_and_nothing_else_changes() -> None:
         "[docs/production.md](../docs/production.md) has it.",
     ]
     code = ["print('[a](02-throughput-and-latency.ipynb)')"]
-    cells = [{"cell_type": "markdown", "source": said}, {"cell_type": "code", "source": code, "outputs": []}]
-    copy = json.loads(links.alone(json.dumps({"cells": cells, "nbformat": 4})))
+    ran = {"cell_type": "code", "source": code, "outputs": [{"output_type": "stream"}], "execution_count": 3}
+    cells = [{"cell_type": "markdown", "source": said}, ran]
+    copy = json.loads(handout(json.dumps({"cells": cells, "nbformat": 4})))
     assert copy["cells"][0]["source"] == [
         "To measure (`%llm learn benchmark`), see [vLLM](https://docs.vllm.ai/) and\n",
         "what an H100 gave (`benchmarks/results/engines-on-a-gpu.md` in the project);\n",
         "docs/production.md in the project has it.",
     ]
-    assert copy["cells"][1] == cells[1]
+    assert copy["cells"][1] == {**ran, "outputs": [], "execution_count": None}
