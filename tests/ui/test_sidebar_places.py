@@ -141,7 +141,7 @@ def test_the_launcher_has_a_card_and_the_running_panel_lists_and_stops(lab: Lab,
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.locator(".jp-LauncherCard", has_text="LLM engine").click()  # the command of the menu and the palette too
     cells_are(page, LOAD)
-    assert "%serve tiny" in page.locator(".jp-Notebook .cm-content").inner_text()
+    page.locator(".jp-Notebook .cm-line", has_text="%serve tiny").wait_for()
     page.click('[data-id="jp-running-sessions"]')
     item = page.locator(".jp-RunningSessions-item.llm-Running", has_text="native")
     item.hover()
