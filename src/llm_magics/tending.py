@@ -44,23 +44,18 @@ def list_verb(options: Any) -> Answer:
 def stop_options(line: LineParser) -> None:
     """`stop NAME | --mine | --all`."""
     line.add_argument("name", nargs="?", default=None, help="the server to stop")
-    line.add_argument(
+    several = line.add_mutually_exclusive_group()
+    several.add_argument(
         "--mine", action="store_true", default=False, help="stop those that this notebook started and nobody else uses"
     )
-    line.add_argument("--all", action="store_true", default=False, help="stop every server, whoever started it")
+    several.add_argument("--all", action="store_true", default=False, help="stop every server, whoever started it")
 
 
 def stop_verb(options: Any) -> Answer:
     """Stop one, this notebook's own, or all."""
     from llm_magics.api.serving import stop
 
-    if options.name is not None and (options.all or options.mine):
-        others = "every server" if options.all else "this notebook's own"
-        raise SpecError(
-            f"Is {options.name} to be stopped, or {others}?",
-            then=f"`%llm stop {options.name}` or `%llm stop {'--all' if options.all else '--mine'}`",
-        )
-    stopped = stop(options.name, every=options.all, mine=options.mine and not options.all)
+    stopped = stop(options.name, every=options.all, mine=options.mine)
     none = "no server of this notebook's own was running" if options.mine else "no server was running"
     return Answer("\n".join(f"{name} is stopped" for name in stopped) or none, {"stopped": stopped})
 

@@ -153,7 +153,7 @@ def test_a_server_is_kept_longer(capsys: pytest.CaptureFixture[str]) -> None:
     try:
         status, out, _ = run("keep", "qwen", "1h", "--json", capsys=capsys)
         assert status == 0
-        assert json.loads(out)["keep_until"] > time.time() + 3590
+        assert json.loads(out)["keep_until"] > time.time() + 3500
         assert run("keep", "qwen", "soon", capsys=capsys)[0] == 2
     finally:
         (registry.directory / "qwen.json").unlink()
@@ -250,10 +250,21 @@ def test_a_name_that_no_server_can_have_is_no_server(
     assert "There is no server" in err
 
 
-def test_stop_takes_a_name_or_all_and_not_both(capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = run("stop", "s", "--all", capsys=capsys)
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["s", "--all"], "Is s to be stopped, or every server?"),
+        (["s", "--mine"], "Is s to be stopped, or this notebook's own?"),
+        (["--mine", "--all"], "not allowed with"),
+    ],
+)
+def test_stop_takes_a_name_or_several_and_not_both(
+    words: list[str], what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, err = run("stop", *words, capsys=capsys)
     assert status == 2
-    assert "llm-magics stop s" in err
+    assert what in err
+    assert ("llm-magics stop s" in err) == ("s" in words)
 
 
 def test_a_terminals_start_builds_no_specs_and_loads_nothing_that_draws() -> None:

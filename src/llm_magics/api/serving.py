@@ -181,7 +181,7 @@ def stop(name: str | None = None, *, every: bool = False, mine: bool = False) ->
     Raises
     ------
     SpecError
-        When no server has that name.
+        When no server has that name, or one is named and several are meant.
     LLMMagicsError
         When that one has ended already or runs on another host, or one could not be stopped; the others are, all the
         same.
@@ -191,6 +191,9 @@ def stop(name: str | None = None, *, every: bool = False, mine: bool = False) ->
     from llm_magics.runtime.stop import end
     from llm_magics.runtime.unknown import no_server
 
+    if name is not None and (every or mine):
+        others, option = ("every server", "--all") if every else ("this notebook's own", "--mine")
+        raise SpecError(f"Is {name} to be stopped, or {others}?", then=f"`%llm stop {name}` or `%llm stop {option}`")
     registry = Registry()
     alive = {record.name: record for record in registry.list() if record.alive or record.state == "lost"}
     if mine:
