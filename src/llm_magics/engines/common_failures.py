@@ -71,6 +71,11 @@ COMMON_FAILURES: tuple[Failure, ...] = (
         "leave port: out so that a free one is chosen",
     ),
     Failure(
+        r"error: argument (\S+): (?:expected|invalid)",
+        "this version of the engine does not take what it was given for {0}",
+        "see what the installed version takes: run its own --help",
+    ),
+    Failure(
         r"unrecognized arguments?: |ambiguous option: |unknown argument: |(?:invalid|error): argument|No such option",
         "this version of the engine does not know an option it was given",
         "see what the installed version takes: run its own --help",

@@ -41,7 +41,7 @@ INSIDE = (
     "from sglang.srt.server_args import prepare_server_args\n"
     "key = os.environ.pop('SGLANG_API_KEY', '')\n"
     "if __name__ == '__main__':\n"
-    "    run_server(prepare_server_args([*sys.argv[1:], *(['--api-key', key] if key else [])]))\n"
+    "    run_server(prepare_server_args([*sys.argv[1:], *([f'--api-key={key}'] if key else [])]))\n"
 )
 
 

@@ -105,7 +105,8 @@ def start(
     chosen = [spec.port] if spec.port is not None else [ports.free_port(spec.host, busy)]
     if spec.port is None:
         chosen.append(ports.free_port(spec.host, {*busy, *chosen}))
-    key = secrets.token_urlsafe(24) if engine.key_env else None
+    # Hexadecimal: a key that begins with a dash is no value of an option to many engines.
+    key = secrets.token_hex(24) if engine.key_env else None
     attempts = []
     for port in chosen:
         attempt, key = _attempt(request, build(port), port, key, identifier)

@@ -32,6 +32,7 @@ CAUSES = {
     "deepspeed_too_long": ("max_model_len 65536 is longer", "2048 tokens", "max_model_len: 2048"),
     "deepspeed_unknown_architecture": ("does not know the model's architecture", "`foo`", "upgrade"),
     "sglang_ambiguous": ("--pp can mean several", "--pp could match", "--pp-size"),
+    "sglang_no_value": ("given for --api-key", "expected one argument", "--help"),
     "sglang_bad_flag": ("does not know an option", "unrecognized arguments: --bogus", "--help"),
     "sglang_bad_path": ("path does not exist", "/models/nope", "model:"),
     "sglang_bad_quantization": ("does not know nosuch for --quantization", "invalid choice", "--help"),

@@ -45,8 +45,9 @@ def main() -> int:
     from sglang.srt.utils import kill_process_tree
 
     key = os.environ.pop("SGLANG_API_KEY", "")
-    # Not among this process's own arguments, which every user of the machine can read.
-    options = prepare_server_args([*sys.argv[1:], *(["--api-key", key] if key else [])])
+    # Not among this process's own arguments, which every user of the machine can read; one word, for a key may begin
+    # with a dash.
+    options = prepare_server_args([*sys.argv[1:], *([f"--api-key={key}"] if key else [])])
     try:
         run_server(options)
     finally:
