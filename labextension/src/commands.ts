@@ -60,7 +60,7 @@ export function addCommands(
   });
   commands.addCommand(Ids.serve, {
     label: args => (args['isLauncher'] ? trans.__('LLM engine') : trans.__('Insert a Cell That Serves a Model')),
-    caption: trans.__('A notebook cell that serves the small model that ships with llm-magics'),
+    caption: trans.__('A cell that serves the small model that ships'),
     icon: args => (args['isPalette'] ? undefined : icon),
     execute: () => actions.insert(serveCell())
   });
@@ -81,7 +81,8 @@ export function addCommands(
     const answer = await showDialog({
       title: trans.__('Stop %1?', name),
       body: trans.__('Everybody who uses it loses it.'),
-      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Stop') })]
+      buttons: [Dialog.cancelButton(), Dialog.warnButton({ label: trans.__('Stop') })],
+      defaultButton: 0
     });
     if (answer.button.accept) {
       await model.stop(name);

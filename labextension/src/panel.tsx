@@ -26,10 +26,11 @@ function Section(props: { title: string; count?: string; open: boolean; children
   );
 }
 
-/** A choice of engines; each puts a cell into the notebook. */
+/** What puts a cell into the notebook that serves a model, on the engine that is chosen beside it. */
 const Start = React.memo((props: { model: LabModel; actions: IActions; trans: TranslationBundle }): JSX.Element => {
   const { model, actions, trans } = props;
   const [adapters, setAdapters] = React.useState<IAdapter[]>([]);
+  const [engine, setEngine] = React.useState('');
   const ask = () => {
     if (!adapters.length) {
       model.routes.adapters().then(setAdapters, () => undefined);
@@ -39,18 +40,18 @@ const Start = React.memo((props: { model: LabModel; actions: IActions; trans: Tr
     <div className="llm-Start">
       <Action
         label={trans.__('Serve tiny')}
-        title={trans.__('Insert a cell that serves the small model that ships')}
-        onClick={() => void actions.insert(serveCell())}
+        title={trans.__('Insert a cell that serves the model that ships')}
+        onClick={() => void actions.insert(serveCell(engine))}
       />
       <select
         className="llm-Select"
-        aria-label={trans.__('Insert a cell that starts an engine')}
-        value=""
+        aria-label={trans.__('Engine')}
+        value={engine}
         onFocus={ask}
         onMouseDown={ask}
-        onChange={event => event.target.value && void actions.insert(serveCell(event.target.value))}
+        onChange={event => setEngine(event.target.value)}
       >
-        <option value="">{trans.__('Start an engine…')}</option>
+        <option value="">{trans.__('default engine')}</option>
         {adapters.map(adapter => (
           <option key={adapter.key} value={adapter.key}>
             {adapter.title}

@@ -38,7 +38,7 @@ export interface IActions {
 
 const HOUR = 3600;
 
-/** A small button in words. */
+/** A small button in words; its name begins with those that are seen, for who speaks to the page. */
 export function Action(props: {
   label: string;
   title: string;
@@ -51,7 +51,7 @@ export function Action(props: {
     <button
       className={`llm-Action${props.danger ? ' llm-mod-danger' : ''}`}
       title={props.title}
-      aria-label={props.title}
+      aria-label={`${props.label}: ${props.title}`}
       onClick={props.onClick}
       autoFocus={props.focus}
       disabled={props.disabled}

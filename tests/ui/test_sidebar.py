@@ -256,7 +256,7 @@ def test_it_is_accessible_and_looks_right(
     for key in ("Enter", "Escape", "Enter"):  # the question is answered by the keyboard too, and the focus comes back
         page.keyboard.press(key)
         if key == "Escape":
-            page.wait_for_function("document.activeElement?.getAttribute('aria-label') === 'Stop made'")
+            page.wait_for_function("document.activeElement?.title === 'Stop made'")
     row(page, "made").get_by_role("button", name="Yes, stop made").wait_for()
     picture(page.locator("#llm-magics"), f"sidebar-{scheme}")
     assert serious(page) == []
