@@ -24,7 +24,7 @@ def slow(talk: Talk) -> None:
     talk.start()
     for _ in range(talk.tokens):
         talk.words(1)
-        pause(0.15)
+        pause(0.5)
     talk.finish()
 
 
@@ -39,9 +39,9 @@ def test_answers_stream_side_by_side() -> None:
     assert (good.text, good.tokens, good.finish, good.error, good.model) == (" word" * 5, 5, "length", None, "m")
     assert good.ttft is not None
     assert good.e2e is not None
-    assert good.e2e - good.ttft > 0.3
+    assert good.e2e - good.ttft > 0.5
     assert good.tokens_per_s is not None
-    assert 0 < good.tokens_per_s < 4 / 0.3
+    assert 0 < good.tokens_per_s < 4 / 0.5
     assert found["refuses"].error == "HTTP 503: still loading"
     assert "refused" in str(found["gone"].error)
     texts = [len(update["slow"].text) for update in seen]

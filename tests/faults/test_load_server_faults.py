@@ -568,7 +568,7 @@ def test_metrics_that_fail_do_not_hurt_the_run(tmp_path: Path) -> None:
         return {"running": 2, "kv_usage": float("nan")} if len(calls) == 4 else {"running": 2}
 
     def slow(talk: Talk) -> None:
-        pause(0.4)
+        pause(0.8)
         well(talk)
 
     with ScriptedApi(slow).running() as api:
@@ -611,7 +611,7 @@ from llm_magics.spec.workload import Workload
 work = Workload(concurrency=100, requests=100, input_tokens=20, output_tokens=2, warmup=0)
 print(measure(Endpoint(sys.argv[2], "m"), work, Path(sys.argv[1]), header={}))
 """
-    everybody = threading.Barrier(100, timeout=30)
+    everybody = threading.Barrier(100, timeout=120)
 
     def together(talk: Talk) -> None:
         everybody.wait()
@@ -650,7 +650,7 @@ def test_without_uvloop_the_record_is_the_same(tmp_path: Path, monkeypatch: pyte
 def test_open_loop_holds_few_idle_connections(tmp_path: Path) -> None:
     """Servers with a thread a connection (llama.cpp) starve on idle ones."""
     with ScriptedApi().running() as api:
-        found = run(api, tmp_path / "spool", concurrency=None, rate=40, requests=20, warmup=2)
+        found = run(api, tmp_path / "spool", concurrency=None, rate=10, requests=30, warmup=2)
     assert errors(found) == []
     probes = len(api.heads) - len(api.prompts)
-    assert api.connections - probes < 16
+    assert api.connections - probes < 25

@@ -248,7 +248,7 @@ def test_streams_come_and_go_with_the_stages(tmp_path: Path) -> None:
     with server(slow) as api:
         found = run(
             api, tmp_path,
-            stages=[{"concurrency": n, "duration": "400ms"} for n in (1, 6, 2)],
+            stages=[{"concurrency": n, "duration": "1500ms"} for n in (1, 6, 2)],
         )  # fmt: skip
     assert [point["max_concurrent_requests"] for point in found.points] == [1, 6, 2] or (
         # a stage's first moments still hold the last one's requests, which are counted where they were sent

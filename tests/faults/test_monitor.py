@@ -164,9 +164,8 @@ def test_a_server_is_found_its_alert_arrives_and_is_over_and_what_is_left_is_pri
     assert arrived is not None
     assert arrived["annotations"]["summary"] == "9 requests wait for s"
     assert arrived["annotations"]["cell"] == "%llm monitor show"
-    assert [each["labels"]["alertname"] for each in health.status().alerts if each["state"] == "firing"] == [
-        "QueueGrowing"
-    ]
+    firing = [each["labels"]["alertname"] for each in health.status().alerts if each["state"] == "firing"]
+    assert firing.count("QueueGrowing") == 1
     exporter.waiting = 0
     assert health.wait_for("QueueGrowing", "resolved", server="s", since=began) is not None
 

@@ -113,7 +113,7 @@ def url() -> Iterator[str]:
 
 def test_read_asks_with_the_key_and_through_no_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert metrics.read(url, engines.get("llamacpp"), "key")["output_tokens"] == 2304
+    assert metrics.read(url, engines.get("llamacpp"), "key", timeout=60)["output_tokens"] == 2304
 
 
 def test_no_answer_no_key_or_no_metrics_is_no_figure(url: str) -> None:

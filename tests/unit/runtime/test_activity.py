@@ -37,7 +37,8 @@ class _Page(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr("llm_magics.runtime.activity._PATIENCE", 60.0)  # the page is a thread of a busy machine
     _Page.status = 200
     server = HTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -19,6 +19,12 @@ from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is a thread here, which a busy machine may not run for a second."""
+    monkeypatch.setattr("llm_magics.runtime.load_now._PATIENCE", 60.0)
+
+
 @pytest.fixture
 def engine() -> Iterator[HTTPServer]:
     """Answers as llama.cpp does, and remembers what it was sent."""
