@@ -26,12 +26,13 @@ def look(session: Session, question: dict[str, Any]) -> dict[str, Any]:
     sent, lacking, patience = parcel.pack(), list[str](), PLACE
     for node in _with_gpus(nodes) if across else [None] * len(nodes):
         place = session.ask_for(cpus, gpus, node)
-        if not session.wait_for([place], patience):
+        arrived = session.wait_for([place], patience)
+        patience = PLACE / 3  # what the others hold they have had that long to give back
+        if not arrived:
             session.give_back(place)
             if node is None:
                 break
             continue
-        patience = PLACE / 3
         found = _examined(place, sent, question)
         if "lacks" not in found:
             return {"node": place.id, "ip": place.ip, **found, "cpus": cpus, "gpus": gpus, "across": across}

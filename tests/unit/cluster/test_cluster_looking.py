@@ -26,6 +26,7 @@ class Cluster:
     def __init__(self, *answers: dict[str, Any]) -> None:
         self.answers, self.asked, self.given_back = list(answers), [], 0
         self.on: list[str | None] = []
+        self.waited: list[float] = []
         self.full: set[str | None] = set()
         self.there = NODES
 
@@ -38,6 +39,7 @@ class Cluster:
         return SimpleNamespace(id=node or "n", ip=f"10.0.0.{len(self.asked)}", node=node)
 
     def wait_for(self, places: list[Any], seconds: float) -> list[Any]:
+        self.waited.append(seconds)
         return [each for each in places if self.answers and each.node not in self.full]
 
     def free(self) -> dict[str, float]:
@@ -111,9 +113,10 @@ def test_an_engine_whose_gpus_are_on_several_nodes_is_beside_some_of_them(
     found = look(cluster, gpus=3, spread=True)
     assert (cluster.on, found["node"], found["gpus"], found["across"]) == (["two"], "two", 0, True)
     assert heard == [True]  # it is asked whether it is where Ray's own workers find it
-    cluster.on, cluster.full = [], {"two"}  # no CPU is free there
+    cluster.on, cluster.waited, cluster.full = [], [], {"two"}  # no CPU is free there
     assert look(cluster, gpus=3, spread=True)["node"] == "one"
     assert (cluster.on, cluster.given_back) == (["two", "one"], 1)
+    assert cluster.waited == [looking.PLACE, looking.PLACE / 3]  # or a few full nodes would use up the whole look
 
 
 def test_when_nothing_is_said_a_gpu_is_taken_where_there_are_any() -> None:
