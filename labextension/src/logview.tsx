@@ -43,6 +43,11 @@ export function LogView(props: ILogProps): JSX.Element {
     }
   }, [version, follow, levels]);
 
+  React.useEffect(() => {
+    const over = said ? setTimeout(() => setSaid(''), SAID) : undefined;
+    return () => clearTimeout(over);
+  }, [said]);
+
   const go = (step: number) => {
     if (!hits.length) {
       return;
@@ -67,7 +72,6 @@ export function LogView(props: ILogProps): JSX.Element {
     } catch (error: any) {
       setSaid(inWords(error));
     }
-    setTimeout(() => setSaid(''), SAID);
   };
   const toggle = (level: Level) => {
     const next = new Set(levels);

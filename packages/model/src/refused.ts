@@ -19,5 +19,5 @@ export class Refused extends Error {
 
 /** Whatever was thrown, in one line. */
 export function inWords(error: any): string {
-  return error.told ?? String(error);
+  return error?.told ?? String(error);
 }
