@@ -115,6 +115,20 @@ def test_whatever_puts_a_magic_in_it_is_loaded_above(lab: Lab, page: Any, regist
     cells_are(page, "", LOAD, BENCH, "x = 1", LOAD, "%serve tiny", BENCH, "y = 2")
 
 
+def test_the_engine_to_serve_is_chosen_by_the_keyboard_alone(lab: Lab, page: Any) -> None:
+    notebook(page, lab, "choosing.ipynb", [LOAD])
+    choice = page.get_by_role("combobox", name="Engine")
+    choice.focus()
+    choice.locator("option", has_text="vLLM").wait_for(state="attached")
+    for _ in range(2):  # past the first engine, which choosing alone must not put in
+        page.keyboard.press("ArrowDown")
+    chosen = choice.input_value()
+    cells_are(page, LOAD)
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    cells_are(page, LOAD, f"%%serve {chosen} --engine {chosen}")
+
+
 def test_a_task_opens_its_notebook_and_says_what_is_missing(lab: Lab, page: Any) -> None:
     show(page, lab)
     page.locator(".llm-Task").first.wait_for()
