@@ -76,6 +76,16 @@ def test_what_is_too_long_for_a_line_is_two() -> None:
     assert [text for column in table.cells["values"] for text in column if " " in text] == []  # none is broken
 
 
+def test_differences_say_which_load_is_on_top_and_a_page_with_the_verdict_has_the_caveats() -> None:
+    comparison = compared()
+    comparison.flags.append("this is a caveat")
+    whole, bare = comparison_figure(comparison), comparison_figure(comparison, bare=True)
+    titles = [axis.title.text for axis in whole.select_xaxes()]
+    assert f"%, 95 % interval; {comparison.points[0]} on top" in titles
+    assert "caveat" in whole.layout.title.subtitle.text
+    assert "caveat" not in bare.layout.title.subtitle.text
+
+
 def test_one_point_shows_distributions_in_place_of_curves() -> None:
     figure = bench(concurrency=[16]).figure
     headings = texts(figure)

@@ -24,16 +24,17 @@ def differences(
     """A panel of the effects against the first side; `colours` are the sides' colours, the first side's first."""
     base = next(iter(colours))
     shown = [effect for effect in effects if effect.base == base and effect.low is not None]
-    metrics = list(dict.fromkeys(effect.metric for effect in shown))
     loads = list(dict.fromkeys(effect.point for effect in shown))
+    several = len(loads) > 1
     if len(colours) > 2 or len(loads) > MOST:
-        shown = [effect for effect in shown if effect.point == loads[-1]]
+        shown, several = [effect for effect in shown if effect.point == loads[-1]], False
+    metrics = list(dict.fromkeys(effect.metric for effect in shown))
     others = plain(list(colours)[1]) if len(colours) == 2 else f"each at {plain(loads[-1] if loads else '')},"
     panel = board.panel(
         row,
         *span,
         f"<b>Difference</b>  {others} relative to {plain(base)}",
-        x="%, with 95 % interval",
+        x=f"%, 95 % interval; {plain(loads[0])} on top" if several else "%, with 95 % interval",
         yaxis={
             "tickvals": list(range(len(metrics))),
             "ticktext": [METRICS[metric].title.removesuffix(", steady") for metric in metrics],

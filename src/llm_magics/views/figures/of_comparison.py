@@ -35,7 +35,7 @@ def comparison_figure(comparison: Comparison, *, bare: bool = False) -> Any:
     table = comparison_table.comparison(comparison, brief=True)
     whole = bool(comparison.points) and all(len(run.measured) for run in comparison.runs.values())
     rows = [PANEL] * (bool(comparison.points) + whole) + [grid.height(table)] * (not bare)
-    legend = _subtitle(comparison, colours)
+    legend = _subtitle(comparison, colours, caveats=not bare)
     said = plain(comparison.verdict.headline, LINES * TITLED - 20)
     title = "<br>".join(textwrap.wrap(said, TITLED, break_long_words=False))
     board = Board(f"<b>{title}</b>", legend, rows, table=True)
@@ -120,15 +120,15 @@ def _summaries(comparison: Comparison, label: str) -> list[Summary]:
     return [by_label[name] for name in comparison.points]
 
 
-def _subtitle(comparison: Comparison, colours: Mapping[str, str]) -> str:
-    """The sides with their colours: the legend of the whole figure."""
+def _subtitle(comparison: Comparison, colours: Mapping[str, str], *, caveats: bool) -> str:
+    """The sides with their colours: the legend of the whole figure. A page that has the verdict has its caveats."""
     parts = []
     for label, run in comparison.runs.items():
         rounds = len(comparison.rounds[label])
         facts = (headline.what(run), f"{rounds} rounds" if rounds > 1 else "", "partial" if run.partial else "")
         about = plain(", ".join(fact for fact in facts if fact), 60) if len(comparison.runs) <= 3 else ""
         parts.append(f'<span style="color:{colours[label]}">━</span> <b>{plain(label)}</b> {about}')
-    if comparison.flags:
+    if caveats and comparison.flags:
         count = len(comparison.flags)
         parts.append(
             f'<span style="color:{palette.WARN}">{count} caveat{"s" if count > 1 else ""}, see .verdict</span>'
