@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, overload
 from llm_magics.errors import SpecError, StoreError
 from llm_magics.spec import Workload
 from llm_magics.spec.reading import build
+
+_LAST_WORD = 15.0  # s that a server which no longer listens has to say how it ended: its workers may linger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -193,15 +196,53 @@ def spooled(
 
     def seen(progress: Progress) -> None:
         on_progress(progress)
-        if progress.errors and target.ended():  # nobody is there to answer the rest
+        if progress.errors and target.ended is not None and target.ended():  # nobody is there to answer the rest
             over.set()
 
     measure(endpoint, work, path, header=dict(header), salt=salt, on_progress=seen, cancel=over)
     run = spool.read(path)
-    if why := target.ended():
+    if why := _server_ended(target, endpoint, run):
         run.header["server_ended"] = why
-        run.status = "complete" if run.status == "complete" else "failed"
+        run.status = "complete" if run.status == "complete" and not _ends_unanswered(run) else "failed"
     return run, path
+
+
+def _server_ended(target: Target, endpoint: Endpoint, run: Run) -> str | None:
+    """Why the server ended, where it did.
+
+    Of a server that was killed, hundreds of requests are refused before its supervisor has cleared up and said how it
+    ended: where the last ones had no answer and nobody listens any more, its word is waited for.
+    """
+    if target.ended is None:
+        return None
+    until = time.monotonic() + _LAST_WORD
+    while not (why := target.ended()):
+        if not _ends_unanswered(run) or time.monotonic() > until or _listens(endpoint):
+            return None
+        time.sleep(0.05)
+    return why
+
+
+def _ends_unanswered(run: Run) -> bool:
+    """Whether the request that ended last had no answer, not even a refusal."""
+    import numpy as np
+
+    from llm_magics.results.columns import CANCELLED, ERROR
+
+    requests = run.columns.take(run.columns.status != CANCELLED)
+    if not len(requests):
+        return False
+    last = int(np.argmax(np.nan_to_num(requests.done, nan=-1.0)))
+    return bool(requests.status[last] == ERROR and requests.http_status[last] < 400)
+
+
+def _listens(endpoint: Endpoint) -> bool:
+    where = endpoint.address
+    try:
+        with socket.create_connection((where.host, where.port), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -33,8 +33,8 @@ class Target:
     name: str
     endpoint: Endpoint
     provenance: dict[str, Any] = field(default_factory=dict)
-    ended: Callable[[], str | None] = field(default=lambda: None, repr=False)
-    """Why the server behind it runs no more; None while it runs, or where nobody can know."""
+    ended: Callable[[], str | None] | None = field(default=None, repr=False)
+    """Says why the server behind it runs no more, None while it runs; None where nobody can know."""
     watch: Watch | None = None
     close: Callable[[], None] = field(default=lambda: None, repr=False)
     """Gives back what reaches it (a port-forward); whoever resolved the target calls it."""
@@ -84,7 +84,7 @@ def _from_server(name: str) -> Target:
     from llm_magics.runtime.elsewhere import out_of_reach
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
-    from llm_magics.runtime.server import Server
+    from llm_magics.runtime.server import Server, reason
     from llm_magics.runtime.unknown import no_server
     from llm_magics.spec.quantities import is_name
 
@@ -95,8 +95,10 @@ def _from_server(name: str) -> Target:
     if record is not None and record.state == "elsewhere":
         raise out_of_reach(record, "asked", TargetError)
     if record is None or record.state != "ready":
-        then = f"`%llm logs {name}`" if record and record.state == "failed" else f"start it: `%serve {name}`"
-        if record is None and not is_name(name):
+        then = f"start it: `%serve {name}`"
+        if record is not None:
+            then = f"start it again: `%serve {name} …`; what it said: `%llm logs {name}`"
+        elif not is_name(name):
             then = "`%llm list` shows the servers, `%llm runs` the runs"
         if ":" in name or "/" in name:
             then = f"a URL begins with http://: http://{name}"
@@ -106,7 +108,7 @@ def _from_server(name: str) -> Target:
             raise no_server(name, registry, then=then)
         names = [each.name for each in registry.list() if each.state == "ready"]
         ready = f"ready: {', '.join(names)}" if names else "no server is ready"
-        raise TargetError(f"{name} is {record.state}.", why=ready, then=then)
+        raise TargetError(f"{name} is {record.state}.", why="\n".join(filter(None, (reason(record), ready))), then=then)
     if record.asleep:
         raise TargetError(f"{name} is asleep.", why="it has given its GPU memory back", then=f"`%llm wake {name}`")
     with suppress(OSError):  # a disk that takes nothing more: it is measured all the same

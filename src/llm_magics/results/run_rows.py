@@ -22,7 +22,8 @@ class RunRow:
         How many of each were measured.
     headline
         The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the median
-        TTFT and TPOT of that point (`median_ttft_ms`, `median_tpot_ms`); of a comparison's run its `round`, in words.
+        TTFT and TPOT of that point (`median_ttft_ms`, `median_tpot_ms`); of a comparison's run its `round`, in words;
+        how many of the requests `failed`, where some did.
     """
 
     id: str
@@ -50,7 +51,9 @@ def row_of(run: Run) -> RunRow:
         status=run.status,
         points=len(run.points),
         requests=len(run.measured) or sum(point.get("completed") or 0 for point in run.points),
-        headline=_headline(run.points) | ({"round": header["round"]} if header.get("round") else {}),
+        headline=_headline(run.points)
+        | ({"round": header["round"]} if header.get("round") else {})
+        | ({"failed": failed} if (failed := sum(int(point.get("failed") or 0) for point in run.points)) else {}),
     )
 
 

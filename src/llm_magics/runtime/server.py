@@ -162,7 +162,7 @@ class Server:
         while (record := self.record).state != "ready":
             if not record.alive:
                 raise LaunchError(
-                    f"{self._name} is {record.state}.", why=_reason(record), then=f"%llm logs {self._name}"
+                    f"{self._name} is {record.state}.", why=reason(record), then=f"%llm logs {self._name}"
                 )
             if time.monotonic() > deadline:
                 raise LaunchError(
@@ -210,7 +210,7 @@ class Server:
     def _running(self) -> Record:
         record = self.record
         if not record.alive:
-            raise TargetError(f"{self._name} is {record.state}.", why=_reason(record), then=f"%serve {self._name}")
+            raise TargetError(f"{self._name} is {record.state}.", why=reason(record), then=f"%serve {self._name}")
         return record
 
     def _door(self) -> tuple[str, str]:
@@ -229,7 +229,8 @@ class Server:
         return f"{record.url}/v1", self.api_key or "none"
 
 
-def _reason(record: Record) -> str:
+def reason(record: Record) -> str:
+    """Why a server runs no more, or here not: the cause and the engine's own line, as far as they are known."""
     if record.diagnosis:
         return "\n".join(filter(None, (record.diagnosis.get("cause"), record.diagnosis.get("line"))))
     if record.state == "lost":

@@ -92,7 +92,7 @@ def _run(row: RunRow, now: float | None) -> Sequence[Cell | str]:
         row.engine,
         fmt.shortened(row.model, 40),
         fmt.ago(datetime.fromisoformat(row.started).timestamp(), now),
-        fmt.count(row.requests),
+        Cell(fmt.count(row.requests), note=f"{fmt.count(failed)} failed" if (failed := figures.get("failed")) else ""),
         fmt.number(figures.get("output_throughput")),
         str(figures.get("at") or ""),
         fmt.number(figures.get("median_ttft_ms")),

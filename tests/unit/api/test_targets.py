@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -138,3 +139,16 @@ def test_comparisons_that_make_no_sense_start_nothing(arguments: dict[str, Any],
 def test_what_is_no_url_at_all_is_told_as_such() -> None:
     with pytest.raises(TargetError, match="is not a URL"):
         resolve("http://[x")
+
+
+def test_a_server_that_failed_is_told_with_its_cause_and_what_starts_it_again() -> None:
+    registry = Registry()
+    cause = {"cause": "the engine was ended by SIGKILL", "line": "", "remedy": "start it again"}
+    registry.write(Record("gone", "vllm", "m", "failed", time.time(), "h", "k", {}, {}, id="i", diagnosis=cause))
+    try:
+        with pytest.raises(TargetError, match="gone is failed") as told:
+            resolve("gone")
+        assert "the engine was ended by SIGKILL" in told.value.why
+        assert "`%serve gone …`" in told.value.then
+    finally:
+        (registry.directory / "gone.json").unlink()
