@@ -135,6 +135,7 @@ def _finite(value: Any) -> Any:
 def _serve(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.runtime.registry import Registry
+    from llm_magics.views.cards import planned
 
     asked = lines.serve(PROG).read(words)
     options = lines.given(asked, "name", "no_wait", "replace", "dry_run")
@@ -147,9 +148,11 @@ def _serve(words: list[str]) -> Answer:
 
     server = serve(asked.name, wait=not asked.no_wait, replace=asked.replace, **{**lines.IN_TERMINAL, **options})
     key = Registry().key_path(server.name)
-    state = f"running already, {server.state}" if server.reused else server.state
+    record, state = server.record, f"running already, {server.state}" if server.reused else server.state
     shown = f"{server.name} is {state} at {server.url}" + (f" (API key in {key})" if key.exists() else "")
-    return Answer(shown, server.record.to_json())
+    if server.lived:
+        shown += f"\nit lives {planned(record)} now; before this: {server.lived}"
+    return Answer(shown, record.to_json())
 
 
 def _bench(words: list[str]) -> Answer:

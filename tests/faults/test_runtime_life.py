@@ -18,9 +18,10 @@ import pytest
 from waiting import until
 
 from llm_magics.errors import LLMMagicsError, TargetError
-from llm_magics.runtime import identity, ports
+from llm_magics.runtime import identity, lifetime, ports
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.keep import keep
+from llm_magics.runtime.outcomes import Reused
 from llm_magics.runtime.owner import adopt
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.server import Server
@@ -212,9 +213,16 @@ def test_a_second_launch_after_a_restart_adopts(servers: Servers, script: Callab
     process, _ = kernel(servers, script, "kernel", 600.0)
     process.kill()
     process.wait()
+    until(lambda: (now := servers.registry.get("s")) and now.stops_at)
     outcome = servers.launch()
-    assert type(outcome).__name__ == "Reused"
-    assert [owner["pid"] for owner in outcome.record.owners] == [os.getpid()]  # type: ignore[union-attr]
+    assert isinstance(outcome, Reused)
+    assert [owner["pid"] for owner in outcome.record.owners] == [os.getpid()]
+    assert (outcome.record.stops_at, outcome.record.stops_why) == (None, ""), "its card said that it ends"
+    assert outcome.before is None
+    longer = servers.launch(keep="detached")
+    assert isinstance(longer, Reused)
+    assert longer.before is not None
+    assert (longer.before.keep, longer.record.keep) == ("kernel", "detached")
     stop("s")
 
 
@@ -250,7 +258,10 @@ def test_a_server_that_somebody_keeps_outlives_its_idleness_and_says_until_when(
     kept = keep("s", 9.0)
     assert kept.keep_until is not None
     # idleness alone would end it five seconds sooner
-    until(lambda: (now := servers.registry.get("s")) and now.stops_at == pytest.approx(kept.keep_until, abs=2.0))
+    announced = until(
+        lambda: (now := servers.registry.get("s")) and now.stops_at == pytest.approx(kept.keep_until, abs=2.0) and now
+    )
+    assert announced.stops_why == lifetime.KEPT
     while time.time() < kept.keep_until - 1.0:
         assert Server("s").state == "ready"
         time.sleep(0.1)

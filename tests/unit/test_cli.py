@@ -197,8 +197,12 @@ def test_a_server_that_ran_already_is_not_said_to_be_started(
     url, supervisor = "http://127.0.0.1:9", identity.current().to_json()
     registry.write(Record(**values, host="h", reuse_key="k", spec={}, url=url, supervisor=supervisor))
     try:
-        for reused, said in ((False, f"qwen is ready at {url}"), (True, f"qwen is running already, ready at {url}")):
-            server = Server("qwen", reused=reused)
+        running = f"qwen is running already, ready at {url}"
+        longer = f"{running}\nit lives until its notebook or shell ends now; before this: until its cell ends"
+        for reused, lived, said in (
+            (False, "", f"qwen is ready at {url}"), (True, "", running), (True, "until its cell ends", longer),
+        ):  # fmt: skip
+            server = Server("qwen", reused=reused, lived=lived)
             monkeypatch.setattr("llm_magics.api.serve", lambda *_, server=server, **__: server)
             assert run("serve", "qwen", "--replace", capsys=capsys) == (0, f"{said}\n", "")
     finally:

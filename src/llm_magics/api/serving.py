@@ -78,7 +78,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
     from llm_magics.runtime.server import Server
     from llm_magics.runtime.starting import LaunchRequest
     from llm_magics.runtime.stop import end
-    from llm_magics.views.cards import ServerCard
+    from llm_magics.views.cards import ServerCard, planned
     from llm_magics.views.progress import live
 
     spec, engine = prepared.spec, prepared.engine
@@ -109,8 +109,9 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
         if not isinstance(outcome, (outcomes.Started, outcomes.Reused)):
             raise failure(spec, engine, outcome)
         record, new = outcome.record, isinstance(outcome, outcomes.Started)
+        lived = planned(outcome.before) if isinstance(outcome, outcomes.Reused) and outcome.before else ""
         try:
-            show(ServerCard(record, reused=not new, left=not wait))
+            show(ServerCard(record, reused=not new, lived=lived, left=not wait))
             if record.state == "ready":
                 served(record)
             if new and (spec.python or spec.bin) and not spec.far:
@@ -119,7 +120,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
             if new:
                 end(record)
             raise
-        return Server(record.name, reused=not new)
+        return Server(record.name, reused=not new, lived=lived)
 
 
 def _value(value: Any) -> str:

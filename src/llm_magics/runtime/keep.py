@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from llm_magics.errors import LLMMagicsError
+from llm_magics.runtime import lifetime
 from llm_magics.runtime.elsewhere import out_of_reach
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -45,6 +46,14 @@ def keep(name: str, seconds: float, *, registry: Registry | None = None) -> Reco
         raise LLMMagicsError(f"{name} is {record.state}.", then="`%llm list` shows those that run")
     until = time.time() + seconds
     try:
-        return registry.update(name, lambda now: replace(now, keep_until=max(until, now.keep_until or 0.0)))
+        return registry.update(name, lambda now: _kept(now, until))
     except KeyError:  # dismissed in between
         raise LLMMagicsError(f"There is no server named {name} any more.", then="%llm list") from None
+
+
+def _kept(record: Record, until: float) -> Record:
+    """A record with the promise; a stop that was announced for earlier is put off at once."""
+    kept = replace(record, keep_until=max(until, record.keep_until or 0.0))
+    if record.stops_at is not None and record.stops_at < until:
+        return replace(kept, stops_at=kept.keep_until, stops_why=lifetime.KEPT)
+    return kept

@@ -136,10 +136,11 @@ def _reuse_or_start(
             if record is None or not record.alive:
                 return start(request, build, identifier, owner, registry, _recoveries(record))
             if record.state != "stopping" and record.reuse_key == request.spec.reuse_key:
-                adopted = replace(owned(record, owner), grace=request.grace, **_longer_life(record, request.spec))
+                longer = _longer_life(record, request.spec)
+                adopted = replace(owned(record, owner), grace=request.grace, **longer)
                 if adopted != record:
                     registry.write(adopted)
-                return Reused(adopted)
+                return Reused(adopted, before=record if longer else None)
             if record.state != "stopping" and not replacing:
                 return Differs(record, differences(record.spec, request.spec.identity))
         # Outside of the lock: the supervisor needs it to publish that it has stopped.
@@ -152,12 +153,15 @@ def _recoveries(before: Record | None) -> int:
 
 
 def _longer_life(record: Record, spec: ServerSpec) -> dict[str, Any]:
-    """What a reuse changes of a server's life: only what was asked for, and never to a shorter one."""
-    order = ("cell", "kernel", "detached")
+    """What a reuse changes of a server's life: only what was asked for, and never to a shorter one.
+
+    A stop that was announced for the life before is off; its supervisor announces what is planned now.
+    """
+    order, off = ("cell", "kernel", "detached"), {"stops_at": None, "stops_why": ""}
     if "keep" in spec.model_fields_set and order.index(spec.keep) > order.index(record.keep):
-        return {"keep": spec.keep, "idle": spec.idle}
+        return {"keep": spec.keep, "idle": spec.idle, **off}
     if "idle" in spec.model_fields_set and record.idle is not None and (spec.idle is None or spec.idle > record.idle):
-        return {"idle": spec.idle}
+        return {"idle": spec.idle, **off}
     return {}
 
 
@@ -174,7 +178,7 @@ def _wait(
         if record.id != identifier:
             return Stopped("somebody else replaced it by another server of this name")
         if record.state == "ready":
-            return type(found)(record)
+            return replace(found, record=record)
         if not record.alive:
             return _failure(record, registry)
         now = time.monotonic()

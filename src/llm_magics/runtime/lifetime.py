@@ -17,6 +17,7 @@ TOLD = f"{TIMED_OUT}, and is told to end"  # a line of the log: what follows is 
 ORPHANED = "its notebook ended"
 ORPHANED_OF_SHELL = "its shell or script ended"
 IDLE = "it was idle"
+KEPT = "it is kept until then"  # of a stop that is planned: what it is stopped for is another reason
 REPLACED = "its record is gone"
 
 
@@ -87,11 +88,12 @@ class Lifetime:
         if not ends:
             return Verdict()
         at, why, announce_at = min(ends)
-        if record.keep_until is not None and wall is not None:
-            at = max(at, now + record.keep_until - wall)
-        if now >= at:
+        kept = now + record.keep_until - wall if record.keep_until is not None and wall is not None else at
+        if now >= max(at, kept):
             return Verdict(stop=True, why=why)
-        return Verdict(stops_in=at - now, why=why) if now >= announce_at else Verdict()
+        if now < announce_at:
+            return Verdict()
+        return Verdict(stops_in=kept - now, why=KEPT) if kept > at else Verdict(stops_in=at - now, why=why)
 
     def _orphan_end(self, record: Record, now: float) -> tuple[float, str, float] | None:
         if not orphaned(record):

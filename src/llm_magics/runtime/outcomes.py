@@ -21,9 +21,13 @@ class Started:
 
 @dataclass(frozen=True)
 class Reused:
-    """A server of this name and spec was there already; it now belongs to this kernel too."""
+    """A server of this name and spec was there already; it now belongs to this kernel too.
+
+    `before` is its record as it was, where it lives longer now than it would have.
+    """
 
     record: Record
+    before: Record | None = None
 
 
 @dataclass(frozen=True)

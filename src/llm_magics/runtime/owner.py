@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llm_magics.runtime import lifetime
 from llm_magics.runtime.identity import Identity, current
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -37,7 +38,10 @@ def current_owner() -> dict[str, Any]:
 def owned(record: Record, owner: Mapping[str, Any]) -> Record:
     """A record to which one more owner belongs; owners that ended are left out."""
     others = [other for other in record.owners if _alive(other) and not _same(other, owner)]
-    return replace(record, owners=[*others, dict(owner)])
+    found = replace(record, owners=[*others, dict(owner)])
+    if record.alive and record.stops_why in (lifetime.ORPHANED, lifetime.ORPHANED_OF_SHELL):
+        return replace(found, stops_at=None, stops_why="")  # announced while it was nobody's, and off as of now
+    return found
 
 
 def adopt(name: str, *, registry: Registry | None = None) -> Record:

@@ -31,10 +31,13 @@ class Server:
         Where its record is.
     reused
         Whether it ran already when it was asked for.
+    lived
+        Until when it would have lived, in words, where it was taken as it ran and lives longer now.
     """
 
-    def __init__(self, name: str, registry: Registry | None = None, *, reused: bool = False) -> None:
+    def __init__(self, name: str, registry: Registry | None = None, *, reused: bool = False, lived: str = "") -> None:
         self.reused = reused
+        self.lived = lived
         self._name = name
         self._registry = registry or Registry()
         self._clients: dict[tuple[str, str, str], OpenAI | AsyncOpenAI] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_magics.runtime.private_files import write_whole
 
 _KEPT = 200
+_TOLD = 0.5  # s; what is shorter is told as 0 s, and over when it is read
 
 
 class StartTimes:
@@ -17,8 +18,9 @@ class StartTimes:
         self._path = directory / "start-times.json"
 
     def expected(self, reuse_key: str) -> float | None:
-        """s that this spec took the last time, or None."""
-        return self._read().get(reuse_key)
+        """s that this spec took the last time; None where that is unknown, or too short to be told."""
+        found = self._read().get(reuse_key)
+        return None if found is None or found < _TOLD else found
 
     def remember(self, reuse_key: str, seconds: float) -> None:
         """Keep what a start took. Two at once may forget one of them; that costs an estimate, nothing else."""

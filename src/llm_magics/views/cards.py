@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llm_magics.errors import LLMMagicsError
     from llm_magics.views.facts import ServerFacts
 
-__all__ = ["STATE_TONES", "AnswerCards", "Card", "ErrorCard", "ServerCard", "lifetime"]
+__all__ = ["STATE_TONES", "AnswerCards", "Card", "ErrorCard", "ServerCard", "lifetime", "planned"]
 
 STATE_TONES: dict[str, Tone] = {
     "starting": "busy",
@@ -46,6 +46,8 @@ class ServerCard(Card):
         The newest line of its log, shown while it starts.
     reused
         It was there already.
+    lived
+        Until when it would have lived, in words, where that was changed just now.
     left
         Nobody waits for it: the card will not change any more, so it says how to learn what becomes of it.
     now
@@ -55,6 +57,7 @@ class ServerCard(Card):
     record: ServerFacts
     line: str = ""
     reused: bool = False
+    lived: str = ""
     left: bool = False
     now: float = field(default_factory=time.time)
     broken_off: bool = False
@@ -95,6 +98,11 @@ class ServerCard(Card):
         return f"after {fmt.duration(self.elapsed)}" if record.ended_at else ""
 
     @property
+    def _life(self) -> str:
+        was = f"; before this: {self.lived}" if self.lived else ""
+        return f"{lifetime(self.record, self.now)}{was}"
+
+    @property
     def engine(self) -> str:
         """Engine and version."""
         return f"{self.record.engine} {self.record.engine_version}".strip()
@@ -126,6 +134,8 @@ class ServerCard(Card):
         record, parts = self.record, [self.oneline]
         if record.state == "ready" and not self.broken_off:
             parts.append(f"  {record.url}/v1  model {record.served_model or record.model}")
+            if self.lived:
+                parts.append(f"  lives {self._life}")
             parts.append(f"  {record.name}.client is an openai.OpenAI;  %bench {record.name};  %llm stop {record.name}")
         elif self.left and record.state in ("starting", "loading"):
             parts.append(f"  %llm list says how far it is;  %llm logs {record.name} what it does")
@@ -169,7 +179,7 @@ class ServerCard(Card):
             facts.append(("model name for clients", tag("code", record.served_model)))
         if record.gpus:
             facts.append(("GPU" if len(record.gpus) == 1 else "GPUs", ", ".join(map(str, record.gpus))))
-        facts.append(("lives", lifetime(record, self.now)))
+        facts.append(("lives", self._life))
         snippet = f'{record.name}.client.chat.completions.create(model={record.name}.model, messages=[{{"role": "user", "content": "Hello"}}])'  # noqa: E501
         hints = tag(
             "p",
@@ -223,6 +233,11 @@ def lifetime(record: ServerFacts, now: float) -> str:
     if record.stops_at is not None:
         why = f": {record.stops_why}" if record.stops_why else ""
         return f"stops in {fmt.duration(max(0.0, record.stops_at - now))}{why}"
+    return planned(record)
+
+
+def planned(record: ServerFacts) -> str:
+    """Until when a server lives by what was asked for, whether or not its end is near."""
     until = {"detached": "until stopped", "cell": "until its cell ends"}.get(
         record.keep, "until its notebook or shell ends"
     )

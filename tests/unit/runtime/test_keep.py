@@ -12,7 +12,7 @@ import pytest
 from llm_magics.errors import LLMMagicsError
 from llm_magics.runtime import identity
 from llm_magics.runtime.keep import LONGEST, keep
-from llm_magics.runtime.lifetime import IDLE, ORPHANED, Lifetime, Verdict
+from llm_magics.runtime.lifetime import IDLE, KEPT, ORPHANED, Lifetime, Verdict
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
@@ -59,7 +59,8 @@ def test_a_kept_server_outlives_idleness_and_then_ends() -> None:
     life = Lifetime()
     life.active(0.0)
     idle = record(keep="detached", idle=10.0, keep_until=1100.0)
-    assert life.judge(idle, 12.0, wall=1012.0) == Verdict(stops_in=88.0, why=IDLE)
+    assert life.judge(idle, 6.0, wall=1006.0) == Verdict(stops_in=94.0, why=KEPT)
+    assert life.judge(idle, 12.0, wall=1012.0) == Verdict(stops_in=88.0, why=KEPT)
     assert life.judge(idle, 101.0, wall=1101.0) == Verdict(stop=True, why=IDLE)
 
 
@@ -67,7 +68,8 @@ def test_a_kept_server_outlives_its_notebook() -> None:
     orphan = record(keep="kernel", grace=5.0, owners=[], keep_until=1100.0)
     life = Lifetime()
     life.judge(orphan, 0.0, wall=1000.0)
-    assert life.judge(orphan, 6.0, wall=1006.0) == Verdict(stops_in=94.0, why=ORPHANED)
+    assert life.judge(orphan, 6.0, wall=1006.0) == Verdict(stops_in=94.0, why=KEPT)
+    assert life.judge(orphan, 101.0, wall=1101.0) == Verdict(stop=True, why=ORPHANED)
 
 
 def test_a_promise_that_ends_before_the_planned_time_changes_nothing() -> None:
@@ -75,3 +77,11 @@ def test_a_promise_that_ends_before_the_planned_time_changes_nothing() -> None:
     life.active(0.0)
     idle = record(keep="detached", idle=10.0, keep_until=1001.0)
     assert life.judge(idle, 6.0, wall=1006.0) == Verdict(stops_in=4.0, why=IDLE)
+
+
+def test_a_stop_that_was_announced_is_put_off_in_the_record_at_once(registry: Registry) -> None:
+    registry.write(record(stops_at=time.time() + 30.0, stops_why=IDLE))
+    kept = keep("s", 3600, registry=registry)
+    assert (kept.stops_at, kept.stops_why) == (kept.keep_until, KEPT)
+    registry.write(record(stops_at=time.time() + 7200.0, stops_why=IDLE))
+    assert keep("s", 3600, registry=registry).stops_why == IDLE

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llm_magics.runtime import identity
+from llm_magics.runtime import identity, lifetime
 from llm_magics.runtime.owner import adopt, current_owner, only_mine, owned
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
@@ -106,3 +106,13 @@ def test_what_nobody_else_uses_is_mine_and_what_the_kernel_before_a_restart_left
         assert only_mine(record(owners=[DEAD]))
         assert not only_mine(record(owners=[DEAD, living]))
         other.kill()
+
+
+def test_a_stop_that_was_announced_for_want_of_an_owner_is_off_with_the_new_one(tmp_path: Path) -> None:
+    """Who takes a server back looks at its record at once, long before its supervisor does."""
+    registry = Registry(tmp_path)
+    registry.write(record(owners=[DEAD], stops_at=700.0, stops_why=lifetime.ORPHANED))
+    found = adopt("s", registry=registry)
+    assert (found.stops_at, found.stops_why) == (None, "")
+    registry.write(record(owners=[DEAD], stops_at=700.0, stops_why=lifetime.IDLE))
+    assert adopt("s", registry=registry).stops_at == 700.0

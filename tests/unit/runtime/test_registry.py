@@ -230,3 +230,5 @@ def test_start_times_keep_the_last_one_of_each_spec(tmp_path: Path) -> None:
     assert times.expected("a") is None
     times.remember("a", 1.0)
     assert times.expected("a") == 1.0
+    times.remember("a", 0.3)
+    assert times.expected("a") is None, "0 s of about 0 s tells nobody anything"

@@ -6,7 +6,7 @@ import pytest
 from made import ATTACK, answer, record
 
 from llm_magics.errors import LLMMagicsError
-from llm_magics.views.cards import AnswerCards, ErrorCard, ServerCard
+from llm_magics.views.cards import AnswerCards, ErrorCard, ServerCard, planned
 from llm_magics.views.waiting import WaitingCard
 
 
@@ -114,3 +114,10 @@ def test_what_says_nothing_itself_is_said_to_be_waited_for() -> None:
     assert str(card).endswith("… 12 s")
     assert "<img" not in html(card)
     assert not card.stays
+
+
+def test_a_reuse_that_changes_how_long_a_server_lives_says_from_what_to_what() -> None:
+    card = ServerCard(record(keep="detached"), reused=True, lived=planned(record(keep="kernel", idle=600.0)))
+    for said in (str(card), html(card)):
+        assert "until stopped; before this: until its notebook or shell ends, or idle for 10 min" in said
+    assert "before this" not in str(ServerCard(record(), reused=True))
