@@ -72,17 +72,10 @@ def read_mapping(body: str, *, first_line: int = 2) -> tuple[dict[str, Any], dic
             values[key] = loader.construct_object(value_node, deep=True)
         return values, lines
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"Line {mark.line + first_line}: " if mark else ""
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        why, then = str(problem), "quote text that holds : # { or ["
-        opened = getattr(error, "context_mark", None)
-        if "\\t" in why and "cannot start any token" in why:
-            why, then = "a tab stands there", "use spaces, not tabs"
-        elif opened and "flow" in str(getattr(error, "context", "")) and opened.index < len(body):
-            bracket = body[opened.index]
-            where = f"Line {opened.line + first_line}: "
-            why, then = f"{bracket} is not closed", f"close it with {']' if bracket == '[' else '}'}"
+        from llm_magics.spec.yaml_faults import fault
+
+        line, why, then = fault(error, body)
+        where = "" if line is None else f"Line {line + first_line}: "
         raise SpecError(f"{where}the body is not valid YAML.", why=why, then=then) from error
     finally:
         if loader is not None:

@@ -265,6 +265,20 @@ def test_an_slo_goes_round_as_it_is_typed_and_as_it_is_stored() -> None:
         ("slo:\n\tttft: 1s", "Line 3: the body is not valid YAML.\n  a tab stands there\n-> use spaces, not tabs"),
         ("seed: 1\nrate: [1, 2\nrequests: 5", "Line 3: the body is not valid YAML.\n  [ is not closed"),
         ("slo: {ttft: 1s\n", "Line 2: the body is not valid YAML.\n  { is not closed\n-> close it with }"),
+        ("seed: 'one\nrate: 1", "Line 2: the body is not valid YAML.\n  ' is not closed\n-> close it with '"),
+        *(
+            (
+                f"{before}\nrequests{wrong}{after}",
+                (
+                    f"Line 3: the body is not valid YAML.\n  `requests{wrong}` has no colon "
+                    "with a blank behind it after the option's name\n-> write `requests: 4`"
+                ),
+            )
+            for wrong in (" 4", ":4", "=4")
+            for before, after in (("seed: 1", ""), ("seed: 1", "\n"), ("seed: 1", "\n\nrate: 2"), ("", "\nrate: 2"))
+        ),
+        ("seed: 1\n  rate: 2", "Line 3: the body is not valid YAML.\n  it stands further right than the line that"),
+        ("seed: 1: 2", "Line 2: the body is not valid YAML.\n  a second colon stands on the line\n-> quote text"),
     ],
 )
 def test_what_is_wrong_is_said_once_with_what_to_write(body: str, words: str) -> None:
