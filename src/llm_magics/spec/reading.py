@@ -141,10 +141,12 @@ def build(kind: type[Spec], values: Mapping[str, Any], lines: Mapping[str, int] 
     except ValidationError as error:
         problems: dict[str, str] = {}
         then = ""
-        for item in error.errors():
+        found = error.errors()
+        for item in found:
             key = str(item["loc"][0]) if item["loc"] else ""
             if key not in problems:
-                problems[key] = _say(kind, key, item, values, lines or {})
+                others = [each for each in found if each["loc"] and each["loc"][0] == key]
+                problems[key] = _say(kind, key, _as_one(item, others, values.get(key)), values, lines or {})
                 then = then or _known(kind, item, problems[key])
         first, *more = problems.values()
         raise SpecError(first, why="\n".join(more), then=then) from None
@@ -158,11 +160,38 @@ _WRITE = {
     "finite_number": "a number that has an end",
     "bool_type": "true or false",
     "string_type": "text",
+    "list_type": "a list",
     "greater_than": "more than {gt}",
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
 }  # what pydantic found wrong, as what to write instead
+
+
+def _as_one(item: Any, alternatives: list[Any], given: Any) -> Any:
+    """The error of an option that takes one of several kinds of value: what is told names them all."""
+    if len(alternatives) < 2 or isinstance(given, (Mapping, list)):
+        return item
+    ways = [way for each in alternatives for way in _ways(each)]
+    if not ways:
+        return item
+    return {**item, "type": "one_of", "msg": f"write {' or '.join(filter(None, (', '.join(ways[:-1]), ways[-1])))}"}
+
+
+def _ways(item: Any) -> list[str]:
+    if item["type"] == "value_error":
+        said = str(item["msg"]).partition("write ")[2]
+    elif item["type"] == "string_type":  # of a form that a text has beside the words that are listed
+        return []
+    else:
+        said = _instead(item)
+    return [way for way in re.split(r", or |, | or ", said) if way]
+
+
+def _instead(item: Any) -> str:
+    """What to write instead; "" where pydantic's own words have to do."""
+    context = {name: str(value).replace("'", "").removesuffix(".0") for name, value in item.get("ctx", {}).items()}
+    return _WRITE.get(item["type"], "").format(**context)
 
 
 def _say(kind: type[BaseModel], key: str, item: Any, values: Mapping[str, Any], lines: Mapping[str, int]) -> str:
@@ -184,9 +213,8 @@ def _say(kind: type[BaseModel], key: str, item: Any, values: Mapping[str, Any], 
         message = f"takes {shape[0]}"
     if isinstance(given, Mapping) and inner in map(str, given):
         key, given = f"{key}: {inner}", next(value for name, value in given.items() if str(name) == inner)
-    if item["type"] in _WRITE:
-        context = {name: str(value).replace("'", "").removesuffix(".0") for name, value in item.get("ctx", {}).items()}
-        message = f"write {_WRITE[item['type']].format(**context)}"
+    if instead := _instead(item):
+        message = f"write {instead}"
     message = message.removeprefix(f"{given!r} ")  # what was written stands before it
     shown = f"{key}: {given}" if not isinstance(given, (dict, list)) and len(str(given)) < 80 else key
     return f"{where}{shown} - {message}."

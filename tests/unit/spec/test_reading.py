@@ -285,3 +285,17 @@ def test_what_is_wrong_is_said_once_with_what_to_write(body: str, words: str) ->
     with pytest.raises(SpecError) as caught:
         work(body)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("on: mars", "on: mars - write local, docker, podman, apptainer, ray or ray://HOST:PORT."),
+        ("max_model_len: long", "max_model_len: long - write 8192, 8K or auto."),
+        ("gpus: all", "gpus: all - write a list, auto or none."),
+    ],
+)
+def test_an_option_that_takes_one_of_several_kinds_names_them_all(option: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        spec(option)
+    assert words in str(caught.value)
