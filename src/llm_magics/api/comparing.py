@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from llm_magics.api.learning import comparisons_noted
-from llm_magics.errors import SpecError
+from llm_magics.errors import NoServerError, SpecError
 from llm_magics.spec import ServerSpec, Workload
 from llm_magics.spec.reading import build
 
@@ -111,12 +111,10 @@ def compare(
             raise SpecError("Finished runs are compared as they are.", then="leave every other option out")
         return _of_runs(runs)
     _no_prompt_among(sides)
-    from llm_magics.api.benching import target_of
-
     with ExitStack() as held:
         found = []
         for side in sides:
-            found.append(target_of(side, model, api_key))
+            found.append(_side(side, model, api_key))
             held.callback(found[-1].close)
         if len({target.name for target in found}) < len(found):
             names = ", ".join(target.name for target in found)
@@ -124,6 +122,18 @@ def compare(
         if isinstance(task, Prompt):
             return _answers(task, found)
         return _under_load(task, found, often, restart)
+
+
+def _side(side: Any, model: str | None, api_key: str | None) -> Target:
+    """A side that answers; a name that is no server's may have been meant as a run's id."""
+    from llm_magics.api.benching import target_of
+
+    try:
+        return target_of(side, model, api_key)
+    except NoServerError as error:
+        runs = "" if "%llm runs" in error.then else "; `%llm runs` lists the runs"
+        what = f"{error.what} Nor is there a run of that id."
+        raise NoServerError(what, why=error.why, then=f"{error.then}{runs}") from None
 
 
 def _no_prompt_among(sides: Sequence[Any]) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from llm_magics.api.watching import Watch
     from llm_magics.engines.base import Engine
+    from llm_magics.errors import NoServerError
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.runtime.record import Record
     from llm_magics.runtime.registry import Registry
@@ -85,8 +86,6 @@ def _from_server(name: str) -> Target:
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.server import Server, reason
-    from llm_magics.runtime.unknown import no_server
-    from llm_magics.spec.quantities import is_name
 
     registry = Registry()
     record = registry.get(name)
@@ -95,17 +94,11 @@ def _from_server(name: str) -> Target:
     if record is not None and record.state == "elsewhere":
         raise out_of_reach(record, "asked", TargetError)
     if record is None or record.state != "ready":
-        then = f"start it: `%serve {name}`"
-        if record is not None:
-            then = f"start it again: `%serve {name} …`; what it said: `%llm logs {name}`"
-        elif not is_name(name):
-            then = "`%llm list` shows the servers, `%llm runs` the runs"
-        if ":" in name or "/" in name:
-            then = f"a URL begins with http://: http://{name}"
-        elif there := _deployed(name):
-            then += f"; as it was deployed: `%bench {there}`"
         if record is None:
-            raise no_server(name, registry, then=then)
+            raise _nobody(name, registry)
+        then = f"start it again: `%serve {name} …`; what it said: `%llm logs {name}`"
+        if there := _deployed(name):
+            then += f"; as it was deployed: `%bench {there}`"
         names = [each.name for each in registry.list() if each.state == "ready"]
         ready = f"ready: {', '.join(names)}" if names else "no server is ready"
         raise TargetError(f"{name} is {record.state}.", why="\n".join(filter(None, (reason(record), ready))), then=then)
@@ -145,6 +138,21 @@ def _from_server(name: str) -> Target:
         ended=lambda: _ended(registry, record),
         watch=Watch(record, engine, key),
     )
+
+
+def _nobody(name: str, registry: Registry) -> NoServerError:
+    """The error of a name that no server here has."""
+    from llm_magics.runtime.unknown import no_server
+    from llm_magics.spec.quantities import is_name
+
+    if ":" in name or "/" in name:
+        return no_server(name, registry, then=f"a URL begins with http://: http://{name}")
+    if not is_name(name):
+        return no_server(name, registry, then="`%llm list` shows the servers, `%llm runs` the runs")
+    start, there = f"start it: `%serve {name}`", _deployed(name)
+    if there is not None:
+        return no_server(name, registry, then=f"{start}; as it was deployed: `%bench {there}`", sure=True)
+    return no_server(name, registry, then=start)
 
 
 def _deployed(name: str) -> str | None:

@@ -235,5 +235,10 @@ def _inner_words(kind: type[BaseModel], key: str) -> list[str]:
 
 def nearest(word: str, words: list[str]) -> str:
     """` (did you mean 'x'?)` for the closest of some words, or nothing; goes inside a sentence."""
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(word, words)
+    return f" (did you mean {close!r}?)" if close is not None else ""
+
+
+def closest(word: str, words: list[str]) -> str | None:
+    """The one of some words that a word was meant to be; None where none is near."""
+    return next(iter(difflib.get_close_matches(word, words, n=1, cutoff=0.6)), None)

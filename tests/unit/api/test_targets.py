@@ -110,6 +110,34 @@ def test_a_name_that_no_server_has() -> None:
     assert "%serve nobody" in str(caught.value)
 
 
+def test_a_name_that_is_nearly_a_servers_is_told_that_one_and_a_few_others() -> None:
+    """Its remedy is the near name, not to start a server by the wrong one; a day's dead records are no help."""
+    registry = Registry()
+    names = ["broken", *(f"s{number}" for number in range(9))]
+    for at, name in enumerate(names):
+        registry.write(Record(name, "vllm", "m", "stopped", time.time() + at, "h", "k", {}, {}, id="i"))
+    try:
+        with pytest.raises(TargetError, match="did you mean 'broken'") as told:
+            resolve("brokn")
+        assert told.value.then == "write broken"
+        assert told.value.why == (
+            "known: broken (stopped), s8 (stopped), s7 (stopped), s6 (stopped), s5 (stopped) "
+            "and 5 more (`%llm list --all`)"
+        )
+        with pytest.raises(TargetError) as other:
+            resolve("quux_zz")
+        assert other.value.then == "start it: `%serve quux_zz`"
+    finally:
+        for name in names:
+            (registry.directory / f"{name}.json").unlink()
+
+
+def test_a_side_that_is_nobodys_may_have_been_meant_as_a_run() -> None:
+    with pytest.raises(TargetError, match=r"no server 'aaaaaaaa'\. Nor is there a run of that id") as told:
+        compare(["aaaaaaaa", "bbbbbbbb"], workload={})
+    assert "%llm runs" in told.value.then
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
