@@ -15,8 +15,8 @@ from IPython.core.magic import (
     output_can_be_silenced,
 )
 
-from llm_magics import replaced
 from llm_magics.errors import LLMMagicsError, SpecError
+from llm_magics.magics.said import said_to_a_person
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -53,10 +53,11 @@ class LLMMagics(Magics):
         from llm_magics import lines
         from llm_magics.spec.reading import read_mapping
 
-        with _said_to_a_person():
+        with said_to_a_person() as told:
             asked = lines.serve("%").read(line)
             if not asked.dry_run:
                 self._free(asked.name)
+                told.starts = asked.name
             on_line = lines.given(asked, "name", "no_wait", "replace", "dry_run")
             body, numbers = read_mapping(cell or "")
             _no_option_twice(on_line, numbers)
@@ -106,7 +107,7 @@ class LLMMagics(Magics):
         from llm_magics import lines
         from llm_magics.spec.reading import read_mapping
 
-        with _said_to_a_person():
+        with said_to_a_person(measures=True):
             asked = lines.bench("%").read(line)
             on_line = lines.given(asked, "target", "out", "data")
             body, numbers = read_mapping(cell or "")
@@ -141,7 +142,7 @@ class LLMMagics(Magics):
         """
         from llm_magics import lines
 
-        with _said_to_a_person():
+        with said_to_a_person(measures=True):
             asked = lines.compare("%").read(line)
             from llm_magics.api import compare
             from llm_magics.results.run import Run
@@ -167,7 +168,7 @@ class LLMMagics(Magics):
         if not words or words[0] in ("-h", "--help"):
             print(f"%llm VERB [options]\n\n{verbs.summaries()}")  # noqa: T201
             return None
-        with _said_to_a_person():
+        with said_to_a_person():
             options = verbs.parser(words[0], "%llm").read(words[1] if len(words) > 1 else "")
             answer = verbs.VERBS[words[0]].run(options)
             if answer.stream:
@@ -234,25 +235,6 @@ class LLMMagics(Magics):
         if name not in self.shell.user_ns:
             raise SpecError(f"There is no {name} in this notebook.", then="--data takes the name of a DataFrame")
         return self.shell.user_ns[name]
-
-
-class _said_to_a_person:  # noqa: N801 - reads as a statement
-    """`--help` prints the help and ends the magic, no error; code that was replaced under this kernel is said to be."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: Any, _: Any) -> bool:
-        from llm_magics.spec.line import HelpShown
-
-        if kind is None:
-            return False
-        if issubclass(kind, HelpShown):
-            print(error)  # noqa: T201
-            return True
-        if (told := replaced.explained(error)) is not None:
-            raise told from error
-        return False
 
 
 def _no_option_twice(on_line: dict[str, Any], numbers: dict[str, int]) -> None:
