@@ -39,7 +39,15 @@ def serve(prog: str) -> LineParser:
     )  # fmt: skip
     line.add_argument("--force", action="store_true", default=False, help="start even what seems not to fit the GPUs")
     line.options_of(ServerSpec, leave_out=("name",), defaults={} if prog.startswith("%") else IN_TERMINAL)
+    line.meant = _served_by
     return line
+
+
+def _served_by(word: str) -> str:
+    """What a second name behind `serve NAME` was meant as: an engine, or else a model."""
+    from llm_magics import engines
+
+    return f"--engine {word}" if word in engines.names() else f"--model {word}"
 
 
 def bench(prog: str) -> LineParser:

@@ -133,7 +133,7 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
         elif engine.install.modules:
             install = "name a Python that has it: --python PATH"
         raise SpecError(
-            f"{engine.title} is not installed where this notebook can find it.",
+            f"{engine.title} is not installed where it is looked for.",
             why=environments.by_hand(engine),
             then=f"{install}{', --bin PATH' if engine.install.binary else ''}{container}",
         )

@@ -21,6 +21,8 @@ class Progress:
         Requests of the whole run, warm-up included: ended, of these with an error, under way.
     total
         Requests of the whole run where it is known, else None.
+    warmup
+        How many of `total` are for warm-up.
     elapsed, expected
         Seconds since the load began; seconds the whole run is expected to take, None while nobody can know.
     ttft, tokens_per_s
@@ -43,6 +45,7 @@ class Progress:
     ttft: float | None
     tokens_per_s: float
     draining: float | None = None
+    warmup: int = 0
 
 
 class Follower:
@@ -82,6 +85,7 @@ class Follower:
             ttft=line["ttft"],
             tokens_per_s=line["tokens_per_s"],
             draining=line.get("draining"),
+            warmup=sum(item["warmup"] for item in self.steps),
         )
 
     def _expected(self, done: int, now: float) -> float | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from llm_magics.errors import SpecError
-from llm_magics.spec.reading import nearest, read_value
+from llm_magics.spec.reading import closest, read_value
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,6 +23,7 @@ _LISTS = frozenset({"rate", "concurrency", "gpus", "prefixes", "prefix_tokens", 
 _MAPPINGS = frozenset({"slo", "speculative", "extra_body", "price", "models", "window", "json_schema", "limits"})
 # Mappings of text: one NAME=value at a time, and the value may hold commas and further equals signs.
 _TEXTS = frozenset({"env", "lora_modules"})
+_FEW = 8  # options that are named one by one
 _PAIR = re.compile(r"(?:^|,)\s*([\w.-]+)\s*=")
 
 
@@ -61,6 +62,8 @@ class LineParser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=110),
             argument_default=argparse.SUPPRESS,
         )
+        self.meant: Callable[[str], str] = lambda _: ""
+        """The option that was meant by a word which none takes; "" where nobody can know."""
         self.add_argument("-h", "--help", action="store_true", help="show this")
 
     def options_of(
@@ -104,13 +107,22 @@ class LineParser(argparse.ArgumentParser):
         found, rest = self.parse_known_args(words)
         if rest:
             word = rest[0].split("=")[0]
-            known = [text for text in self._option_string_actions if text.startswith("--")]
-            kind = "option" if word.startswith("-") else "word"
-            raise SpecError(
-                f"{self.prog}: unknown {kind} {word!r}{nearest(word.replace('_', '-'), known)}.",
-                then=f"{self.prog} --help shows them all",
-            )
+            raise self._unknown(word)
         return found
+
+    def _unknown(self, word: str) -> SpecError:
+        """What is said of an option, or a word, that nobody asked for."""
+        then = f"{self.prog} --help shows them all"
+        if not word.startswith("-"):
+            meant = self.meant(word)
+            return SpecError(f"{self.prog}: unknown word {word!r}.", then=f"write {meant}; {then}" if meant else then)
+        # without the hyphens, which all of them have: two short words would be alike for these alone
+        known = [text[2:] for text in self._option_string_actions if text.startswith("--") and text != "--help"]
+        near = closest(_hyphens(word).lstrip("-"), known)
+        if near is None and known and len(known) <= _FEW:
+            then = f"its options: {', '.join(f'--{name}' for name in known)}"
+        meant = f" (did you mean '--{near}'?)" if near else ""
+        return SpecError(f"{self.prog}: unknown option {word!r}{meant}.", then=then)
 
     def _joined(self, words: list[str]) -> list[str]:
         """Options in the spelling that is registered, each with its value as one word: `--option=value`.

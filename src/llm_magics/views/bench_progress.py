@@ -75,8 +75,9 @@ class BenchProgress(Card):
         """The figures of this moment: name, value."""
         now = self.progress
         done = f"{fmt.count(now.done)} of {fmt.count(now.total)}" if now.total else fmt.count(now.done)
+        warmup = f", {fmt.count(now.warmup)} of them for warm-up" if now.total and now.warmup else ""
         found = [
-            ("requests", done),
+            (f"requests{warmup}", done),
             ("in flight", fmt.count(now.in_flight)),
             ("output", fmt.tokens_per_s(now.tokens_per_s)),
             ("TTFT", fmt.latency(now.ttft)),

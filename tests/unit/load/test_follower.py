@@ -29,6 +29,7 @@ def test_counts_and_labels() -> None:
     seen = follower.read(line(1, 14, errors=2, ttft=0.05))
     assert (seen.label, seen.point, seen.points, seen.total, seen.done, seen.errors) == ("4 streams", 1, 2, 24, 14, 2)
     assert seen.ttft == 0.05
+    assert seen.warmup == 4
 
 
 def test_nothing_is_expected_before_anything_is_known() -> None:

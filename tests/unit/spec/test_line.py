@@ -7,7 +7,7 @@ import pytest
 from llm_magics import lines
 from llm_magics.errors import SpecError
 from llm_magics.spec import ServerSpec
-from llm_magics.spec.line import HelpShown
+from llm_magics.spec.line import HelpShown, LineParser
 from llm_magics.spec.reading import build
 
 
@@ -31,6 +31,27 @@ def test_lists_and_json_survive_quotes() -> None:
 def test_unknown_option_names_the_nearest() -> None:
     with pytest.raises(SpecError, match="did you mean '--max-num-seqs'"):
         lines.serve("%").read("tiny --max-num-seq 8")
+
+
+def test_a_word_that_no_option_takes_is_told_what_it_was_meant_as() -> None:
+    with pytest.raises(SpecError, match="unknown word 'tiny'") as told:
+        lines.serve("%").read("t2 tiny")
+    assert told.value.then.startswith("write --model tiny; ")
+    with pytest.raises(SpecError) as told:
+        lines.serve("%").read("t2 vllm")
+    assert told.value.then.startswith("write --engine vllm; ")
+    with pytest.raises(SpecError) as told:
+        lines.bench("%").read("t2 tiny")
+    assert told.value.then == "%bench --help shows them all"
+
+
+def test_hyphens_alone_make_no_option_alike() -> None:
+    line = LineParser("%llm learn")
+    line.add_argument("--to")
+    line.add_argument("--tick", action="store_true")
+    with pytest.raises(SpecError) as told:
+        line.read("--done")
+    assert str(told.value) == "%llm learn: unknown option '--done'.\n-> its options: --to, --tick"
 
 
 @pytest.mark.parametrize("line", ["", "tiny --engine", "tiny 'open", "tiny more words"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,6 +189,9 @@ def test_a_bench_shows_how_far_it_is() -> None:
     assert "width:45.5%" in shown.html()
     assert " 45% " in shown.oneline
     assert "stopped" in str(shown.ended(KeyboardInterrupt()).html())
+    warmed = BenchProgress("qwen", replace(now, warmup=6))
+    assert "412 of 906 requests, 6 of them for warm-up" in str(warmed)
+    assert "906</" in str(warmed.html())
 
 
 def test_a_bench_of_unknown_length_promises_nothing() -> None:
