@@ -60,7 +60,7 @@ export function addCommands(
   });
   commands.addCommand(Ids.serve, {
     label: args => (args['isLauncher'] ? trans.__('LLM engine') : trans.__('Insert a Cell That Serves a Model')),
-    caption: trans.__('A cell that serves the small model that ships'),
+    caption: trans.__('A cell that serves the model that ships'),
     icon: args => (args['isPalette'] ? undefined : icon),
     execute: () => actions.insert(serveCell())
   });

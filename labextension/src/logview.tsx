@@ -44,7 +44,7 @@ export function LogView(props: ILogProps): JSX.Element {
   }, [version, follow, levels]);
 
   React.useEffect(() => {
-    const over = said ? setTimeout(() => setSaid(''), SAID) : undefined;
+    const over = setTimeout(() => setSaid(''), SAID);
     return () => clearTimeout(over);
   }, [said]);
 

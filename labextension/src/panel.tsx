@@ -48,7 +48,6 @@ const Start = React.memo((props: { model: LabModel; actions: IActions; trans: Tr
         aria-label={trans.__('Engine')}
         value={engine}
         onFocus={ask}
-        onMouseDown={ask}
         onChange={event => setEngine(event.target.value)}
       >
         <option value="">{trans.__('default engine')}</option>

@@ -142,7 +142,7 @@ function Doing(props: IDoing & { engine: IEngine; now: number; trans: Translatio
   return (
     <>
       <div className="llm-Row-line">
-        {asked ? <span title={trans.__('Requests that are being answered, and that wait')}>{asked}</span> : where}
+        {asked ? <span title={trans.__('Requests being answered, and those waiting')}>{asked}</span> : where}
         <span className="llm-muted llm-mod-end" title={trans.__('How long it has been ready')}>
           {span(now - (engine.ready_at ?? engine.created))}
         </span>

@@ -96,9 +96,9 @@ export function heldBy(
   }
   const on = engine.gpus.length ? engine.gpus : seen;
   const [kind, memory, title]: [string, number | null | undefined, string] = on.length
-    ? ['GPU', held, trans.__('GPUs it is on, and the memory its processes hold there')]
+    ? ['GPU', held, trans.__('Its GPUs, and the memory it holds there')]
     : gpus.length
-      ? ['RAM', load?.memory, trans.__('Memory of its processes; the driver shows none of them on a GPU')]
+      ? ['RAM', load?.memory, trans.__('Memory of its processes; none is seen on a GPU')]
       : ['CPU', load?.memory, trans.__('It runs on the CPU; memory of its processes')];
   const where = on.length ? `GPU ${on.join(', ')}` : kind;
   return { kind, text: memory ? `${where} · ${bytes(memory)}` : kind === 'RAM' ? '' : where, title };
