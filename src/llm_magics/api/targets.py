@@ -96,7 +96,9 @@ def _from_server(name: str) -> Target:
     if record is None or record.state != "ready":
         if record is None:
             raise _nobody(name, registry)
-        then = f"start it again: `%serve {name} …`; what it said: `%llm logs {name}`"
+        remedy = (record.diagnosis or {}).get("remedy", "")
+        steps = "; ".join(dict.fromkeys(filter(None, (remedy, "start it again"))))
+        then = f"{steps}: `%serve {name} …`; what it said: `%llm logs {name}`"
         if there := _deployed(name):
             then += f"; as it was deployed: `%bench {there}`"
         names = [each.name for each in registry.list() if each.state == "ready"]
