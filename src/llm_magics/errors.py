@@ -71,17 +71,3 @@ class StoreError(LLMMagicsError):
 
 class DeployError(LLMMagicsError):
     """A cluster did not answer, refused what was applied, or did not bring it up; says what is left there."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A person's interrupt in the same three lines: an interrupt to all who handle one, a traceback to nobody."""
-
-    def __init__(self, what: str, *, why: str = "", then: str = "") -> None:
-        super().__init__(what)
-        self.told = LLMMagicsError(what, why=why, then=then)
-
-    def __str__(self) -> str:
-        return str(self.told)
-
-    def _render_traceback_(self) -> list[str]:
-        return [f"{type(self).__name__}: {self}"]

@@ -182,5 +182,8 @@ def test_interrupting_a_start_stops_the_server(kernel: Kernel, tmp_path: Path) -
     reply = kernel.reply(message)
     assert reply["status"] == "error"
     assert reply["ename"] == "KeyboardInterrupt"
+    assert reply["traceback"] == [
+        "KeyboardInterrupt: The start of slow was stopped.\n  nothing of it is left running"
+    ], "no traceback: there is nothing to find in it"
     until(lambda: not psutil.pid_exists(pid), WAIT)
     assert Registry().get("slow").state in ("stopped", "failed")  # type: ignore[union-attr]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llm_magics import replaced
-from llm_magics.errors import Interrupted
+from llm_magics.errors import LLMMagicsError
 
 
 class said_to_a_person:  # noqa: N801 - reads as a statement
@@ -39,20 +39,26 @@ class said_to_a_person:  # noqa: N801 - reads as a statement
             print(error)  # noqa: T201
             return True
         if kind is KeyboardInterrupt:
-            raise self._interrupted() from None
+            _say_in(error, self._interrupted())
         if (told := replaced.explained(error)) is not None:
             raise told from error
         return False
 
-    def _interrupted(self) -> Interrupted:
+    def _interrupted(self) -> LLMMagicsError:
         if self.starts:
             return _start_interrupted(self.starts)
         if self.measures:
-            return Interrupted("Stopped before there was a run to store.", then="`%llm runs` lists those that are")
-        return Interrupted("Stopped.")
+            return LLMMagicsError("Stopped before there was a run to store.", then="`%llm runs` lists those that are")
+        return LLMMagicsError("Stopped.")
 
 
-def _start_interrupted(name: str) -> Interrupted:
+def _say_in(interrupt: KeyboardInterrupt, told: LLMMagicsError) -> None:
+    """Have IPython show an interrupt in a few words (see `errors`); its type and name stay what front ends know."""
+    interrupt.args = (str(told),)
+    vars(interrupt)["_render_traceback_"] = lambda: [f"{type(interrupt).__name__}: {told}"]
+
+
+def _start_interrupted(name: str) -> LLMMagicsError:
     """What a start left that was interrupted: nothing, or the server that ran before."""
     from llm_magics.runtime.registry import Registry
 
@@ -61,8 +67,8 @@ def _start_interrupted(name: str) -> Interrupted:
     except OSError:
         record = None
     if record is None or not record.alive:
-        return Interrupted(f"The start of {name} was stopped.", why="nothing of it is left running")
-    return Interrupted(
+        return LLMMagicsError(f"The start of {name} was stopped.", why="nothing of it is left running")
+    return LLMMagicsError(
         f"{name} is not waited for any more.", why=f"it was there before, is {record.state}, and goes on",
         then=f"`%llm list` says how far it is; `%llm stop {name}` stops it",
     )  # fmt: skip
