@@ -94,12 +94,12 @@ def test_saved_results_are_drawn_in_lab(
 
 def test_buttons_of_the_figure_need_no_kernel(lab: Any, page: Any) -> None:
     lab.open(page, lab.write("buttons.ipynb", [shown("%%bench qwen", busy_run())]))
-    plot = page.locator(".js-plotly-plot").first
-    heading = plot.locator(".annotation-text")
-    heading.get_by_text("TTFT", exact=True).wait_for()
+    page.locator(".js-plotly-plot").first.locator(".updatemenu-button").first.wait_for()
+    headed = "title => document.querySelector('.js-plotly-plot').layout.annotations.some(note => note.text === title)"
+    assert page.evaluate(headed, "<b>TTFT</b>")
     press(page, "TPOT")
-    heading.get_by_text("TPOT", exact=True).wait_for()
-    assert heading.get_by_text("TTFT", exact=True).count() == 0
+    page.wait_for_function(headed, arg="<b>TPOT</b>")
+    assert not page.evaluate(headed, "<b>TTFT</b>")
     press(page, "64")
     page.wait_for_function("document.querySelector('.js-plotly-plot').layout.xaxis5.range[0] > 100")
 
