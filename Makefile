@@ -41,10 +41,9 @@ NBVAL := LLM_MAGICS_NONINTERACTIVE=1 $(BIN)/python tools/isolated.py $(BIN)/pyth
   --nbval-cell-timeout=600 -p no:cacheprovider --durations=8
 
 # Notebooks on vLLM compute (each start is 40 CPU-seconds of imports, one core at a time), the others mostly wait: for requests
-# that come at a rate, for Prometheus, who looks once a second. So each kind is run beside the other. The tutorial of Ray is
-# run where Ray's cluster is: `make test-ray`.
-ON_VLLM := $(patsubst %,examples/%.ipynb,01-first-server 04-quantization 05-prefix-caching 06-engines-compared 07-many-gpus \
-  10-speculative-decoding)
+# that come at a rate, for Prometheus, who looks once a second. So each kind is run beside the other, but for one of vLLM's
+# (speculative decoding), so that the two take equally long. The tutorial of Ray is run where Ray's cluster is: `make test-ray`.
+ON_VLLM := $(patsubst %,examples/%.ipynb,01-first-server 04-quantization 05-prefix-caching 06-engines-compared 07-many-gpus)
 
 test-notebooks: $(VENV)/.test prometheus ## the tutorials under nbval
 	$(MAKE) $(SIDE_BY_SIDE) -j2 test-notebooks-on-vllm test-other-notebooks
