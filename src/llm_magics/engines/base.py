@@ -81,6 +81,8 @@ class Engine:
     replaced: Mapping[str, Mapping[str, Sequence[str]]] = {}  # option that is gone -> value -> the words for it now
     gone: Mapping[str, str] = {}  # option that is gone -> what to do instead
     lacking: Mapping[str, tuple[str, str]] = {}  # portable option it has not -> why, and what does the same
+    own_default: Mapping[str, Any] = {}  # portable option -> the value that it means by saying nothing
+    said_otherwise: Sequence[str] = ()  # portable options that `program`, `launcher` or `served_name` say, not a flag
     config_flag: str = ""  # says where the configuration file is, for engines with options of the kind `Entry`
     across_nodes: Sequence[str] = ()  # the words that let it use GPUs of several nodes of a Ray cluster; (): it cannot
     key_env: str | None = None  # the environment variable the engine reads its API key from; None: it has no key
@@ -208,7 +210,7 @@ class Engine:
         return ""
 
     def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """The spec's portable options that become flags; overridden where an engine combines some.
+        """The spec's portable options that become flags.
 
         Raises
         ------
@@ -219,7 +221,11 @@ class Engine:
         for name in options:
             if name not in self.options:
                 raise self._lacks(name)
-        return options
+        return {
+            name: value
+            for name, value in options.items()
+            if name not in self.said_otherwise and not (name in self.own_default and value == self.own_default[name])
+        }
 
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """The name a client must put in `model`; `model` is the resolved one, as in `Place`."""

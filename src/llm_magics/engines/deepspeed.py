@@ -70,6 +70,7 @@ class DeepSpeed(Engine):
         "seed": Flag("--seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
     }
+    own_default: Mapping[str, Any] = {"max_model_len": "auto"}  # the model's own context
     lacking: Mapping[str, tuple[str, str]] = {
         "lora_modules": (
             "init_inference takes one set of weights and has no adapters",
@@ -157,14 +158,6 @@ class DeepSpeed(Engine):
         if spec.gpus == "none" or not hardware.has_gpu():
             env |= {"OMP_NUM_THREADS": str(hardware.threads()), "DS_ACCELERATOR": "cpu"}
         return env
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """`auto` is the model's own context: so is saying nothing."""
-        return {
-            name: value
-            for name, value in super().translated(spec).items()
-            if not (name == "max_model_len" and value == "auto")
-        }
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """One server is one process on one GPU."""

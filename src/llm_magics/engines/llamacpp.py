@@ -131,6 +131,7 @@ class LlamaCpp(Engine):
         "lora_modules": Words(_lora),
         "seed": Flag("--seed"),
     }
+    said_otherwise = ("served_model_name", "max_model_len", "max_num_seqs")  # in `program`: they need the model
     metrics = Metrics(
         "/metrics",
         {
@@ -220,15 +221,6 @@ class LlamaCpp(Engine):
     def help_command(self, executable: Executable) -> list[str] | None:
         """The binary's; our launcher takes what the wheel takes and says so at once."""
         return [executable.binary, "--help"] if executable.binary else None
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """Name, context and slots stand in `program`: they need the model."""
-        options = super().translated(spec)
-        return {
-            name: value
-            for name, value in options.items()
-            if name not in ("served_model_name", "max_model_len", "max_num_seqs")
-        }
 
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """The adapter's name where there is one: what answers is the model with it."""

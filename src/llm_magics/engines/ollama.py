@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from llm_magics.engines.base import Engine, Failure, Image, Install, Memory, Option, Place, Sleep, Stage, Variable
@@ -65,6 +65,7 @@ class Ollama(Engine):
             "OLLAMA_KV_CACHE_TYPE", {"auto": "f16", "float16": "f16"}, ("f16", "q8_0", "q4_0")
         ),
     }  # fmt: skip
+    said_otherwise = ("served_model_name", "lora_modules")  # by the launcher
     log_prefix = r"^time=\S+ level=\w+ source=\S+ msg="
     stages = (
         Stage(r"\[llm-magics\] (pulling .*|importing .*|loading .*)", "{0}"),
@@ -154,11 +155,6 @@ class Ollama(Engine):
         if spec.gpus == "none":
             return {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1", "GGML_VK_VISIBLE_DEVICES": "-1"}
         return super().devices(place, spec)
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """Name and adapter are the launcher's."""
-        said_by_launcher = ("served_model_name", "lora_modules")
-        return {name: value for name, value in super().translated(spec).items() if name not in said_by_launcher}
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """Beside the context: nothing can be said on its command line."""

@@ -161,6 +161,7 @@ class SGLang(Engine):
         "trust_remote_code": Switch("--trust-remote-code", ""),
         "traces": Words(lambda address: ["--enable-trace", "--otlp-traces-endpoint", address]),
     }
+    own_default: Mapping[str, Any] = {"max_model_len": "auto"}  # the model's own context
     metrics = Metrics(
         "/metrics",
         {
@@ -209,14 +210,6 @@ class SGLang(Engine):
         if _on_cpu(spec):
             env["OMP_NUM_THREADS"] = str(hardware.threads())
         return env
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """`auto` is the model's own context: so is saying nothing."""
-        return {
-            name: value
-            for name, value in super().translated(spec).items()
-            if not (name == "max_model_len" and value == "auto")
-        }
 
     def check(self, place: Place, spec: ServerSpec) -> None:
         """GPUs given to what was installed for CPUs would be ignored."""

@@ -52,6 +52,7 @@ class Transformers(Engine):
         "seed": Flag("--default-seed"),
         "trust_remote_code": Switch("--trust-remote-code", ""),
     }
+    said_otherwise = ("revision",)  # a part of the model's name: `served_name`
     lacking: Mapping[str, tuple[str, str]] = {
         "lora_modules": (
             "`transformers serve` loads one model and chooses no adapter",
@@ -111,10 +112,6 @@ class Transformers(Engine):
         if _on_cpu(spec):
             env["OMP_NUM_THREADS"] = str(hardware.threads())
         return env
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """The revision is part of the model's name (`served_name`)."""
-        return {name: value for name, value in super().translated(spec).items() if name != "revision"}
 
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """The server is pinned to what it was started with and refuses every other name."""

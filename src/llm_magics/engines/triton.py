@@ -103,6 +103,7 @@ class Triton(Engine):
         "trust_remote_code": Switch("--trust-remote-code", ""),
         "traces": Words(_traces),
     }
+    own_default: Mapping[str, Any] = {"max_model_len": "auto"}  # the model's own context
     metrics = Metrics(
         "/metrics",
         {
@@ -192,14 +193,6 @@ class Triton(Engine):
         if spec.gpus == "none" or not hardware.has_gpu():
             env["OMP_NUM_THREADS"] = str(hardware.threads())
         return env
-
-    def translated(self, spec: ServerSpec) -> dict[str, Any]:
-        """`auto` is the model's own context: so is saying nothing."""
-        return {
-            name: value
-            for name, value in super().translated(spec).items()
-            if not (name == "max_model_len" and value == "auto")
-        }
 
     def served_name(self, spec: ServerSpec, model: str) -> str:
         """A name that can be a folder of the repository and a part of a path."""
