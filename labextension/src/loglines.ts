@@ -56,9 +56,6 @@ export class LogLines {
       this._first = { file: page.file, offset: page.start };
       this.earlier = page.earlier;
     }
-    if (page.skipped && this.lines.length) {
-      lines.unshift({ text: '[lines in between are no longer kept]', level: 'warning' });
-    }
     this._last = { file: page.file, offset: page.end };
     for (const line of lines) {
       this.lines.push(line);

@@ -1,14 +1,13 @@
 // A log as a document tab: follows, searches, filters by level. Draws only the lines that are on the screen.
 import { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import { inWords } from '@llm-magics/model';
-import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { Fragment, h } from './h';
 import { found, Level, LEVELS, windowOf } from './loglines';
 import { LogRoutes, Reader } from './reader';
 import { Action } from './rows';
+import { SeenWidget } from './seen';
 
 const ROW = 17; // px of a line, as in style/logs.css
 const SAID = 8000; // ms that it is said what was copied
@@ -169,7 +168,7 @@ export function LogView(props: ILogProps): JSX.Element {
 }
 
 /** The tab. Reads only while it is on the screen. */
-export class LogWidget extends ReactWidget {
+export class LogWidget extends SeenWidget {
   private _reader: Reader;
   private _version = 0;
 
@@ -185,13 +184,6 @@ export class LogWidget extends ReactWidget {
       this._version += 1;
       this.update();
     });
-    document.addEventListener('visibilitychange', this._look);
-  }
-
-  dispose(): void {
-    document.removeEventListener('visibilitychange', this._look);
-    this._reader.read(false);
-    super.dispose();
   }
 
   render(): JSX.Element {
@@ -207,22 +199,7 @@ export class LogWidget extends ReactWidget {
     );
   }
 
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._look();
+  protected look(seen: boolean): void {
+    this._reader.read(seen);
   }
-
-  protected onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this._look();
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    this._look();
-  }
-
-  private _look = (): void => {
-    this._reader.read(!this.isDisposed && this.isVisible && document.visibilityState === 'visible');
-  };
 }

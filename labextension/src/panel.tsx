@@ -1,8 +1,7 @@
 // The sidebar: engines, GPUs, runs, learning path, one below the other, each to be folded.
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
-import { LabIcon, ReactWidget } from '@jupyterlab/ui-components';
+import { LabIcon } from '@jupyterlab/ui-components';
 import { benchCell, clientCell, counted, IAdapter, serveCell } from '@llm-magics/model';
-import { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { LabModel } from './api';
@@ -10,6 +9,7 @@ import { countsSeconds, rowTime } from './clock';
 import { Fragment, h } from './h';
 import { Gpu } from './machine';
 import { Action, doing, IActions, Row } from './rows';
+import { SeenWidget } from './seen';
 import { Path, Runs } from './work';
 
 const CELLS = { bench: benchCell, client: clientCell };
@@ -150,7 +150,7 @@ export function Sidebar(props: {
 }
 
 /** The widget in the left area. Looks only while it is visible, on a page that is. */
-export class SidebarPanel extends ReactWidget {
+export class SidebarPanel extends SeenWidget {
   private _trans: TranslationBundle;
   private _opened = false;
 
@@ -168,44 +168,18 @@ export class SidebarPanel extends ReactWidget {
     this.title.caption = this._trans.__('LLM engines');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this._trans.__('LLM engines'));
-    document.addEventListener('visibilitychange', this._look);
-  }
-
-  dispose(): void {
-    document.removeEventListener('visibilitychange', this._look);
-    this.model.look(this.id, false);
-    super.dispose();
   }
 
   render(): JSX.Element | null {
     // Nothing is drawn before somebody looks; what was unfolded then is found so again, but no clock runs meanwhile.
-    this._opened ||= this._looking;
+    this._opened ||= this.seen;
     return this._opened ? (
-      <Sidebar model={this.model} actions={this.actions} trans={this._trans} looking={this._looking} />
+      <Sidebar model={this.model} actions={this.actions} trans={this._trans} looking={this.seen} />
     ) : null;
   }
 
-  protected onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._look();
-  }
-
-  protected onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this._look();
-  }
-
-  protected onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    this._look();
-  }
-
-  private get _looking(): boolean {
-    return this.isVisible && document.visibilityState === 'visible';
-  }
-
-  private _look = (): void => {
-    this.model.look(this.id, this._looking);
+  protected look(seen: boolean): void {
+    this.model.look(this.id, seen);
     this.update();
-  };
+  }
 }

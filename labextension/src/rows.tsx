@@ -188,6 +188,16 @@ export const Row = React.memo((props: IRowProps): JSX.Element => {
   const [asking, setAsking] = React.useState(false);
   const [back, setBack] = React.useState(false); // the focus goes back to where the question was asked
   const [copied, setCopied] = React.useState(false);
+  const row = React.useRef<HTMLLIElement>(null);
+  // Who was in a row that goes, by its keys, is left at the head of the list and not at that of the page.
+  React.useLayoutEffect(
+    () => () => {
+      if (row.current?.contains(document.activeElement)) {
+        row.current.closest('details')?.querySelector('summary')?.focus();
+      }
+    },
+    []
+  );
   const running = runs(engine);
   const stopping = engine.state === 'stopping' || props.stopped;
   const owner = notebookOf(engine);
@@ -198,6 +208,7 @@ export const Row = React.memo((props: IRowProps): JSX.Element => {
   };
   const stop = () => {
     setAsking(false);
+    row.current?.focus();
     void model.stop(engine.name);
   };
   const copyUrl = async () => {
@@ -207,6 +218,8 @@ export const Row = React.memo((props: IRowProps): JSX.Element => {
   };
   return (
     <li
+      ref={row}
+      tabIndex={-1}
       className="llm-Row"
       data-name={engine.name}
       data-state={stopping ? 'stopping' : engine.state}

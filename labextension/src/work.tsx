@@ -37,8 +37,7 @@ export const Runs = React.memo((props: { runs: IRun[]; actions: IActions; trans:
   const { runs, actions, trans } = props;
   const [chosen, setChosen] = React.useState<string[]>([]);
   const here = chosen.filter(id => runs.some(run => run.id === id));
-  const choose = (id: string) =>
-    setChosen(here.includes(id) ? here.filter(each => each !== id) : [...here.slice(-1), id]);
+  const choose = (id: string) => setChosen(here.includes(id) ? here.filter(each => each !== id) : [...here, id]);
   return (
     <>
       <ul className="llm-List">
@@ -47,6 +46,7 @@ export const Runs = React.memo((props: { runs: IRun[]; actions: IActions; trans:
             <input
               type="checkbox"
               checked={here.includes(run.id)}
+              disabled={here.length > 1 && !here.includes(run.id)}
               onChange={() => choose(run.id)}
               aria-label={trans.__('Choose the run of %1 at %2', run.label, when(run.started))}
             />
@@ -58,6 +58,7 @@ export const Runs = React.memo((props: { runs: IRun[]; actions: IActions; trans:
               {ends(run.label, 24)}
             </button>
             <span className="llm-muted">
+              {run.headline.round ? `${run.headline.round} · ` : ''}
               {run.status !== 'complete' ? `${trans.__('partial')} · ` : ''}
               {run.headline.output_throughput ? `${rate(run.headline.output_throughput)} ${trans.__('tok/s')} · ` : ''}
               {when(run.started)}

@@ -55,11 +55,11 @@ test('an empty line is a line, an empty page is none', () => {
   expect(log.append(page(''))).toBe(0);
 });
 
-test('lines that were rotated away are said to be missing', () => {
+test('after a rotation it goes on in the next file', () => {
   const log = new LogLines();
   log.append(page('a\n'));
-  log.append(page('z\n', { file: '9', skipped: true }));
-  expect(log.lines[1].text).toContain('no longer kept');
+  log.append(page('z\n', { file: '9' }));
+  expect(log.lines.map(line => line.text)).toEqual(['a', 'z']);
   expect(log.last).toEqual({ file: '9', offset: 2 });
 });
 

@@ -22,10 +22,42 @@ async def test_pages_follow_each_other(ask: Any, running: Callable[..., Record],
     assert (page["text"], page["start"], page["end"], page["size"]) == ("c\n", 4, 6, 6)
 
 
-async def test_an_engine_that_said_nothing_yet_has_an_empty_log(ask: Any, running: Callable[..., Record]) -> None:
+async def test_an_engine_that_said_nothing_yet_has_an_empty_log(
+    ask: Any, running: Callable[..., Record], registry: Registry
+) -> None:
     running()
     status, page = await ask("engines/qwen/logs")
-    assert (status, page["text"], page["file"]) == (200, "", "0")
+    assert (status, page["text"], page["file"].partition("-")[0]) == (200, "", "0")
+    registry.log_path("qwen").write_text("a\n")
+    _, page = await ask("engines/qwen/logs", params={"file": page["file"], "after": "0"})
+    assert page["text"] == "a\n"
+
+
+async def test_another_server_of_the_name_begins_with_a_seam(
+    ask: Any, running: Callable[..., Record], registry: Registry
+) -> None:
+    running(id="a1")
+    path = registry.log_path("qwen")
+    path.write_text("old\n")
+    _, page = await ask("engines/qwen/logs")
+    place = {"file": page["file"], "after": page["end"]}
+    running(id="b2")
+    path.write_text("new and longer\n")  # in the same file, as a launch does
+    _, page = await ask("engines/qwen/logs", params=place)
+    assert page["text"] == "[another server named qwen begins here]\nnew and longer\n"
+    _, earlier = await ask("engines/qwen/logs", params={"file": place["file"], "before": "4"})
+    assert (earlier["text"], earlier["earlier"]) == ("", False)
+    with path.open("a") as file:
+        file.write("more\n")
+    _, page = await ask("engines/qwen/logs", params={"file": page["file"], "after": page["end"]})
+    assert page["text"] == "more\n"
+
+
+async def test_lines_that_are_gone_are_said(ask: Any, running: Callable[..., Record], registry: Registry) -> None:
+    running()
+    registry.log_path("qwen").write_text("late\n")
+    _, page = await ask("engines/qwen/logs", params={"file": "1", "after": "5"})
+    assert page["text"] == "[lines in between are no longer kept]\nlate\n"
 
 
 async def test_a_gigabyte_costs_what_a_page_does(ask: Any, running: Callable[..., Record], registry: Registry) -> None:

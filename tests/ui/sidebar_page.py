@@ -62,6 +62,12 @@ def drag(page: Any, name: str, number: int) -> None:
     page.mouse.up()
 
 
+def focused(page: Any) -> str:
+    """What stands on the screen in what has the focus."""
+    text: str = page.evaluate("document.activeElement.innerText")
+    return text
+
+
 def run_cell(page: Any, number: int) -> None:
     """Run one cell of the notebook."""
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").nth(number).click()

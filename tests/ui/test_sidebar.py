@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from served import Lab, start_lab
-from sidebar_page import copied, made, notebook, row, run_cell, serious, show
+from sidebar_page import copied, focused, made, notebook, row, run_cell, serious, show
 
 from llm_magics.runtime import identity
 from llm_magics.runtime.gpus import Gpu, GpuProcess
@@ -37,7 +37,8 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     row(page, "tiny").wait_for()
     row(page, "tiny", "ready").wait_for()
     row(page, "tiny").get_by_text("by serving.ipynb").wait_for()
-    page.locator('.llm-Task[data-done="true"]', has_text="Run vLLM with a 7B model").wait_for()  # in its lighter form
+    done = page.locator('.llm-Task[data-done="true"]', has_text="Run vLLM with a 7B model")
+    done.get_by_title("Measured, in its lighter form").wait_for()
 
     run_cell(page, 1)
     row(page, "tiny").get_by_text(re.compile("[12] running")).wait_for()
@@ -80,8 +81,9 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     row(page, "tiny").get_by_role("button", name="Do not stop tiny").click()
     assert row(page, "tiny", "ready").count() == 1
     row(page, "tiny").get_by_role("button", name="Stop tiny").click()
-    row(page, "tiny").get_by_role("button", name="Yes, stop tiny").click()
+    row(page, "tiny").get_by_role("button", name="Yes, stop tiny").press("Enter")
     row(page, "tiny").wait_for(state="detached")
+    assert focused(page).startswith("ENGINES")  # who goes by keys is not sent back to the head of the page
 
 
 def test_what_a_kernel_and_an_engine_leave_behind(lab: Lab, new_page: Callable[..., Any]) -> None:
@@ -109,8 +111,9 @@ def test_what_a_kernel_and_an_engine_leave_behind(lab: Lab, new_page: Callable[.
     os.kill(record.process["pid"], signal.SIGKILL)  # type: ignore[index]
     row(page, "left", "failed").wait_for()
     row(page, "left").locator(".llm-Diagnosis").wait_for()
-    row(page, "left").get_by_role("button", name="Forget left and its log").click()
+    row(page, "left").get_by_role("button", name="Forget left and its log").press("Enter")
     row(page, "left").wait_for(state="detached")
+    assert focused(page).startswith("ENGINES")
     assert registry.read("left") is None
 
     lab.run("serve", "lost", "--keep", "detached")

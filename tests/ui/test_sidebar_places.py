@@ -60,7 +60,8 @@ def test_two_tabs_see_the_same_and_a_hidden_panel_asks_nothing(
 
 def test_cells_come_from_rows_runs_and_the_palette(lab: Lab, page: Any, registry: Registry) -> None:
     store = RunStore(lab.data / "llm-magics" / "runs.sqlite")
-    runs = [busy_run(name=name, requests=40) for name in ("one", "other")]
+    runs = [busy_run(name=name, requests=40) for name in ("one", "other", "third")]
+    runs[2].header["round"] = "round 2 of third and one"
     for run in runs:
         store.save(run)
     made(registry)
@@ -74,8 +75,11 @@ def test_cells_come_from_rows_runs_and_the_palette(lab: Lab, page: Any, registry
     page.locator("summary", has_text="Runs").click()
     compare = page.get_by_role("button", name="Insert a cell that compares the two chosen runs")
     assert compare.is_disabled()
-    for run in runs:
+    for run in runs[:2]:
         page.get_by_role("checkbox", name=f"Choose the run of {run.name}").check()
+    third = page.locator(".llm-Run", has_text="third")
+    third.get_by_text("round 2 of third and one").wait_for()
+    assert third.get_by_role("checkbox").is_disabled()  # two are chosen, and stay so
     compare.click()
     both = f"%compare {runs[0].id} {runs[1].id}"
     cells_are(page, "x = 1", LOAD, BENCH, BENCH, both, CLIENT)  # below what was dropped

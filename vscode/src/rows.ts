@@ -6,7 +6,6 @@ import {
   bytes,
   cause,
   counted,
-  countdown,
   current,
   ended,
   ends,
@@ -71,6 +70,21 @@ const ICONS: Record<string, [icon: string, colour?: string]> = {
   elsewhere: ['remote']
 };
 
+/** What is left of an engine's time: not by the second, so that its buttons stay under the pointer. */
+function left(seconds: number): string {
+  const minutes = Math.ceil(seconds / 60);
+  return minutes >= 120
+    ? span(60 * minutes)
+    : minutes > 1
+      ? `${minutes} min`
+      : `${10 * Math.max(1, Math.ceil(seconds / 10))} s`;
+}
+
+/** How long something has been so, to the minute. */
+function minutes(seconds: number, trans: ITranslate): string {
+  return seconds < 60 ? trans.__('less than a minute') : seconds < 120 ? '1 min' : span(seconds);
+}
+
 /** The engines, then the GPUs where there are any. */
 export function engineRows(model: Model<IRoutes>, now: number, trans: ITranslate = english): IRow[] {
   const rows = model.engines.map(engine => engineRow(engine, model, now, trans));
@@ -92,7 +106,8 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     ? ['warning', 'list.warningForeground']
     : (ICONS[engine.asleep && shown.state === 'ready' ? 'asleep' : shown.state] ?? ['circle-outline']);
   const held = heldBy(engine, load, model.gpus, trans);
-  const speed = perSecond === null ? '' : `${rate(perSecond)} ${trans.__('tok/s')}`;
+  const speed = (digits: number) =>
+    perSecond === null ? '' : `${rate(Number(perSecond.toPrecision(digits)))} ${trans.__('tok/s')}`;
   const id = `engine ${engine.id || engine.name}`;
   const detail = (label: string, description: string, more: Partial<IRow> = {}): IRow => ({
     id: `${id} ${label}`,
@@ -129,10 +144,10 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     if (asked) {
       rows.push(detail(trans.__('Requests'), asked));
     }
-    if (speed) {
-      rows.push(detail(trans.__('Output'), speed, { tooltip: trans.__('Output tokens per second') }));
+    if (speed(3)) {
+      rows.push(detail(trans.__('Output'), speed(3), { tooltip: trans.__('Output tokens per second') }));
     }
-    rows.push(detail(trans.__('Ready for'), span(now - (engine.ready_at ?? engine.created))));
+    rows.push(detail(trans.__('Ready for'), minutes(now - (engine.ready_at ?? engine.created), trans)));
   }
   if (runs(engine) && engine.url) {
     rows.push(detail('URL', baseUrl(engine), { context: 'url', about: engine.name }));
@@ -143,7 +158,7 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
   }
   let ending = '';
   if (runs(engine) && engine.stops_at !== null) {
-    ending = trans.__('stops in %1', countdown(engine.stops_at - now));
+    ending = trans.__('stops in %1', left(engine.stops_at - now));
     const why = engine.stops_why ? `: ${engine.stops_why}` : '';
     rows.push(detail(trans.__('Ending'), `${ending}${why}`, { icon: 'watch', context: 'ending', about: engine.name }));
   }
@@ -151,7 +166,7 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     state,
     starts(shown) ? engine.stage : ends(basename(engine.model), 24),
     shown.state === 'ready' ? held.text : '',
-    shown.state === 'ready' ? speed : '',
+    shown.state === 'ready' ? speed(2) : '',
     ending
   ].filter(word => word);
   return {
@@ -255,12 +270,21 @@ function taskRow(task: ITask, trans: ITranslate): IRow {
 
 /**
  * What has to be drawn anew: null for nothing, `all` where rows came, went or moved, else the ids of those that look
- * otherwise. A tree that is drawn anew as a whole loses its hover and flickers, once a second.
+ * otherwise, each as deep as it can be. What is drawn anew has new buttons: a click on one that begins before and ends
+ * after is lost.
  */
 export function changes(before: IRow[], after: IRow[]): string[] | 'all' | null {
   if (before.map(row => row.id).join('\0') !== after.map(row => row.id).join('\0')) {
     return 'all';
   }
-  const changed = after.filter((row, number) => JSON.stringify(row) !== JSON.stringify(before[number]));
-  return changed.length ? changed.map(row => row.id) : null;
+  const found = after.flatMap((row, number) => {
+    const within = own(row) === own(before[number]) ? changes(before[number].rows ?? [], row.rows ?? []) : 'all';
+    return within === 'all' ? [row.id] : (within ?? []);
+  });
+  return found.length ? found : null;
+}
+
+/** A row without those in it. */
+function own(row: IRow): string {
+  return JSON.stringify({ ...row, rows: undefined });
 }

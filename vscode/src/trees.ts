@@ -11,22 +11,11 @@ export class Tree implements vscode.TreeDataProvider<IRow> {
   /** What is shown from now on. */
   show(rows: IRow[]): void {
     const changed = changes(this._rows, rows);
-    const before = new Map(this._rows.map(row => [row.id, row]));
-    // VS Code knows an element by the object: a row that stays is the same object with other words.
-    this._rows = rows.map(row => {
-      const known = before.get(row.id);
-      if (!known) {
-        return row;
-      }
-      for (const key of Object.keys(known)) {
-        delete (known as any)[key];
-      }
-      return Object.assign(known, row);
-    });
+    this._rows = renewed(this._rows, rows);
     if (changed === 'all') {
       this._changed.fire(undefined);
     } else if (changed) {
-      this._changed.fire(this._rows.filter(row => changed.includes(row.id)));
+      this._changed.fire(all(this._rows).filter(row => changed.includes(row.id)));
     }
   }
 
@@ -60,4 +49,25 @@ export class Tree implements vscode.TreeDataProvider<IRow> {
     }
     return item;
   }
+}
+
+/** Rows as they are now. VS Code knows an element by the object: one that stays is the same object with other words. */
+function renewed(before: IRow[], after: IRow[]): IRow[] {
+  const known = new Map(before.map(row => [row.id, row]));
+  return after.map(now => {
+    const row: any = known.get(now.id);
+    if (!row) {
+      return now;
+    }
+    const rows = now.rows && renewed(row.rows ?? [], now.rows);
+    for (const key of Object.keys(row)) {
+      delete row[key];
+    }
+    return Object.assign(row, now, { rows });
+  });
+}
+
+/** Rows and those in them. */
+function all(rows: IRow[]): IRow[] {
+  return rows.flatMap(row => [row, ...all(row.rows ?? [])]);
 }

@@ -38,7 +38,7 @@ test('an engine at work: state, model, where it runs and how fast, at a glance a
     'Runs on': 'CPU · 1.0 GiB',
     Requests: '1 running · 2 waiting',
     Output: '45 tok/s',
-    'Ready for': '90 s',
+    'Ready for': '1 min',
     URL: 'http://127.0.0.1:9000/v1'
   });
 });
@@ -85,11 +85,11 @@ test('one of another host that shares the directory says where it runs; nothing 
 });
 
 test('one that sleeps answers nothing; one about to end counts down', () => {
-  const rows = shown(engine('a', { asleep: true }), engine('b', { stops_at: NOW + 598, stops_why: 'idle' }));
+  const rows = shown(engine('a', { asleep: true }), engine('b', { stops_at: NOW + 541, stops_why: 'idle' }));
   expect(rows[0]).toMatchObject({ icon: 'moon', context: 'engine.runs' });
   expect(rows[0].description).toMatch(/^asleep/);
-  expect(rows[1].description).toContain('stops in 9:58');
-  expect(details(rows[1])['Ending']).toBe('stops in 9:58: idle');
+  expect(rows[1].description).toContain('stops in 10 min');
+  expect(details(rows[1])['Ending']).toBe('stops in 10 min: idle');
 });
 
 test('a refusal stands in the row, where the person looks', async () => {
@@ -107,7 +107,7 @@ test('more than are shown are counted', () => {
 });
 
 test('the path: the first week with something to do is open; ticks are measured, or yours', () => {
-  const done = task('a', { done: true, missing: [] });
+  const done = task('a', { done: true, form: 'lighter', missing: [] });
   const rows = pathRows([
     { week: '1', title: 'Serving', tasks: [done] },
     { week: '2', title: 'Load', tasks: [task('b'), task('c', { manual: true, notebook: null, today: 'read it' })] },
@@ -116,6 +116,7 @@ test('the path: the first week with something to do is open; ticks are measured,
   expect(rows.map(row => row.open)).toEqual([false, true, false]);
   expect(rows.map(row => row.label)).toEqual(['Week 1: Serving', 'Week 2: Load', 'Ongoing']);
   expect(rows.map(row => row.description)).toEqual(['1/1', '0/2', '0/1']);
+  expect(rows[0].rows![0].tooltip).toBe('Because it teaches.\nMeasured, in its lighter form');
   expect(rows[0].rows![0]).toMatchObject({ icon: 'pass-filled', spoken: 'Do a, done', ticked: undefined });
   const [measured, mine] = rows[1].rows!;
   expect(measured).toMatchObject({ context: 'task.notebook', click: 'llmMagics.openTask', about: 'b' });
@@ -128,8 +129,29 @@ test('what looks the same is not drawn again, what changed is, alone', () => {
   const before = shown(engine('a'), engine('b'));
   expect(changes(before, shown(engine('a'), engine('b')))).toBeNull();
   expect(changes(before, shown(engine('a'), engine('b', { state: 'stopping' })))).toEqual(['engine id of b']);
+  expect(changes(before, shown(engine('a', { model: '/other/tiny-q8_0.gguf' }), engine('b')))).toEqual([
+    'engine id of a'
+  ]);
   expect(changes(before, shown(engine('b')))).toBe('all');
   expect(changes(before, shown(engine('b'), engine('a')))).toBe('all');
+});
+
+test('time that passes and a rate that trembles leave the buttons of a row under the pointer', () => {
+  const ending = engine('a', { stops_at: NOW + 600 });
+  const loads = engine('b', { state: 'loading', ready_at: null });
+  say({ engines: [ending, loads] });
+  say({ load: { a: { at: 1, output_tokens: 0, running: 1 } } });
+  say({ load: { a: { at: 2, output_tokens: 1240, running: 1 } } });
+  const before = engineRows(model, NOW);
+  expect(before[0].description).toContain('1,200 tok/s · stops in 10 min');
+  expect(details(before[0])['Output']).toBe('1,240 tok/s');
+  say({ load: { a: { at: 3, output_tokens: 1240 + 1230, running: 1 } } });
+  const after = engineRows(model, NOW + 1);
+  expect(changes(before, after)).toEqual(['engine id of a Output', 'engine id of b Start']);
+  const late = engineRows(model, NOW + 545);
+  expect(late[0].description).toContain('stops in 60 s');
+  expect(engineRows(model, NOW + 549)[0].description).toBe(late[0].description);
+  expect(engineRows(model, NOW + 599)[0].description).toContain('stops in 10 s');
 });
 
 test('versions are compared by their numbers', () => {

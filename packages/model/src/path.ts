@@ -23,6 +23,8 @@ export function tickedBy(task: ITask, trans: ITranslate): string {
   return task.manual
     ? trans.__('Tick it yourself')
     : task.done
-      ? trans.__('Measured')
+      ? task.form === 'lighter'
+        ? trans.__('Measured, in its lighter form')
+        : trans.__('Measured')
       : trans.__('It ticks itself when it was really done');
 }

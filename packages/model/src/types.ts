@@ -68,7 +68,7 @@ export interface IRun {
   status: string;
   points: number;
   requests: number;
-  headline: { output_throughput?: number | null; median_ttft_ms?: number | null };
+  headline: { output_throughput?: number | null; median_ttft_ms?: number | null; round?: string };
 }
 
 export interface ITask {
@@ -83,6 +83,7 @@ export interface ITask {
   missing: string[];
   manual: boolean;
   lighter: string | null;
+  form: 'full' | 'lighter' | null;
 }
 
 export interface IWeek {
@@ -97,7 +98,7 @@ export interface IAdapter {
   install: string;
 }
 
-/** A page of a log; `file` is an inode, which a number of JavaScript's may not hold. */
+/** A page of a log; `file` names the file and the server that wrote it. */
 export interface IPage {
   file: string;
   start: number;

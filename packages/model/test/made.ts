@@ -40,5 +40,6 @@ export const task = (id: string, more: Partial<ITask> = {}): ITask => ({
   missing: ['a run of it'],
   manual: false,
   lighter: null,
+  form: null,
   ...more
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,8 @@ from tornado import web
 from llm_magics.lab.handler import Handler
 
 _OFFSET = 2**62
+_FILE = re.compile(r"[0-9]{1,19}(?:-.{0,80})?")  # an inode, and the id of the server that wrote it
+_GONE = "[lines in between are no longer kept]\n"
 
 
 class Logs(Handler):
@@ -27,7 +30,9 @@ class Logs(Handler):
             raise self.failure(400, "A place in a log is `file` with `after` or `before`.")
         limit = self.number("limit", LONGEST, 1024, LONGEST)
         where = next(iter(given - {"file"}), "")
-        file = self.number("file", 0, 0, _OFFSET)
+        file = self.get_query_argument("file", "0")
+        if not _FILE.fullmatch(file):
+            raise self.failure(400, "`file` is what a page of this log said.")
         offset = self.number(where, 0, 0, _OFFSET) if where else 0
         name_of_work = ("logs", name, where, file, offset, limit)
         page = await self.aside(name_of_work, lambda: _page(name, where, file, offset, limit))
@@ -49,7 +54,7 @@ class Report(Handler):
         self.finish({"text": text})
 
 
-def _page(name: str, where: str, file: int, offset: int, limit: int) -> dict[str, Any] | None:
+def _page(name: str, where: str, file: str, offset: int, limit: int) -> dict[str, Any] | None:
     from llm_magics.runtime import log_pages
     from llm_magics.runtime.logs import redact
     from llm_magics.runtime.registry import Registry
@@ -57,16 +62,22 @@ def _page(name: str, where: str, file: int, offset: int, limit: int) -> dict[str
     registry = Registry()
     if not registry.exists(name):
         return None
-    path = registry.log_path(name)
-    if where == "after":
-        page = log_pages.after(path, file, offset, limit)
-    elif where == "before":
-        page = log_pages.before(path, file, offset, limit)
+    path, seam = registry.log_path(name), ""
+    record = registry.read(name)
+    server = record.id if record else ""
+    inode, _, wrote = file.partition("-")
+    other = bool(wrote and server) and wrote != server  # its log begins anew, in the same file
+    if where == "before":
+        page = log_pages.Page(0, 0, 0, 0, "") if other else log_pages.before(path, int(inode), offset, limit)
+    elif where and not other:
+        page = log_pages.after(path, int(inode), offset, limit)
+        seam = _GONE if page.skipped else ""
     else:
         page = log_pages.last(path, limit)
+        seam = f"[another server named {name} begins here]\n{_GONE if page.earlier else ''}" if other else ""
     key = registry.key(name)
-    # A number of JavaScript's holds 53 bits; inodes may have 64.
-    return {**asdict(page), "file": str(page.file), "text": redact(page.text, [key] if key else [])}
+    text = seam + redact(page.text, [key] if key else [])
+    return {**asdict(page), "file": f"{page.file}-{server}", "text": text}
 
 
 def _report(name: str) -> str | None:

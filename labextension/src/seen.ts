@@ -1,0 +1,32 @@
+// A widget that works only while somebody can see it.
+import { ReactWidget } from '@jupyterlab/ui-components';
+import { Message } from '@lumino/messaging';
+
+/** Is told when it comes to be seen and when it no longer is: shown, on a page that is in front. */
+export abstract class SeenWidget extends ReactWidget {
+  constructor() {
+    super();
+    document.addEventListener('visibilitychange', this._look);
+  }
+
+  dispose(): void {
+    document.removeEventListener('visibilitychange', this._look);
+    this.look(false);
+    super.dispose();
+  }
+
+  processMessage(message: Message): void {
+    super.processMessage(message);
+    if (message.type.startsWith('after-')) {
+      this._look();
+    }
+  }
+
+  protected abstract look(seen: boolean): void;
+
+  protected get seen(): boolean {
+    return !this.isDisposed && this.isVisible && document.visibilityState === 'visible';
+  }
+
+  private _look = (): void => this.look(this.seen);
+}
