@@ -28,9 +28,11 @@ from llm_magics.runtime.registry import Registry
 GIB = 2**30
 
 
-def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., Any]) -> None:
-    page = new_page()
-    bench = "%%bench tiny\nconcurrency: [2]\nduration: 12s\noutput_tokens: 64"
+def test_an_engine_from_its_cell_to_its_end(
+    lab: Lab, new_page: Callable[..., Any], picture: Callable[..., Path]
+) -> None:
+    page = new_page(width=1240, height=880)
+    bench = "%%bench tiny\nconcurrency: [1, 4]\nduration: 6s\noutput_tokens: 64"
     notebook(page, lab, "serving.ipynb", ["%load_ext llm_magics\n%serve tiny", bench, ""])
     page.get_by_text("No engine is running.").wait_for()
     run_cell(page, 0)
@@ -41,13 +43,16 @@ def test_an_engine_from_its_cell_to_its_end(lab: Lab, new_page: Callable[..., An
     done.get_by_title("Measured, in its lighter form").wait_for()
 
     run_cell(page, 1)
-    row(page, "tiny").get_by_text(re.compile("[12] running")).wait_for()
+    row(page, "tiny").get_by_text(re.compile("[1-4] running")).wait_for()
     page.wait_for_function(
         """() => (document.querySelector('.llm-Row[data-name="tiny"] .llm-Rate svg')?.getAttribute('aria-label') ?? '0')
              .match(/^[\\d,.]+/)[0] !== '0'"""
     )
-    page.locator("summary", has_text="Runs").wait_for()  # what was measured is in the list
+    page.locator("summary", has_text="Runs").click()  # what was measured is in the list
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # the engine's own lines would push this test's away
+    page.locator(".llm-Run .llm-Link").first.click()
+    page.locator(".llm-RunView .js-plotly-plot .main-svg").first.wait_for()
+    picture(page, "sidebar")  # the README's
 
     row(page, "tiny").get_by_role("button", name="Open the log of tiny").click()
     page.locator(".llm-Line").first.wait_for()
