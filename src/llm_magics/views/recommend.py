@@ -10,6 +10,7 @@ from typing import Any
 
 from llm_magics.views import format as fmt
 from llm_magics.views.markup import page, tag
+from llm_magics.views.readable import readable
 from llm_magics.views.table import READABLE, Cell, Column, Table
 
 _NO_CELL = "No engine starts here with this model, as it is asked:"
@@ -123,15 +124,16 @@ def form(questions: Mapping[str, Any], answers: Mapping[str, str], answer: Calla
         for key, question in questions.items()
     }  # fmt: skip
     shown = ipywidgets.Output()
+    box = readable(ipywidgets.VBox)([*fields.values(), shown])
 
     def redraw(_: Any = None) -> None:
-        data = answer({key: field.value for key, field in fields.items()})._repr_mimebundle_()
-        shown.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        box.still = answer({key: field.value for key, field in fields.items()})._repr_mimebundle_()
+        shown.outputs = ({"output_type": "display_data", "data": box.still, "metadata": {}},)
 
     for each in fields.values():
         each.observe(redraw, "value")
     redraw()
-    return ipywidgets.VBox([*fields.values(), shown])
+    return box
 
 
 def _unasked(key: str, value: str) -> str:

@@ -20,6 +20,7 @@ from llm_magics.views.bundle import bundle
 from llm_magics.views.figures.board import Board, plain, spans
 from llm_magics.views.figures.load_axis import load_axis
 from llm_magics.views.markup import page
+from llm_magics.views.readable import readable
 from llm_magics.views.table import Column, Table
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def slo_widget(runs: Mapping[str, Run]) -> Any:
     )
     shown = ipywidgets.Output()
     sliders = ipywidgets.HBox([ttft, tpot], layout={"flex_flow": "row wrap"})
-    box = _readable(ipywidgets.VBox)([sliders, shown])
+    box = readable(ipywidgets.VBox)([sliders, shown])
 
     def redraw(_: Any = None) -> None:
         found = goodput(runs, ttft.value / 1000, tpot.value / 1000)
@@ -59,22 +60,6 @@ def slo_widget(runs: Mapping[str, Run]) -> Any:
         slider.observe(redraw, "value")
     redraw()
     return box
-
-
-def _readable(kind: Any) -> Any:
-    """A kind of widget that is also what `still` says: where no widget manager is (a saved notebook, an editor without
-    one), the figure or the table stands in its place. Front ends that have one prefer the widget."""
-
-    class Readable(kind):  # type: ignore[misc]
-        still: Mapping[str, Any] = {}
-
-        def _repr_mimebundle_(self, **asked: Any) -> Any:
-            own = super()._repr_mimebundle_(**asked)
-            data, *metadata = own if isinstance(own, tuple) else (own,)
-            both = {**self.still, **{key: value for key, value in (data or {}).items() if key != "text/plain"}}
-            return (both, *metadata) if metadata else both
-
-    return Readable
 
 
 def goodput(runs: Mapping[str, Run], ttft: float, tpot: float) -> dict[str, list[dict[str, float]]]:

@@ -147,7 +147,11 @@ def test_form_asks_every_question_and_follows_the_answers(monkeypatch: pytest.Mo
             if name == "value" and hasattr(self, "handler"):
                 self.handler({})
 
-    fake = types.SimpleNamespace(Dropdown=Widget, Output=Widget, VBox=lambda children: Widget(children=children))
+    class Box(Widget):
+        def __init__(self, children: list[object]) -> None:
+            super().__init__(children=children)
+
+    fake = types.SimpleNamespace(Dropdown=Widget, Output=Widget, VBox=Box)
     monkeypatch.setitem(sys.modules, "ipywidgets", fake)
     from llm_magics.views.recommend import form
 

@@ -1,4 +1,4 @@
-"""A picture on request: PNG by kaleido, else our own SVG; nothing unasked; a widget is readable without a manager."""
+"""A picture on request: PNG by kaleido, else our own SVG; nothing unasked."""
 
 from __future__ import annotations
 
@@ -102,12 +102,3 @@ def test_the_real_kaleido_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = base64.b64decode(bench()._repr_mimebundle_()["image/png"])
     assert drawn.startswith(PNG)
     assert len(drawn) > 10_000
-
-
-def test_a_widget_is_a_figure_and_a_table_where_no_widget_manager_is() -> None:
-    pytest.importorskip("ipywidgets")
-    data = bench().widget()._repr_mimebundle_()
-    data = data[0] if isinstance(data, tuple) else data
-    assert {"application/vnd.jupyter.widget-view+json", PLOTLY, "text/html", "text/plain"} <= set(data)
-    assert "Goodput" in data["text/plain"]
-    assert "<table" in data["text/html"]
