@@ -104,15 +104,13 @@ def _say(answer: Answer, *, as_json: bool, verbatim: bool = False) -> None:
     if as_json and answer.data is not None:
         print(_json(answer.data))
         return
-    if as_json and answer.messages:
-        with while_read():
-            answer.messages(lambda message: print(_json(message), flush=True))
+    if as_json and (messages := answer.messages):
+        while_read(lambda: messages(lambda message: print(_json(message), flush=True)))
         return
-    if answer.stream:
+    if stream := answer.stream:
         if as_json:
             raise SpecError("This goes on line by line; there is no JSON of it.", then="leave --json out")
-        with while_read():
-            answer.stream(lambda line: print(line if verbatim else in_terminal(line), flush=True))
+        while_read(lambda: stream(lambda line: print(line if verbatim else in_terminal(line), flush=True)))
     if answer.shown is not None:
         print(answer.shown if verbatim else in_terminal(str(answer.shown)))
 

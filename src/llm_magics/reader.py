@@ -11,14 +11,13 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 
-@contextmanager
-def while_read() -> Iterator[None]:
-    """Inside, a reader of stdout that goes away is a KeyboardInterrupt; that and Ctrl-C end it quietly.
+def while_read(work: Callable[[], object]) -> None:
+    """Do `work`; a reader of stdout that goes away is a KeyboardInterrupt in it; that and Ctrl-C end it quietly.
 
     A pipe, a socket or a terminal is watched; a file has no reader, and nothing happens.
     """
@@ -26,15 +25,15 @@ def while_read() -> Iterator[None]:
         try:
             stdout = sys.stdout.fileno()
         except (OSError, ValueError):  # stdout is no file: captured, or closed
-            yield
+            work()
             return
         gone, over, at_the_end = threading.Event(), threading.Event(), threading.Lock()
-        if hasattr(select, "poll"):
-            watcher = (stdout, gone, over, at_the_end)
-            threading.Thread(target=_wait, args=watcher, daemon=True, name="llm-magics reader").start()
         try:
-            with _interruptible(gone):
-                yield
+            with _interruptible(gone):  # before anybody watches: the reader may be gone already
+                if hasattr(select, "poll"):
+                    watcher = (stdout, gone, over, at_the_end)
+                    threading.Thread(target=_wait, args=watcher, daemon=True, name="llm-magics reader").start()
+                work()
         finally:
             with at_the_end:  # an interrupt comes before this or not at all
                 over.set()

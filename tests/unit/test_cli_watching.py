@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,17 +19,35 @@ from llm_magics.runtime.registry import Registry
 
 Started = Callable[..., "subprocess.Popen[str]"]
 
+# The command as where who watches the reader is quicker than who started it, which is otherwise a matter of luck.
+_WATCHED_FIRST = """
+import sys, threading
+start = threading.Thread.start
+def start_and_wait(thread):
+    start(thread)
+    if thread.name == "llm-magics reader":
+        thread.join()
+threading.Thread.start = start_and_wait
+from llm_magics import cli
+sys.exit(cli.main())
+"""
+
 
 @pytest.fixture
 def started() -> Iterator[Started]:
     """Starts `llm-magics …` with its stdout in a pipe; ended when the test is over."""
     processes = []
 
-    def start(*words: str, ignoring: bool = False) -> subprocess.Popen[str]:
+    def start(
+        *words: str,
+        ignoring: bool = False,
+        program: tuple[str, ...] = ("-m", "llm_magics.cli"),
+        stdout: int = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
         """`ignoring` Ctrl-C, or not, whatever started the tests themselves."""
-        command = [sys.executable, "-m", "llm_magics.cli", *words]
+        command = [sys.executable, *program, *words]
         before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignoring else signal.default_int_handler)
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        processes.append(subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True))
         signal.signal(signal.SIGINT, before)
         return processes[-1]
 
@@ -92,6 +111,22 @@ def test_it_ends_when_its_reader_is_gone(started: Started, running: Callable[...
     assert process.stdout is not None
     assert process.stdout.readline()
     process.stdout.close()
+    assert process.wait(30) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("ignoring", [True, False])
+def test_it_ends_when_its_reader_was_gone_before_it_began(
+    started: Started, running: Callable[..., None], ignoring: bool
+) -> None:
+    """It has nothing to write either, so it would stay for good."""
+    running()
+    Registry().log_path("qwen").write_text("")
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = started("logs", "-f", "qwen", ignoring=ignoring, program=("-c", _WATCHED_FIRST), stdout=writer)
+    os.close(writer)
     assert process.wait(30) == 0
     assert process.stderr is not None
     assert process.stderr.read() == ""
