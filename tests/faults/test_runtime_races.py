@@ -26,6 +26,7 @@ from llm_magics.runtime import launch as launching
 from llm_magics.runtime import stop as stopping
 from llm_magics.runtime.identity import Identity
 from llm_magics.runtime.outcomes import Started, Stopped
+from llm_magics.runtime.owner import adopt
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.server import Server
@@ -89,6 +90,20 @@ def test_what_took_the_name_of_a_server_that_is_to_be_away_goes_on(servers: Serv
         assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
     assert (Server("s").record.id, Server("s").state) == (others.id, "ready")
     assert "running with another spec" in said[0]
+    stop("s")
+
+
+def test_a_server_that_was_away_is_still_whose_it_was(servers: Servers, prepared: Prepared) -> None:
+    servers.start()
+    theirs = identity.of(os.getppid()).to_json()  # type: ignore[union-attr]
+    before = servers.registry.update("s", lambda record: replace(record, starter=theirs, owners=[theirs]))
+    with again.away([(before, prepared)]):
+        pass
+    after = Server("s").record
+    servers.ids.add(after.id)
+    assert after.id != before.id
+    assert after.starter == theirs
+    assert [owner["pid"] for owner in after.owners] == [os.getppid(), os.getpid()]
     stop("s")
 
 
@@ -280,7 +295,8 @@ def test_what_others_started_goes_on_when_a_notebook_stops_its_own(servers: Serv
     servers.start()
     servers.start(name="theirs")
     theirs = identity.of(os.getppid()).to_json()  # type: ignore[union-attr]
-    servers.registry.update("theirs", lambda record: replace(record, owners=[theirs]))
+    servers.registry.update("theirs", lambda record: replace(record, starter=theirs, owners=[theirs]))
+    adopt("theirs")
     assert [server.name for server in servers_of(mine=True)] == ["s"]
     assert stop_all(mine=True) == ["s"]
     assert (Server("s").state, Server("theirs").state) == ("stopped", "ready")

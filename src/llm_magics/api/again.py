@@ -51,16 +51,16 @@ def away(
     from llm_magics.runtime.stop import end
 
     first: BaseException | None = None
-    told: list[Prepared] = []
+    told: list[tuple[Record, Prepared]] = []
     try:
         for record, each in every:
-            told.append(each)
+            told.append((record, each))
             end(record)
         yield
     finally:
-        for each in told:
+        for record, each in told:
             try:
-                launched(each)
+                launched(each, again=record)
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
                 if failed is not None:
                     failed(each, error)

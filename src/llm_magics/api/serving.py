@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llm_magics.engines.base import Engine
+    from llm_magics.runtime.record import Record
     from llm_magics.runtime.server import Server
 
 
@@ -66,8 +67,11 @@ def dry_run(name: str, *, force: bool = False, lines: Mapping[str, int] | None =
     return shown(build(ServerSpec, {"name": name, **options}, lines), force=force)
 
 
-def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) -> Server:
-    """Launch what was prepared, with a card that follows it, and return the Server (see `serve` for the errors)."""
+def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False, again: Record | None = None) -> Server:
+    """Launch what was prepared, with a card that follows it, and return the Server (see `serve` for the errors).
+
+    `again` is the server that it is once more, where that was away: it stays whose it was.
+    """
     from llm_magics import engines
     from llm_magics.engines import environments
     from llm_magics.engines.containers import prepare_mounts
@@ -97,6 +101,7 @@ def launched(prepared: Prepared, *, wait: bool = True, replace: bool = False) ->
         served_model=prepared.served_model,
         gpus=list(prepared.gpus),
         owner=current_owner(),
+        again=again,
     )
     with live() as show:
         outcome = launch(

@@ -57,11 +57,14 @@ def adopt(name: str, *, registry: Registry | None = None) -> Record:
 
 
 def only_mine(record: Record) -> bool:
-    """Whether a server is this process's, or was its forerunner's (the kernel before a restart), and nobody else's."""
+    """Whether this process started a server, or its forerunner did (the kernel before a restart), and no other uses it.
+
+    To own it is not enough: whoever measures a server that somebody else started becomes one of its owners.
+    """
     me = current_owner()
     kernel = me.get("kernel_id")
-    known = any(_same(owner, me) or (kernel and owner.get("kernel_id") == kernel) for owner in record.owners)
-    return bool(known) and all(_same(owner, me) for owner in record.owners if _alive(owner))
+    mine = _same(record.starter, me) or (kernel is not None and record.starter.get("kernel_id") == kernel)
+    return mine and all(_same(owner, me) for owner in record.owners if _alive(owner))
 
 
 def _alive(owner: Mapping[str, Any]) -> bool:

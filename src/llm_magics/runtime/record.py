@@ -30,8 +30,10 @@ class Record:
         Base URL without `/v1`; "" until a port is known.
     supervisor, process
         Identities (see `identity.Identity`) of the supervisor and of the engine, as mappings.
+    starter
+        The kernel (or script) that started it, as one of `owners`; empty where an older version wrote the record.
     owners
-        Kernels (or scripts) this server belongs to: identity plus `kernel_id`, `notebook`.
+        Kernels (or scripts) this server belongs to: identity plus `kernel_id`, `notebook`. Who uses it becomes one.
     keep, idle, grace
         Lifetime: "kernel", "detached" or "cell"; s of idleness after which it stops; s an orphan waits for adoption.
     asleep
@@ -77,6 +79,7 @@ class Record:
     ready_at: float | None = None
     ended_at: float | None = None
     gpus: list[int] = field(default_factory=list)
+    starter: dict[str, Any] = field(default_factory=dict)
     owners: list[dict[str, Any]] = field(default_factory=list)
     keep: str = "kernel"
     idle: float | None = None

@@ -22,6 +22,7 @@ from llm_magics.errors import LaunchError
 from llm_magics.runtime import ports, scratch
 from llm_magics.runtime.environment import allowed, secrets_in, visible_gpus
 from llm_magics.runtime.outcomes import PortBusy, Started
+from llm_magics.runtime.owner import owned
 from llm_magics.runtime.plan import Attempt, Plan
 from llm_magics.runtime.private_files import write_whole
 from llm_magics.runtime.processes import MARK
@@ -55,6 +56,8 @@ class LaunchRequest:
         Whose server it is; by default this process's.
     grace
         s that an orphan waits for adoption.
+    again
+        The server that this one is again, where it was away: its starter and its owners stay what they were.
     """
 
     spec: ServerSpec
@@ -66,6 +69,7 @@ class LaunchRequest:
     gpus: Sequence[int] = ()
     owner: Mapping[str, Any] | None = None
     grace: float = 600.0
+    again: Record | None = None
 
 
 def start(
@@ -129,7 +133,8 @@ def start(
             supervisor=supervisor.to_json() if supervisor else {},
             url=attempts[0].url,
             gpus=list(request.gpus),
-            owners=[owner],
+            starter=request.again.starter if request.again else owner,
+            owners=owned(request.again, owner).owners if request.again else [owner],
             keep=spec.keep,
             idle=spec.idle,
             grace=request.grace,

@@ -168,7 +168,7 @@ def test_an_endpoint_cannot_be_stopped_for_a_turn() -> None:
 def test_a_server_that_does_not_come_back_keeps_no_other_away(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    def launched(prepared: Any) -> None:
+    def launched(prepared: Any, **_: Any) -> None:
         tried.append(prepared.spec.name)
         if prepared.spec.name == "a":
             raise OSError("no space left")

@@ -120,7 +120,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was stopped, and the specs that were launched, of a server which holds the machine's one GPU."""
     found: list[Any] = []
     monkeypatch.setattr("llm_magics.runtime.stop.end", lambda record: found.append(f"stop {record.name}"))
-    monkeypatch.setattr("llm_magics.api.serving.launched", lambda prepared: found.append(prepared.spec))
+    monkeypatch.setattr("llm_magics.api.serving.launched", lambda prepared, **_: found.append(prepared.spec))
     monkeypatch.setattr(sweeping, "_record", lambda target: running(keep="detached"))
     card = Gpu(0, "u", "H100", "580", 80 * GIB, GIB, processes=[GpuProcess(1, GIB, "llama", "mine")])
     monkeypatch.setattr(gpus, "gpus", lambda registry=None: [card])
@@ -164,7 +164,7 @@ def test_an_interrupt_while_it_stops_starts_it_again(
 def test_a_server_that_does_not_come_back_costs_the_sweep_nothing(
     measured: list[str], done: list[Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def fails(prepared: Any) -> None:
+    def fails(prepared: Any, **_: Any) -> None:
         raise error
 
     monkeypatch.setattr("llm_magics.api.serving.launched", fails)

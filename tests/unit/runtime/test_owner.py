@@ -96,16 +96,28 @@ def test_what_nobody_else_uses_is_mine_and_what_the_kernel_before_a_restart_left
     me = current_owner()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as other:
         living = identity.of(other.pid).to_json()  # type: ignore[union-attr]
-        assert only_mine(record(owners=[me]))
-        assert only_mine(record(owners=[DEAD, me]))
-        assert not only_mine(record(owners=[living]))
-        assert not only_mine(record(owners=[me, living]))
-        assert not only_mine(record(owners=[]))
-        assert not only_mine(record(owners=[DEAD]))
+        assert only_mine(record(starter=me, owners=[me]))
+        assert only_mine(record(starter=me, owners=[DEAD]))
+        assert not only_mine(record(starter=living, owners=[living]))
+        assert not only_mine(record(starter=me, owners=[me, living]))
+        assert not only_mine(record(starter=DEAD, owners=[DEAD, me]))
+        assert not only_mine(record(starter={**DEAD, "kernel_id": None}, owners=[me]))
         monkeypatch.setattr("llm_magics.runtime.owner._kernel_id", lambda: "before")
-        assert only_mine(record(owners=[DEAD]))
-        assert not only_mine(record(owners=[DEAD, living]))
+        assert only_mine(record(starter=DEAD, owners=[DEAD]))
+        assert not only_mine(record(starter=DEAD, owners=[DEAD, living]))
         other.kill()
+
+
+@pytest.mark.parametrize("starter", [DEAD, {}])
+def test_a_server_that_is_only_measured_here_does_not_become_mine(tmp_path: Path, starter: dict[str, Any]) -> None:
+    """Whoever started it, or an older version that did not write it down, is gone, and this is its one owner now."""
+    registry = Registry(tmp_path)
+    written = record(starter=starter, owners=[DEAD], keep="detached").to_json()
+    registry.write(Record.from_json({key: value for key, value in written.items() if value or key != "starter"}))
+    found = adopt("s", registry=registry)
+    assert [owner["pid"] for owner in found.owners] == [os.getpid()]
+    assert found.starter == starter
+    assert not only_mine(found)
 
 
 def test_a_stop_that_was_announced_for_want_of_an_owner_is_off_with_the_new_one(tmp_path: Path) -> None:
