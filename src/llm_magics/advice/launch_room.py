@@ -1,4 +1,4 @@
-"""The memory that a server would find at its start: what is free of each GPU, or of the machine, and who has the rest.
+"""The memory that a server would find at its start: what is free of each GPU, who has the rest, which are the freest.
 
 Free, not total: other programs hold some, servers of ours too, and one of ours that is still loading will take its
 share in a moment. What the server's own namesake holds counts as free, for it is reused or replaced.
@@ -7,7 +7,7 @@ share in a moment. What the server's own namesake holds counts as free, for it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_magics.engines.base import Memory
 from llm_magics.runtime.gpus import Gpu
@@ -15,6 +15,7 @@ from llm_magics.runtime.record import Record
 
 GIB = 1 << 30
 _DRIVER = 0.02  # part of the memory that the driver holds of an idle GPU
+_ALIKE = 0.005  # part of the free memory by which idle cards of a kind differ, and one card from look to look
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,56 @@ def room(gpu: Gpu, name: str, records: Sequence[Record]) -> Room | None:
             size = f" ({process.memory / GIB:.1f} GiB)" if process.memory else ""
             holders.append((process.server or f"{process.name} {process.pid}") + size)
     for record in records:
-        if record.name != name and (coming := _coming(record, gpu)):
+        if record.name == name:
+            continue
+        if coming := _coming(record, gpu):
             used += coming
             holders.append(f"{record.name}, which is starting and will take {coming / GIB:.1f} GiB more")
+        elif _has(record, gpu) and all(process.server != record.name for process in gpu.processes):
+            holders.append(f"{record.name}, which was given it")
     return Room(gpu, max(0, gpu.memory_total - max(0, used)), tuple(dict.fromkeys(holders)))
+
+
+def freest(count: int, name: str, present: Sequence[Gpu], records: Sequence[Record]) -> list[Gpu]:
+    """The GPUs that server `name` would take by itself: of those that nobody else uses the ones with the most room.
+
+    One that a server of ours was given is in use from its launch on, though its engine comes onto it seconds later.
+    Cards that are as free as each other are taken by number, so that the choice is the same the next time.
+
+    Returns
+    -------
+    list[Gpu]
+        `count` of them, by number; fewer where there are fewer.
+    """
+    left = [found for gpu in present if (found := _unused(gpu, name, records)) is not None]
+    chosen: list[Gpu] = []
+    while left and len(chosen) < count:
+        enough = (1 - _ALIKE) * max(each.free for each in left)
+        best = min((each for each in left if each.free >= enough), key=lambda each: each.gpu.index)
+        left.remove(best)
+        chosen.append(best.gpu)
+    return sorted(chosen, key=lambda gpu: gpu.index)
+
+
+def _unused(gpu: Gpu, name: str, records: Sequence[Record]) -> Room | None:
+    """The room on a GPU that nobody uses but server `name`; None on any other.
+
+    The driver may not say how much a namesake has, nor whose a process in a container is: then all of it is taken for
+    the namesake's.
+    """
+    found = room(gpu, name, records)
+    if any(record.name == name and _has(record, gpu) for record in records):
+        return found or Room(gpu, gpu.memory_total, ())
+    if found is None and all(process.server == name for process in gpu.processes):
+        return Room(gpu, gpu.memory_total, ())
+    if found is None or found.holders:
+        return None
+    return found if replace(gpu, processes=[], memory_used=gpu.memory_total - found.free).free else None
+
+
+def _has(record: Record, gpu: Gpu) -> bool:
+    """Whether a server of ours runs, or is about to, that was given a GPU."""
+    return record.alive and gpu.index in record.gpus
 
 
 def _coming(record: Record, gpu: Gpu) -> int:

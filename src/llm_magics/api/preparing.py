@@ -143,8 +143,16 @@ def executable_of(engine: Engine, spec: ServerSpec) -> Executable:
 
 
 def gpus_of(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
-    """The numbers of the GPUs that it will be on; none where none was asked for."""
+    """The numbers of the GPUs that it will be on; none where none was asked for.
+
+    Raises
+    ------
+    SpecError
+        When the engine needs a GPU, or some were asked for, and there are none, not these, or too few that are free.
+    """
+    from llm_magics.advice import launch_room
     from llm_magics.runtime import gpus
+    from llm_magics.runtime.registry import Registry
 
     if spec.far:
         return ()  # Ray gives them out
@@ -163,9 +171,11 @@ def gpus_of(spec: ServerSpec, engine: Engine) -> tuple[int, ...]:
         )
     if not isinstance(spec.gpus, list):
         wanted = (spec.tensor_parallel_size or 1) * (spec.pipeline_parallel_size or 1) * (spec.data_parallel_size or 1)
-        free = gpus.free(wanted)
+        records = Registry().list()
+        free = launch_room.freest(wanted, spec.name, present, records)
         if len(free) < wanted:
-            holders = {process.server or f"process {process.pid}" for gpu in present for process in gpu.processes}
+            rooms = [launch_room.room(gpu, spec.name, records) for gpu in present]
+            holders = {holder for room in rooms if room is not None for holder in room.holders}
             raise SpecError(
                 f"{wanted} free GPU{'s are' if wanted > 1 else ' is'} needed, {len(free)} of {len(present)} are free.",
                 why=f"the others are held by {', '.join(sorted(holders)) or 'others'}",

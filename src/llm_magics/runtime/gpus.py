@@ -104,11 +104,6 @@ def seen(nvml: Any, records: Iterable[Record]) -> list[Gpu]:
     return found
 
 
-def free(count: int, registry: Registry | None = None) -> list[Gpu]:
-    """`count` GPUs that nobody uses, fewer where there are fewer."""
-    return [gpu for gpu in gpus(registry) if gpu.free][:count]
-
-
 def wait_until_released(pids: Collection[int], seconds: float = 10.0) -> bool:
     """Wait until the driver lists none of some ended processes any more: only then is their memory back.
 

@@ -96,7 +96,7 @@ class ServerSpec(BaseModel):
     """LoRA adapters to load beside the model, by the name a request gives as its model: {NAME: path or hub id}."""
 
     gpus: Annotated[list[int] | Literal["auto", "none"] | None, BeforeValidator(_one_gpu)] = None
-    """GPU numbers, `auto` (the freest), or `none`."""
+    """GPU numbers, `auto` (the freest that nobody uses), or `none`."""
     host: Literal["127.0.0.1", "localhost", "::1"] = "127.0.0.1"
     """Loopback address to listen on."""
     port: int | None = Field(default=None, ge=1, le=65535)
