@@ -278,6 +278,28 @@ def test_an_slo_goes_round_as_it_is_typed_and_as_it_is_stored() -> None:
             for before, after in (("seed: 1", ""), ("seed: 1", "\n"), ("seed: 1", "\n\nrate: 2"), ("", "\nrate: 2"))
         ),
         ("seed: 1\n  rate: 2", "Line 3: the body is not valid YAML.\n  it stands further right than the line that"),
+        *(
+            (
+                f"{before}ignore_eos{after}",
+                f"Line {line}: the body is not valid YAML.\n  `ignore_eos` has no colon\n-> {then}",
+            )
+            for line, before in ((2, ""), (3, "seed: 1\n"), (4, "# chat\n\n"))
+            for after, then in (
+                ("\nrate: 1", "write `ignore_eos: VALUE`"),
+                ("\n\n# fast\nrate: 1\nrequests: 4", "write `ignore_eos: VALUE`"),
+                (" # all of it\nrate: 1", "write `ignore_eos: VALUE`"),
+                ("\n  rate: 1", "write `ignore_eos:`"),
+            )
+        ),
+        ("seed: 1\nignore_eos", "Line 3: the body is not valid YAML.\n  `ignore_eos` has no colon\n-> write"),
+        (
+            "slo:\n  ttft\n  tpot: 2ms",
+            "Line 3: the body is not valid YAML.\n  `ttft` has no colon\n-> write `ttft: VALUE`",
+        ),
+        ("seed: 1\ngpus\n- 0\n- 1", "Line 3: the body is not valid YAML.\n  `gpus` has no colon\n-> write `gpus:`"),
+        ("42\nrate: 1", "Line 3: the body is not valid YAML.\n  mapping values are not allowed here\n"),
+        ("  seed: 1\nrate: 2", "Line 3: the body is not valid YAML.\n  it stands further left than the line that it"),
+        ("seed: 1\n# two\n  rate: 2", "Line 4: the body is not valid YAML.\n  it stands further right than the line"),
         ("seed: 1: 2", "Line 2: the body is not valid YAML.\n  a second colon stands on the line\n-> quote text"),
     ],
 )
