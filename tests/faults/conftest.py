@@ -49,12 +49,8 @@ class Servers:
         request: dict[str, Any] | None = None,
         **options: Any,
     ) -> Outcome:
-        asked = LaunchRequest(
-            spec=self.spec(name, args, **options),
-            engine=scripted_engine.engine,
-            version="1",
-            **{"reference": scripted_engine.REFERENCE, **(request or {})},
-        )
+        scripted = {"engine": scripted_engine.engine, "reference": scripted_engine.REFERENCE}
+        asked = LaunchRequest(spec=self.spec(name, args, **options), version="1", **{**scripted, **(request or {})})
         try:
             return launch(
                 asked,

@@ -2,12 +2,16 @@
 
 From the engines' sources: TGI router/src/server.rs and chat.rs, TensorRT-LLM serve/openai_server.py and
 openai_protocol.py, Transformers cli/serve.py, llama.cpp tools/server/server-task.cpp, Ollama middleware/openai.go,
-SGLang entrypoints/http_server.py, MII entrypoints/openai_api_server.py.
+SGLang entrypoints/http_server.py and openai/serving_chat.py, MII entrypoints/openai_api_server.py.
+
+    python engine_quirks.py sglang PORT SGLANG_API_KEY    # one of them as a process: its key is in that variable
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +68,21 @@ def vllm(talk: Talk) -> None:
     _event(talk, _chunk({}, "length"))
     if _asked_for_usage(talk):
         _event(talk, {"id": "x", "choices": [], "usage": _usage(talk, count)})
+    talk.raw(b"data: [DONE]\n\n")
+    talk.write(b"0\r\n\r\n")
+
+
+def sglang(talk: Talk) -> None:
+    """The role first, reasoning null in every delta; usage when asked for, with what its cache gave (as it is told)."""
+    count = _exactly(talk)
+    talk.start()
+    _event(talk, _chunk({"reasoning_content": None, "role": "assistant", "content": ""}))
+    for _ in range(count):
+        _event(talk, _chunk({"reasoning_content": None, "content": " word"}))
+    _event(talk, _chunk({"reasoning_content": None}, "length"))
+    if _asked_for_usage(talk):
+        usage = {**_usage(talk, count), "prompt_tokens_details": {"cached_tokens": TEMPLATE}, "reasoning_tokens": 0}
+        _event(talk, {"id": "x", "choices": [], "usage": usage})
     talk.raw(b"data: [DONE]\n\n")
     talk.write(b"0\r\n\r\n")
 
@@ -184,11 +203,42 @@ class Drained:
         return "200 OK", text
 
 
+@dataclass
+class Sglang:
+    """SGLang's pages: `/ready` says at once how it is; `/health` makes a token and looks once a second whether it came.
+
+    `/asked` is not SGLang's: what was asked of it.
+    """
+
+    api: ScriptedApi
+    loading: int = 3  # how often it is asked until its model is there
+
+    def pages(self) -> dict[str, Callable[[], tuple[str, str]]]:
+        return {"/ready": self.ready, "/health": self.health, "/metrics": self.metrics, "/asked": self.asked}
+
+    def ready(self) -> tuple[str, str]:
+        self.loading -= 1
+        return ("503 Service Unavailable" if self.loading >= 0 else "200 OK"), ""
+
+    def health(self) -> tuple[str, str]:
+        pause(1.1)
+        return "200 OK", ""
+
+    def metrics(self) -> tuple[str, str]:
+        made = sum(body["max_tokens"] for body in self.api.bodies)
+        return "200 OK", f'sglang:num_running_reqs{{model_name="m"}} 0.0\nsglang:generation_tokens_total {made}.0\n'
+
+    def asked(self) -> tuple[str, str]:
+        return "200 OK", json.dumps([" ".join(head.split()[:2]) for head in self.api.heads])
+
+
 def api(key: str, name: str = "m") -> ScriptedApi:
     """The server of one engine."""
     found = ScriptedApi(script=globals()[key], models=[name])
     if key == "tensorrt_llm":
         found.refuse = _only(TRTLLM_FIELDS, "400 Bad Request", "Extra inputs are not permitted")
+    elif key == "sglang":
+        found.pages |= Sglang(found).pages()
     elif key == "tgi":
         found.refuse = _tgis_grammar
     elif key == "transformers":
@@ -197,7 +247,8 @@ def api(key: str, name: str = "m") -> ScriptedApi:
     return found
 
 
-def slow_health() -> tuple[str, str]:
-    """SGLang's `/health` makes a token and looks once a second whether it came."""
-    pause(1.1)
-    return "200 OK", ""
+if __name__ == "__main__":
+    server = api(sys.argv[1])
+    server.at, server.api_key = int(sys.argv[2]), os.environ[sys.argv[3]]
+    with server.running():
+        pause(600.0)  # until it is ended

@@ -129,6 +129,7 @@ class ScriptedApi:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     connections: int = 0
+    at: int = 0  # the port that it takes; 0: a free one
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -139,7 +140,7 @@ class ScriptedApi:
     @contextmanager
     def running(self) -> Iterator[ScriptedApi]:
         self._listener = socket.create_server(
-            ("::1" if self.family == socket.AF_INET6 else "127.0.0.1", 0), family=self.family, backlog=512
+            ("::1" if self.family == socket.AF_INET6 else "127.0.0.1", self.at), family=self.family, backlog=512
         )
         self.port = self._listener.getsockname()[1]
         self._talking: list[threading.Thread] = []

@@ -3,25 +3,36 @@ must see the same tokens in all of them, and ask none for what it would refuse."
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import sys
+import urllib.request
+from typing import TYPE_CHECKING, Any
 
 import engine_quirks
 import pytest
 
+import llm_magics
 from llm_magics import compare, engines
 from llm_magics.api.benching import measured
 from llm_magics.api.targets import Target
 from llm_magics.engines import metrics
+from llm_magics.engines.base import Command
 from llm_magics.load.answers import answers
 from llm_magics.load.endpoint import Endpoint
 from llm_magics.results.run import Run
+from llm_magics.runtime.server import Server
+from llm_magics.runtime.stop import stop
 from llm_magics.spec import Workload
 
+if TYPE_CHECKING:
+    from conftest import Servers
+
 TOKENS, REQUESTS = 8, 6
-HELD = ("vllm", "tensorrt_llm", "transformers", "llamacpp")  # can be held to an exact length
+HELD = ("vllm", "sglang", "tensorrt_llm", "transformers", "llamacpp")  # can be held to an exact length
 FREE = ("tgi", "ollama")  # cannot
 PAGES = {
     "vllm": "vllm:num_requests_running 1.0\nvllm:generation_tokens_total 48.0\n",
+    "sglang": "sglang:num_running_reqs 1.0\nsglang:generation_tokens_total 48.0\n",
     "tensorrt_llm": 'trtllm_num_requests_running{model_name="m"} 1.0\ntrtllm_generation_tokens_total 48.0\n',
     "tgi": "tgi_batch_current_size 1\ntgi_request_generated_tokens_sum 48\n",
     "llamacpp": "llamacpp:requests_processing 1\nllamacpp:tokens_predicted_total 48\n",
@@ -88,6 +99,7 @@ OPENAI = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCH
         ("tgi", {"type": "json", "value": SCHEMA}),
         ("tensorrt_llm", {"type": "json", "schema": SCHEMA}),
         ("vllm", OPENAI),
+        ("sglang", OPENAI),
         ("llamacpp", OPENAI),
     ],
 )
@@ -130,6 +142,32 @@ def test_metrics_have_the_same_names(key: str) -> None:
     with server.running():
         found = metrics.read(server.url, engine)
     assert (found["running"], found["output_tokens"]) == (1.0, 48.0)
+
+
+def test_a_second_of_health_is_in_no_start_and_in_no_figure(servers: Servers) -> None:
+    """SGLang's `/health` makes a token and takes a second: a server of ours is asked `/ready`, and `/health` never."""
+    engine = engines.get("sglang")
+    program = [sys.executable, engine_quirks.__file__, "sglang"]
+    record = servers.start(
+        engine="sglang",
+        build=lambda port: Command([*program, str(port), engine.key_env]),
+        request={"engine": engine, "reference": engines.reference("sglang")},
+    )
+    try:
+        run = llm_magics.bench("s", input_tokens=16, output_tokens=TOKENS, concurrency=2, requests=REQUESTS, warmup=0)
+        told, key = Server("s").metrics(), servers.registry.key("s")
+        request = urllib.request.Request(f"{record.url}/asked", headers={"Authorization": f"Bearer {key}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            asked = json.load(answer)
+    finally:
+        stop("s", registry=servers.registry)
+    assert asked[:4] == ["GET /ready"] * 4, "it was loading when it was asked first"
+    assert not {"GET /health", "GET /ready"} & set(asked[4:])
+    assert list(run.requests["status"]) == ["ok"] * REQUESTS, set(run.requests["error"])
+    assert list(run.requests["output_tokens"]) == [TOKENS] * REQUESTS
+    assert list(run.requests["cached_tokens"]) == [engine_quirks.TEMPLATE] * REQUESTS
+    assert run.header["engine"] == "sglang"
+    assert told == {"running": 0.0, "output_tokens": TOKENS * REQUESTS}
 
 
 def test_a_page_that_empties_when_read_is_never_read() -> None:
