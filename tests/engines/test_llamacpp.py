@@ -106,6 +106,7 @@ def test_its_own_side_is_seen_beside_the_clients() -> None:
     assert point["max_server_rss"] > 20e6
     assert 0 < point["server_running"] <= 2
     assert point["output_tokens_per_dollar"] == pytest.approx(3600 * point["output_throughput"])
+    assert {"running", "tpot_sum"} <= set(run.header["exports"])
     assert "not exported: TTFT mean of the server" in str(run)
     assert {"running", "cpu_cores", "rss"} <= set(run.server.columns)
 

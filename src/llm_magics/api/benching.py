@@ -252,7 +252,8 @@ def watched(target: Target) -> Iterator[tuple[Endpoint, dict[str, Any]]]:
         yield target.endpoint, {"watched": False}
         return
     with target.watch as watch:
-        yield replace(target.endpoint, sample=watch.read), {"watched": True, "gpus_used": watch.gpus}
+        seen = {"watched": True, "gpus_used": watch.gpus, "exports": watch.exports}
+        yield replace(target.endpoint, sample=watch.read), seen
 
 
 def runs(limit: int = 20) -> list[Any]:

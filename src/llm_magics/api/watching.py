@@ -34,6 +34,8 @@ class Watch:
     ----------
     gpus
         The GPUs it uses, by `nvidia-smi`'s numbers; known once it is open.
+    exports
+        Portable names that its engine has on its page of metrics, seen or not: a short run may end before it is.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Watch:
     ) -> None:
         self._record, self._engine, self._key, self._clock = record, engine, key, clock
         self.gpus: list[int] = list(record.gpus)
+        self.exports: list[str] = sorted(engine.metrics.names) if engine.metrics else []
         self._page_at = float("-inf")
         self._tree: TreeMeter | None = None
         self._cards: GpuMeter | None = None

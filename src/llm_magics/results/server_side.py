@@ -9,7 +9,7 @@ export, or this machine does not show, is None, never 0. Sources of the values: 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,15 +125,38 @@ def _beside(spans: Sequence[_Span], seconds: float) -> dict[str, float | None]:
     }
 
 
-def exported(samples: Sequence[ServerSample]) -> set[str]:
-    """Keys of `QUANTITIES` for which anything was sampled."""
+def exported(samples: Sequence[ServerSample], declared: Collection[str] = ()) -> set[str]:
+    """Keys of `QUANTITIES` for which anything was sampled, or might have been in a longer run.
+
+    Parameters
+    ----------
+    declared
+        Names that the engine is known for (`exports` of a run's header). They count where its page was looked at less
+        than twice: that says nothing against them, as a second look without them does (versions differ in a few).
+    """
     seen = {name for sample in samples for name in sample.values}
+    if sum(not sample.values.keys().isdisjoint(declared) for sample in samples) < 2:
+        seen |= set(declared)
     return {
         each.key
         for each in QUANTITIES
         if (any if each.key in ("energy_joules", "output_tokens_per_joule") else all)(
             name in seen for name in each.needs
         )
+    }
+
+
+def unseen(points: Sequence[Mapping[str, Any]], samples: Sequence[ServerSample], declared: Collection[str]) -> set[str]:
+    """Keys of `QUANTITIES` that the engine exports, and of which no point has a figure: the run was too short for it.
+
+    A counter takes two looks with an answer between them. What the meters see of the machine is not meant.
+    """
+    return {
+        each.key
+        for each in QUANTITIES
+        if each.key in exported(samples, declared)
+        and set(each.needs) <= set(declared)
+        and all(point.get(each.key) is None for point in points)
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from llm_magics.results.server_side import QUANTITIES, Quantity, exported
+from llm_magics.results.server_side import QUANTITIES, Quantity, exported, unseen
 from llm_magics.views import format as fmt
 from llm_magics.views.table import Cell, Column, Table
 
@@ -85,10 +85,15 @@ def _load(run: Run, point: Mapping[str, Any]) -> Cell | str:
 
 def server_side(run: Run) -> Table:
     """What the server said of itself and used, at each point, beside what the client saw; and what it did not say."""
-    known = exported(run.server_samples)
+    declared = run.header.get("exports") or ()
+    known, dark = exported(run.server_samples, declared), unseen(run.points, run.server_samples, declared)
     if not run.points or run.given is not None:
         return Table([Column("Load")], [])
-    shown = [each for each in QUANTITIES if each.key in known]
+    if not run.server_samples:
+        return Table(
+            [Column("Load")], [], empty="The server's side was not seen: nothing was looked at during the run."
+        )
+    shown = [each for each in QUANTITIES if each.key in known - dark]
     missing = [each for each in QUANTITIES if each.key not in known]
     columns, rows = [Column("Load")], [[str(point.get("label") or "load")] for point in run.points]
     for each in shown:
@@ -106,11 +111,14 @@ def server_side(run: Run) -> Table:
         for row, point in zip(rows, run.points, strict=True):
             row.append(_quantity(point.get(each.key), each.unit))
     notes = [f"not exported: {', '.join(_name(each) for each in missing)}"] if missing else []
+    if dark:
+        notes.append(f"{TOO_SHORT}: {', '.join(_name(each) for each in QUANTITIES if each.key in dark)}")
     sources = {str(point["energy_source"]) for point in run.points if point.get("energy_source")}
     notes += [f"energy: {', '.join(sorted(sources))}"] if sources else []
     return Table(columns, rows, caption="The server's side", notes=notes)
 
 
+TOO_SHORT = "not seen (too few looks with an answer between them)"
 _OURS = {"mean_server_ttft_ms": "mean_ttft_ms", "mean_server_tpot_ms": "mean_tpot_ms"}
 _UNITS = {"share": "", "bytes": ""}
 

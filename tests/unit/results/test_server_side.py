@@ -49,6 +49,27 @@ def test_what_is_not_exported_is_none_and_said() -> None:
     assert server_side.exported(bare) == {"server_running"}
 
 
+def test_what_a_short_run_did_not_see_is_not_called_missing() -> None:
+    """One look says nothing against what the engine declares, two without it do."""
+    declared = ("tpot_sum", "tpot_count", "running", "kv_usage")
+    look, machine = {"running": 1.0}, ServerSample(0.1, {"rss": 1e6})
+    once, twice = [ServerSample(0.0, look), machine], [ServerSample(t, look) for t in (0.0, 0.5)]
+    assert "mean_server_tpot_ms" in server_side.exported([machine], declared)
+    assert "mean_server_tpot_ms" in server_side.exported(once, declared)
+    assert "mean_server_ttft_ms" not in server_side.exported(once, declared)
+    assert "mean_server_tpot_ms" not in server_side.exported(twice, declared)
+    assert "mean_server_tpot_ms" not in server_side.exported(once)
+
+
+def test_nothing_that_ended_between_two_looks_is_unseen_and_exported() -> None:
+    declared = ("tpot_sum", "tpot_count", "running")
+    still = [ServerSample(t, {"tpot_sum": 3.0, "tpot_count": 40.0, "running": 1.0, "rss": 1e6}) for t in (0.0, 0.5)]
+    points = [server_side.figures(still, [PointWindow(0, 0, 0.0, 0.6)], 8)]
+    assert server_side.unseen(points, still, declared) == {"mean_server_tpot_ms"}
+    assert server_side.unseen([{**points[0], "mean_server_tpot_ms": 1.0}], still, declared) == set()
+    assert server_side.unseen(points, still, ()) == set()
+
+
 def test_a_window_that_the_samples_do_not_cover_has_no_counters() -> None:
     found = server_side.figures(samples(until=5), [PointWindow(0, 0, 4, 19)], 100)
     assert found["mean_server_ttft_ms"] is None

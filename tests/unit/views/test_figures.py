@@ -140,6 +140,19 @@ def test_the_timeline_shows_the_servers_own_queue_and_cache() -> None:
     assert "running" in texts(run_figure(run))
 
 
+def test_a_run_too_short_to_see_the_servers_times_says_so_and_not_that_there_are_none() -> None:
+    run = bench(concurrency=[4])
+    run.server_samples = [ServerSample(t, {"running": 1.0, "rss": 1e6}) for t in (0.0, 0.2)]
+    assert "not exported by this engine" in texts(run_figure(run))
+    run.server_samples = run.server_samples[:1]
+    run.header["exports"] = ["running", "tpot_count", "tpot_sum"]
+    drawn = texts(run_figure(run))
+    assert "not exported" not in drawn
+    assert "not seen (too few looks with an answer between them)" in drawn
+    run.header["exports"] = ["running"]
+    assert "not exported by this engine" in texts(run_figure(run))
+
+
 def test_the_timeline_keeps_the_mean_load_when_it_is_thinned() -> None:
     run = bench(concurrency=[16], warmup=0, noise=0.0)
     lines = [trace for trace in run.figure.data if trace.name == "in flight"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from made import bench, compared
 
+from llm_magics.results.records import ServerSample
 from llm_magics.views import comparison_table, run_tables
 
 
@@ -13,6 +15,31 @@ def test_points_show_failures_only_where_there_are_some() -> None:
     assert "Failed" in text
     assert "Goodput" in text
     assert "64 streams" in text
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        (["running", "tpot_count", "tpot_sum"], "not seen (too few looks with an answer between them): TPOT mean of"),
+        (["running"], "not exported: TTFT mean of the server, TPOT mean of the server"),
+        ([], "not exported: TTFT mean of the server, TPOT mean of the server"),
+    ],
+)
+def test_what_a_run_was_too_short_for_is_told_from_what_the_engine_has_not(declared: list[str], words: str) -> None:
+    run = bench(concurrency=[4])
+    run.header["exports"] = declared
+    run.server_samples = [ServerSample(run.windows[0].start, {"running": 2.0, "rss": 1e6})]
+    said = str(run_tables.server_side(run))
+    assert words in said
+    assert said.count("TPOT mean") == 1
+
+
+def test_a_run_over_before_the_first_look_calls_nothing_missing() -> None:
+    run = bench(concurrency=[4])
+    run.server_samples = []
+    said = str(run_tables.server_side(run))
+    assert "not exported" not in said
+    assert "was not seen" in said
 
 
 def test_a_comparison_marks_only_what_is_certain() -> None:

@@ -48,7 +48,7 @@ def run_figure(run: Run, *, bare: bool = False) -> Any:
     if len(run.measured):
         _lower_half(board, run)
     if server:
-        server_row(board, panels - 1, points, run.server_samples)
+        server_row(board, panels - 1, points, run.server_samples, run.header.get("exports") or ())
     if not bare:
         grid.grid(board, len(rows) - 1, table)
     return board.figure()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from llm_magics.results.records import ServerSample
-from llm_magics.results.server_side import moments
+from llm_magics.results.server_side import moments, unseen
 from llm_magics.views import palette
 from llm_magics.views.figures.board import Board, Panel
 from llm_magics.views.figures.load_axis import load_axis
+from llm_magics.views.run_tables import TOO_SHORT
 
 STEPS = 100  # most points of a line
 MIB = 1024**2
@@ -32,9 +33,18 @@ def worth_drawing(points: Sequence[Mapping[str, Any]], samples: Sequence[ServerS
     return bool(seen & {"gpu_util", "gpu_power", "cpu_seconds", "rss"}) or _pair(points) is not None
 
 
-def server_row(board: Board, row: int, points: Sequence[Mapping[str, Any]], samples: Sequence[ServerSample]) -> None:
-    """Two panels: times here and in the server at each point; GPU or CPU over the time of the run."""
-    _times(board, row, points)
+def server_row(
+    board: Board,
+    row: int,
+    points: Sequence[Mapping[str, Any]],
+    samples: Sequence[ServerSample],
+    declared: Collection[str] = (),
+) -> None:
+    """Two panels: times here and in the server at each point; GPU or CPU over the time of the run.
+
+    `declared` is what the engine is known to export (see `results.server_side.exported`).
+    """
+    _times(board, row, points, unseen(points, samples, declared))
     rows = [each for each in moments(samples) if any(key in each for key, *_ in _USED[0] + _USED[1])]
     for group in _USED:
         lines = [(each, _line(rows, each[0], each[3])) for each in group]
@@ -44,12 +54,12 @@ def server_row(board: Board, row: int, points: Sequence[Mapping[str, Any]], samp
             return
 
 
-def _times(board: Board, row: int, points: Sequence[Mapping[str, Any]]) -> None:
+def _times(board: Board, row: int, points: Sequence[Mapping[str, Any]], dark: set[str]) -> None:
     pair = _pair(points)
     if pair is None:
         panel = board.panel(row, 0, 0.4, "<b>Times in the server</b>")
         panel.axis("x")["visible"] = panel.axis("y")["visible"] = False
-        panel.subheading("not exported by this engine")
+        panel.subheading(TOO_SHORT if dark & {theirs for *_, theirs in _TIMES} else "not exported by this engine")
         return
     name, ours, theirs = pair
     positions, title, axis = load_axis(points)
