@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from llm_magics import engines
-from llm_magics.api import preparing
+from llm_magics.api import preparing, serving
+from llm_magics.engines import environments, images
 from llm_magics.errors import SpecError
-from llm_magics.runtime import gpus, identity
+from llm_magics.runtime import containers, gpus, identity
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.spec import ServerSpec
@@ -73,3 +74,19 @@ def test_a_second_server_takes_the_next_gpu_before_the_first_ones_engine_is_on_i
         assert chosen("first") == (0,), "the cell that started it is run again"
     finally:
         (registry.directory / "first.json").unlink()
+
+
+@pytest.mark.parametrize("engine", ["tgi", "tensorrt_llm"])
+@pytest.mark.parametrize("on", ["local", "docker"])
+def test_an_engine_for_gpus_says_that_there_is_none_before_anything_is_looked_for(
+    engine: str, on: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the answer is to install it first, or the daemon brings an image of many GiB that cannot serve here."""
+    machine(monkeypatch)
+    monkeypatch.setattr(environments, "locate", lambda *_, **__: pytest.fail("the engine was looked for"))
+    monkeypatch.setattr(images, "executable", lambda *_, **__: pytest.fail("an image was chosen"))
+    monkeypatch.setattr(containers, "check", lambda *_, **__: pytest.fail("the daemon was asked"))
+    for options in ({}, {"gpus": "none"}):
+        with pytest.raises(SpecError, match="needs a GPU and this machine has none") as error:
+            serving.serve("new", engine=engine, model="Qwen/Qwen3-0.6B", on=on, **options)
+        assert "engine: llamacpp" in error.value.then
