@@ -1,4 +1,5 @@
-"""TGI, TensorRT-LLM and Ollama run on no machine of ours: what our adapters can say is held against their sources.
+"""TGI, TensorRT-LLM, Ollama and Triton's vLLM backend run on no machine of ours: what our adapters can say to them,
+and read of Triton's answers, is held against their sources.
 
 The names below were read there, in November 2026; each list says in which file of which commit.
 """
@@ -14,8 +15,15 @@ import pytest
 
 from llm_magics import engines
 from llm_magics.engines.base import Command, Engine, Executable, Place
+from llm_magics.engines.launchers import triton_server
 from llm_magics.errors import SpecError
-from llm_magics.spec import ServerSpec
+from llm_magics.load import datasets
+from llm_magics.load.endpoint import Endpoint
+from llm_magics.load.probing import question
+from llm_magics.load.prompts import Recipe
+from llm_magics.load.protocol import PROTOCOLS, Generated
+from llm_magics.load.words import Words
+from llm_magics.spec import ServerSpec, Workload
 
 # huggingface/text-generation-inference db931fcf42da018a3657580c64bf2720f167f9ab, launcher/src/main.rs, struct Args:
 # field -> what its value is. Long names have dashes for underscores; every one is read from the environment too.
@@ -64,6 +72,27 @@ OLLAMA = {
     "OLLAMA_CONTEXT_LENGTH", "OLLAMA_FLASH_ATTENTION", "OLLAMA_HOST", "OLLAMA_KEEP_ALIVE", "OLLAMA_KV_CACHE_TYPE",
     "OLLAMA_MAX_LOADED_MODELS", "OLLAMA_MODELS", "OLLAMA_NOPRUNE", "OLLAMA_NO_CLOUD", "OLLAMA_NUM_PARALLEL",
     "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES",
+}  # fmt: skip
+# triton-inference-server/vllm_backend 8de0c148bda1da25de1e05ffaaf67116dacc7264, src/model.py,
+# `_auto_complete_inputs_and_outputs`: name -> type. The same stand in 00ea75bc67f48ad7c6283b1983620e1dbb1a9cfe.
+TRITON_INPUTS = {
+    "text_input": "TYPE_STRING", "image": "TYPE_STRING", "stream": "TYPE_BOOL", "sampling_parameters": "TYPE_STRING",
+    "exclude_input_in_output": "TYPE_BOOL", "return_finish_reason": "TYPE_BOOL",
+    "return_cumulative_logprob": "TYPE_BOOL", "return_logprobs": "TYPE_BOOL", "return_num_input_tokens": "TYPE_BOOL",
+    "return_num_output_tokens": "TYPE_BOOL", "embedding_request": "TYPE_STRING",
+}  # fmt: skip
+TRITON_OUTPUTS = {
+    "text_output": "TYPE_STRING", "finish_reason": "TYPE_STRING", "cumulative_logprob": "TYPE_FP32",
+    "logprobs": "TYPE_STRING", "num_input_tokens": "TYPE_UINT32", "num_output_tokens": "TYPE_UINT32",
+}  # fmt: skip
+# The same, src/utils/vllm_backend_utils.py, `TritonSamplingParams`: what is no input is a field of vLLM's
+# SamplingParams, which has these (tests/engines/test_vllm.py asks it).
+TRITON_SAMPLING = {"max_tokens", "min_tokens", "ignore_eos", "temperature"}
+# The same, src/utils/metrics.py, `TritonMetrics`.
+TRITON_METRICS = {
+    "vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:time_to_first_token_seconds",
+    "vllm:time_per_output_token_seconds", "vllm:e2e_request_latency_seconds", "vllm:request_prompt_tokens",
+    "vllm:request_generation_tokens", "vllm:request_params_n",
 }  # fmt: skip
 
 EVERY = {
@@ -245,6 +274,55 @@ def test_ollama_imports_a_file_into_a_place_of_its_own(tmp_path: Path) -> None:
     assert command("ollama", model=str(file)).env["OLLAMA_MODELS"] != one
     with pytest.raises(SpecError, match="takes no arguments"):
         command("ollama", model=str(file), args=["--x"])
+
+
+def test_tritons_vllm_backend_has_every_field_that_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a measurement and by a comparison of answers; Triton takes what is no input for a parameter."""
+    engine = engines.get("triton")
+    endpoint = Endpoint(
+        "http://h:1", "m", body=engine.body(), fixed_length=engine.fixed_length, protocol=PROTOCOLS[engine.protocol]
+    )
+    monkeypatch.setattr(
+        datasets, "find_words", lambda *_, **__: Words(["a", "b"], ["a", "b"], 0, exact=True, how="usage")
+    )
+    made, _ = datasets.recipe(endpoint, Workload(input_tokens=4, output_tokens=3, temperature=0.0, requests=1), 1)
+    sent = json.loads(Recipe(made, b"", 1).request(0, 0).payload.partition(b"\r\n\r\n")[2])
+    assert set(sent) - set(TRITON_INPUTS) == TRITON_SAMPLING
+    assert {name: sent[name] for name in ("stream", "exclude_input_in_output")} == {
+        "stream": True, "exclude_input_in_output": True,  # src/utils/request.py refuses the one without the other
+    }  # fmt: skip
+    assert set(question(endpoint, "x", 1)) - set(TRITON_INPUTS) == {"max_tokens", "temperature"}
+
+
+def test_tritons_vllm_backend_has_every_field_that_is_read() -> None:
+    """src/utils/request.py, `create_response`: an array for each of n answers, the finish reason as `str` says it."""
+    events = [
+        {"text_output": " word", "finish_reason": "None", "num_input_tokens": 7, "num_output_tokens": 1},
+        {"text_output": " word", "finish_reason": "length", "num_input_tokens": 7, "num_output_tokens": [2]},
+    ]
+    assert all(set(event) <= set(TRITON_OUTPUTS) for event in events)
+    reply = Generated()
+    reply.feed(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
+    for tick, event in enumerate(events, 2):
+        data = b"data: " + json.dumps(event).encode() + b"\n\n"
+        reply.feed(b"%x\r\n%s\r\n" % (len(data), data), tick)
+    assert (reply.prompt_tokens, reply.output_tokens, reply.finish, len(reply.stamps)) == (7, 3, "length", 2)
+
+
+def test_our_own_backend_of_tritons_has_its_names_and_types() -> None:
+    inputs, outputs = triton_server.TENSORS.split("output [")
+    for text, theirs in ((inputs, TRITON_INPUTS), (outputs, TRITON_OUTPUTS)):
+        ours = dict(re.findall(r'name: "(\w+)" data_type: (\w+)', text))
+        assert len(ours) >= 4
+        assert ours.items() <= theirs.items()
+
+
+def test_tritons_vllm_backend_has_every_metric_that_is_read() -> None:
+    metrics = engines.get("triton").metrics
+    assert metrics
+    read = {name for names in metrics.names.values() for name in names if name.startswith("vllm:")}
+    assert len(read) == 6
+    assert {re.sub(r"_(sum|count)$", "", name) for name in read} <= TRITON_METRICS
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def main() -> int:
     backend = options.backend
     if backend == "auto":
         backend = "vllm" if (program.parent.parent / "backends" / "vllm").is_dir() else "python"
-    engine = {key: value for key, value in vars(options).items() if key not in OWN and value is not None}
+    engine = _arguments(options)
     if backend == "python" and (unknown := sorted(set(engine) - set(PYTHON_HAS))):
         raise SystemExit(f"the Python backend has no option {unknown[0]}; the vLLM backend of NVIDIA's container has")
     home = Path(tempfile.mkdtemp(prefix="llm-magics-triton-"))
@@ -115,6 +115,11 @@ def main() -> int:
         shutil.rmtree(home, ignore_errors=True)
         for region in SHM.glob(f"{regions}*"):
             region.unlink(missing_ok=True)
+
+
+def _arguments(options: argparse.Namespace) -> dict[str, object]:
+    """What is said to the language model's engine, by the names of vLLM's `AsyncEngineArgs`."""
+    return {key: value for key, value in vars(options).items() if key not in OWN and value is not None}
 
 
 def _command(
