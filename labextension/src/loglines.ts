@@ -32,61 +32,66 @@ export function levelOf(text: string): Level {
   return 'info';
 }
 
+/** What is said where lines do not follow those before them, by a page's `seam`. */
+export interface ISeams {
+  another: string;
+  gone: string;
+}
+
 /** The lines that were read so far, and the places before and behind them. */
 export class LogLines {
   lines: ILine[] = [];
   earlier = false;
-  /** Lines that were dropped at the front because there were too many. */
-  dropped = false;
-  private _first: { file: string; offset: number } | null = null;
-  private _last: { file: string; offset: number } | null = null;
+  /** Where to read back from, and where to read on; null before the first page. */
+  first: { file: string; offset: number } | null = null;
+  last: { file: string; offset: number } | null = null;
 
-  /** Where to read on, and where to read back from; null before the first page. */
-  get last(): { file: string; offset: number } | null {
-    return this._last;
-  }
-  get first(): { file: string; offset: number } | null {
-    return this._first;
-  }
+  constructor(private seams: ISeams) {}
 
   /** Takes a page that follows what is here (or is the first). Returns how many lines came. */
   append(page: IPage): number {
     const lines = split(page.text);
-    if (!this._first) {
-      this._first = { file: page.file, offset: page.start };
+    if (!this.first) {
+      this.first = { file: page.file, offset: page.start };
       this.earlier = page.earlier;
     }
-    this._last = { file: page.file, offset: page.end };
+    if (page.seam) {
+      lines.unshift(this._said(page.seam));
+    }
+    this.last = { file: page.file, offset: page.end };
     for (const line of lines) {
       this.lines.push(line);
     }
-    if (this.lines.length > MOST) {
-      this.lines.splice(0, this.lines.length - MOST);
-      this.dropped = true;
-      this.earlier = false;
-    }
+    this._bound();
     return lines.length;
   }
 
   /** Takes a page that comes before what is here. Returns how many lines came. */
   prepend(page: IPage): number {
-    const lines = split(page.text);
+    const before = this.lines.length;
     this.earlier = page.earlier;
-    if (!lines.length) {
-      return 0;
-    }
-    this._first = { file: page.file, offset: page.start };
-    this.lines = [...lines, ...this.lines];
-    if (this.lines.length >= MOST) {
-      this.dropped = true;
-      this.earlier = false;
-    }
-    return lines.length;
+    this.first = { file: page.file, offset: page.start };
+    this.lines = [...split(page.text), ...this.lines];
+    this._bound();
+    return this.lines.length - before;
   }
 
   /** The lines that a filter leaves. */
   shown(levels: ReadonlySet<Level>): ILine[] {
     return levels.size === LEVELS.length ? this.lines : this.lines.filter(line => levels.has(line.level));
+  }
+
+  private _said(seam: keyof ISeams): ILine {
+    return { text: this.seams[seam], level: 'warning' };
+  }
+
+  /** Lets the oldest lines go where there are too many. */
+  private _bound(): void {
+    const more = this.lines.length - MOST;
+    if (more > 0) {
+      this.lines.splice(0, more + 1, this._said('gone'));
+      this.earlier = false;
+    }
   }
 }
 

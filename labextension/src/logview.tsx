@@ -29,7 +29,8 @@ export function LogView(props: ILogProps): JSX.Element {
   const [hit, setHit] = React.useState(-1); // none was gone to yet
   const [follow, setFollow] = React.useState(true);
   const [scroll, setScroll] = React.useState({ top: 0, height: 600 });
-  const [said, setSaid] = React.useState('');
+  const [said, setSaid] = React.useState({ text: '' });
+  const say = (text: string) => setSaid({ text }); // anew, so that the same words stand their whole time again
   const box = React.useRef<HTMLDivElement>(null);
   const lines = React.useMemo(() => reader.log.shown(levels), [version, levels, reader]);
   const hits = React.useMemo(() => found(lines, text), [lines, lines.length, text]);
@@ -43,7 +44,7 @@ export function LogView(props: ILogProps): JSX.Element {
   }, [version, follow, levels]);
 
   React.useEffect(() => {
-    const over = setTimeout(() => setSaid(''), SAID);
+    const over = setTimeout(() => say(''), SAID);
     return () => clearTimeout(over);
   }, [said]);
 
@@ -67,9 +68,9 @@ export function LogView(props: ILogProps): JSX.Element {
   const report = async () => {
     try {
       await copy(await routes.report(name));
-      setSaid(trans.__('Copied: versions, command, the last 200 lines'));
+      say(trans.__('Copied: versions, command, the last 200 lines'));
     } catch (error: any) {
-      setSaid(inWords(error));
+      say(inWords(error));
     }
   };
   const toggle = (level: Level) => {
@@ -116,7 +117,7 @@ export function LogView(props: ILogProps): JSX.Element {
           onClick={() => void report()}
         />
         <span className="llm-Said" role="status">
-          {said || reader.trouble}
+          {said.text || reader.trouble}
         </span>
       </div>
       <div
@@ -134,7 +135,7 @@ export function LogView(props: ILogProps): JSX.Element {
           }
         }}
       >
-        {reader.log.earlier ? (
+        {reader.log.earlier && (
           <div className="llm-Log-earlier">
             <Action
               label={trans.__('Earlier lines')}
@@ -142,10 +143,6 @@ export function LogView(props: ILogProps): JSX.Element {
               onClick={() => void earlier()}
             />
           </div>
-        ) : (
-          reader.log.dropped && (
-            <div className="llm-Log-earlier llm-muted">{trans.__('Older lines are not kept here')}</div>
-          )
         )}
         {lines.length === 0 && <div className="llm-Log-earlier llm-muted">{trans.__('No lines')}</div>}
         <div style={{ height: lines.length * ROW, position: 'relative' }}>
@@ -180,9 +177,13 @@ export class LogWidget extends SeenWidget {
   ) {
     super();
     this.addClass('llm-LogWidget');
-    this._reader = new Reader(name, routes, () => {
+    const changed = () => {
       this._version += 1;
       this.update();
+    };
+    this._reader = new Reader(name, routes, changed, {
+      another: trans.__('[another server of this name]'),
+      gone: trans.__('[lines are not kept here]')
     });
   }
 

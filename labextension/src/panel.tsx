@@ -180,6 +180,8 @@ export class SidebarPanel extends SeenWidget {
 
   protected look(seen: boolean): void {
     this.model.look(this.id, seen);
-    this.update();
+    if (!this.isDisposed) {
+      this.update();
+    }
   }
 }

@@ -1,7 +1,7 @@
 // Reading a log page by page: forwards while somebody looks, backwards when asked.
 import { inWords } from '@llm-magics/model';
 import type { Api } from './api';
-import { LogLines } from './loglines';
+import { ISeams, LogLines } from './loglines';
 
 const OFTEN = 500; // ms between two looks while lines come
 const SELDOM = 2000; // ms while none do
@@ -11,7 +11,7 @@ export type LogRoutes = Pick<Api, 'logs' | 'report'>;
 
 /** Reads on while it is to; tells when something came. */
 export class Reader {
-  readonly log = new LogLines();
+  readonly log: LogLines;
   trouble = '';
   private _timer: ReturnType<typeof setTimeout> | null = null;
   private _pause = OFTEN;
@@ -21,8 +21,11 @@ export class Reader {
   constructor(
     private name: string,
     private routes: LogRoutes,
-    private changed: () => void
-  ) {}
+    private changed: () => void,
+    seams: ISeams
+  ) {
+    this.log = new LogLines(seams);
+  }
 
   /** Begin to read, or leave off. */
   read(wanted: boolean): void {
@@ -82,6 +85,7 @@ export class Reader {
 
   private _later(): void {
     if (this._wanted) {
+      clearTimeout(this._timer ?? undefined);
       this._timer = setTimeout(() => void this._next(), this._pause);
     }
   }

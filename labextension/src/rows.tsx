@@ -225,7 +225,7 @@ export const Row = React.memo((props: IRowProps): JSX.Element => {
       data-state={stopping ? 'stopping' : engine.state}
       aria-labelledby={id}
       onMouseDown={event => {
-        if (event.button === 0 && answers(engine) && !(event.target as Element).closest('button')) {
+        if (event.button === 0 && answers(engine) && !(event.target as Element).closest('button,.llm-Refusal')) {
           actions.drag(event, `%%bench ${engine.name}`, cells.bench(engine.name));
         }
       }}

@@ -4,6 +4,8 @@ import { Message } from '@lumino/messaging';
 
 /** Is told when it comes to be seen and when it no longer is: shown, on a page that is in front. */
 export abstract class SeenWidget extends ReactWidget {
+  protected seen = false;
+
   constructor() {
     super();
     document.addEventListener('visibilitychange', this._look);
@@ -11,8 +13,8 @@ export abstract class SeenWidget extends ReactWidget {
 
   dispose(): void {
     document.removeEventListener('visibilitychange', this._look);
-    this.look(false);
     super.dispose();
+    this._look();
   }
 
   processMessage(message: Message): void {
@@ -24,9 +26,11 @@ export abstract class SeenWidget extends ReactWidget {
 
   protected abstract look(seen: boolean): void;
 
-  protected get seen(): boolean {
-    return !this.isDisposed && this.isVisible && document.visibilityState === 'visible';
-  }
-
-  private _look = (): void => this.look(this.seen);
+  private _look = (): void => {
+    const seen = !this.isDisposed && this.isVisible && document.visibilityState === 'visible';
+    if (seen !== this.seen) {
+      this.seen = seen;
+      this.look(seen);
+    }
+  };
 }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 
 import { found, levelOf, LEVELS, LogLines, MOST, windowOf } from '../src/loglines';
 
+const SEAMS = { another: 'another', gone: 'gone' };
 const page = (text: string, more: Partial<IPage> = {}): IPage => ({
   file: '7',
   start: 0,
@@ -10,7 +11,7 @@ const page = (text: string, more: Partial<IPage> = {}): IPage => ({
   size: text.length,
   text,
   earlier: false,
-  skipped: false,
+  seam: '',
   ...more
 });
 
@@ -28,7 +29,7 @@ test('levels as engines write them', () => {
 });
 
 test('the lines of a traceback belong to the error', () => {
-  const log = new LogLines();
+  const log = new LogLines(SEAMS);
   log.append(
     page('INFO a\nTraceback (most recent call last):\n  File "x.py", line 1\n    f()\nValueError: no\nINFO b\n')
   );
@@ -38,7 +39,7 @@ test('the lines of a traceback belong to the error', () => {
 });
 
 test('pages follow each other, and earlier ones go in front', () => {
-  const log = new LogLines();
+  const log = new LogLines(SEAMS);
   log.append(page('c\nd\n', { start: 4, end: 8, earlier: true }));
   expect(log.earlier).toBe(true);
   log.append(page('e\n', { start: 8, end: 10 }));
@@ -50,31 +51,36 @@ test('pages follow each other, and earlier ones go in front', () => {
 });
 
 test('an empty line is a line, an empty page is none', () => {
-  const log = new LogLines();
+  const log = new LogLines(SEAMS);
   expect(log.append(page('a\n\nb\n'))).toBe(3);
   expect(log.append(page(''))).toBe(0);
 });
 
-test('after a rotation it goes on in the next file', () => {
-  const log = new LogLines();
+test('what does not follow the lines above it is set apart, as a warning', () => {
+  const log = new LogLines(SEAMS);
   log.append(page('a\n'));
-  log.append(page('z\n', { file: '9' }));
-  expect(log.lines.map(line => line.text)).toEqual(['a', 'z']);
+  log.append(page('y\n', { file: '8', seam: 'gone' }));
+  log.append(page('z\n', { file: '9', seam: 'another' }));
+  expect(log.lines.map(line => line.text)).toEqual(['a', 'gone', 'y', 'another', 'z']);
+  expect(log.shown(new Set(['warning'])).map(line => line.text)).toEqual(['gone', 'another']);
   expect(log.last).toEqual({ file: '9', offset: 2 });
 });
 
 test('a log of any length is kept in bounds', () => {
-  const log = new LogLines();
+  const log = new LogLines(SEAMS);
   for (let i = 0; i < 3; i++) {
     log.append(page('x\n'.repeat(MOST / 2)));
   }
   expect(log.lines).toHaveLength(MOST);
-  expect(log.dropped).toBe(true);
+  expect(log.lines[0].text).toBe('gone');
+  expect(log.lines[1].text).toBe('x');
   expect(log.earlier).toBe(false);
+  expect(log.prepend(page('a\nb\n', { start: 0, end: 4 }))).toBe(0);
+  expect(log.lines.slice(0, 2).map(line => line.text)).toEqual(['gone', 'x']);
 });
 
 test('a search looks at letters, not at patterns or case', () => {
-  const log = new LogLines();
+  const log = new LogLines(SEAMS);
   log.append(page('a.c\nABC\nA.C (x\n'));
   expect(found(log.lines, 'a.c')).toEqual([0, 2]);
   expect(found(log.lines, '(')).toEqual([2]);

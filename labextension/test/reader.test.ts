@@ -13,14 +13,14 @@ const page = (text: string, start: number) => ({
   size: 99,
   text,
   earlier: start > 0,
-  skipped: false
+  seam: ''
 });
 
 beforeEach(() => {
   vi.useFakeTimers();
   changes = 0;
   logs = vi.fn(async () => page('', 4));
-  reader = new Reader('a', { logs, report: vi.fn() } as any, () => (changes += 1));
+  reader = new Reader('a', { logs, report: vi.fn() } as any, () => (changes += 1), { another: '', gone: '' });
 });
 
 afterEach(() => {

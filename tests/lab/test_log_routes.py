@@ -44,20 +44,20 @@ async def test_another_server_of_the_name_begins_with_a_seam(
     running(id="b2")
     path.write_text("new and longer\n")  # in the same file, as a launch does
     _, page = await ask("engines/qwen/logs", params=place)
-    assert page["text"] == "[another server named qwen begins here]\nnew and longer\n"
+    assert (page["text"], page["seam"]) == ("new and longer\n", "another")
     _, earlier = await ask("engines/qwen/logs", params={"file": place["file"], "before": "4"})
     assert (earlier["text"], earlier["earlier"]) == ("", False)
     with path.open("a") as file:
         file.write("more\n")
     _, page = await ask("engines/qwen/logs", params={"file": page["file"], "after": page["end"]})
-    assert page["text"] == "more\n"
+    assert (page["text"], page["seam"]) == ("more\n", "")
 
 
 async def test_lines_that_are_gone_are_said(ask: Any, running: Callable[..., Record], registry: Registry) -> None:
     running()
     registry.log_path("qwen").write_text("late\n")
     _, page = await ask("engines/qwen/logs", params={"file": "1", "after": "5"})
-    assert page["text"] == "[lines in between are no longer kept]\nlate\n"
+    assert (page["text"], page["seam"]) == ("late\n", "gone")
 
 
 async def test_a_gigabyte_costs_what_a_page_does(ask: Any, running: Callable[..., Record], registry: Registry) -> None:

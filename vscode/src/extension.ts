@@ -9,7 +9,7 @@ import { addCommands } from './commands';
 import { chosenIn, IEnvironments, interpreter } from './interpreter';
 import { Logs } from './logs';
 import { CommandRoutes } from './routes';
-import { engineRows, pathRows } from './rows';
+import { engineRows, pathRows, ShownRates } from './rows';
 import { Tree } from './trees';
 import { Kind, Trouble } from './trouble';
 
@@ -49,8 +49,9 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.window.createTreeView('llmMagics.engines', { treeDataProvider: engines }),
     vscode.window.createTreeView('llmMagics.path', { treeDataProvider: path, manageCheckboxStateManually: true })
   ];
+  const rates = new ShownRates();
   const draw = () => {
-    const rows = engineRows(model, Date.now() / 1000);
+    const rows = engineRows(model, Date.now() / 1000, rates);
     engines.show(rows);
     path.show(pathRows(model.weeks));
     // VS Code shows no welcome below a message: what the welcome cannot know stands beside the title then.

@@ -85,9 +85,32 @@ function minutes(seconds: number, trans: ITranslate): string {
   return seconds < 60 ? trans.__('less than a minute') : seconds < 120 ? '1 min' : span(seconds);
 }
 
+/**
+ * The rates that rows show, by engine. One that trembles is told as it was until it is off by a fifth: a row that is drawn
+ * anew has new buttons.
+ */
+export class ShownRates {
+  private _shown = new Map<string, number>();
+
+  /** What is shown of a rate. */
+  of(name: string, rate: number): number {
+    const shown = this._shown.get(name);
+    if (shown === undefined || Math.abs(rate - shown) > shown / 5 || !rate) {
+      this._shown.set(name, rate);
+      return rate;
+    }
+    return shown;
+  }
+}
+
 /** The engines, then the GPUs where there are any. */
-export function engineRows(model: Model<IRoutes>, now: number, trans: ITranslate = english): IRow[] {
-  const rows = model.engines.map(engine => engineRow(engine, model, now, trans));
+export function engineRows(
+  model: Model<IRoutes>,
+  now: number,
+  rates = new ShownRates(),
+  trans: ITranslate = english
+): IRow[] {
+  const rows = model.engines.map(engine => engineRow(engine, model, now, rates, trans));
   if (model.leftOff > 0) {
     const label = trans.__('%1 more are not shown.', model.leftOff);
     rows.push({ id: 'left-off', label, spoken: label });
@@ -95,7 +118,7 @@ export function engineRows(model: Model<IRoutes>, now: number, trans: ITranslate
   return [...rows, ...model.gpus.map(gpu => gpuRow(gpu, trans))];
 }
 
-function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: ITranslate): IRow {
+function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, rates: ShownRates, trans: ITranslate): IRow {
   const stopping = engine.state === 'stopping' || model.stopping.has(engine.name);
   const shown: IEngine = stopping ? { ...engine, state: 'stopping' } : engine;
   const state = stateWord(shown, trans);
@@ -106,8 +129,7 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     ? ['warning', 'list.warningForeground']
     : (ICONS[engine.asleep && shown.state === 'ready' ? 'asleep' : shown.state] ?? ['circle-outline']);
   const held = heldBy(engine, load, model.gpus, trans);
-  const speed = (digits: number) =>
-    perSecond === null ? '' : `${rate(Number(perSecond.toPrecision(digits)))} ${trans.__('tok/s')}`;
+  const speed = (value: number) => `${rate(value)} ${trans.__('tok/s')}`;
   const id = `engine ${engine.id || engine.name}`;
   const detail = (label: string, description: string, more: Partial<IRow> = {}): IRow => ({
     id: `${id} ${label}`,
@@ -144,8 +166,8 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     if (asked) {
       rows.push(detail(trans.__('Requests'), asked));
     }
-    if (speed(3)) {
-      rows.push(detail(trans.__('Output'), speed(3), { tooltip: trans.__('Output tokens per second') }));
+    if (perSecond !== null) {
+      rows.push(detail(trans.__('Output'), speed(perSecond), { tooltip: trans.__('Output tokens per second') }));
     }
     rows.push(detail(trans.__('Ready for'), minutes(now - (engine.ready_at ?? engine.created), trans)));
   }
@@ -166,7 +188,7 @@ function engineRow(engine: IEngine, model: Model<IRoutes>, now: number, trans: I
     state,
     starts(shown) ? engine.stage : ends(basename(engine.model), 24),
     shown.state === 'ready' ? held.text : '',
-    shown.state === 'ready' ? speed(2) : '',
+    shown.state === 'ready' && perSecond !== null ? speed(rates.of(engine.name, perSecond)) : '',
     ending
   ].filter(word => word);
   return {

@@ -3,7 +3,7 @@ import { IEngine, IRoutes, ISocket, Model } from '@llm-magics/model';
 import { beforeEach, expect, test } from 'vitest';
 
 import { engine, task } from '../../packages/model/test/made';
-import { changes, engineRows, IRow, pathRows } from '../src/rows';
+import { changes, engineRows, IRow, pathRows, ShownRates } from '../src/rows';
 import { atLeast } from '../src/trouble';
 
 let model: Model;
@@ -137,21 +137,30 @@ test('what looks the same is not drawn again, what changed is, alone', () => {
 });
 
 test('time that passes and a rate that trembles leave the buttons of a row under the pointer', () => {
-  const ending = engine('a', { stops_at: NOW + 600 });
-  const loads = engine('b', { state: 'loading', ready_at: null });
-  say({ engines: [ending, loads] });
-  say({ load: { a: { at: 1, output_tokens: 0, running: 1 } } });
-  say({ load: { a: { at: 2, output_tokens: 1240, running: 1 } } });
-  const before = engineRows(model, NOW);
-  expect(before[0].description).toContain('1,200 tok/s · stops in 10 min');
-  expect(details(before[0])['Output']).toBe('1,240 tok/s');
-  say({ load: { a: { at: 3, output_tokens: 1240 + 1230, running: 1 } } });
-  const after = engineRows(model, NOW + 1);
-  expect(changes(before, after)).toEqual(['engine id of a Output', 'engine id of b Start']);
-  const late = engineRows(model, NOW + 545);
+  const rates = new ShownRates();
+  const drawn = (now: number) => engineRows(model, now, rates);
+  say({ engines: [engine('a', { stops_at: NOW + 600 }), engine('b', { state: 'loading', ready_at: null })] });
+  let tokens = 0;
+  const load = (at: number, more: number) => say({ load: { a: { at, output_tokens: (tokens += more), running: 1 } } });
+  load(1, 0);
+  load(2, 1240);
+  let before = drawn(NOW);
+  expect(before[0].description).toContain('1,240 tok/s · stops in 10 min');
+  [1180, 1300, 1190, 1290].forEach((more, second) => {
+    load(3 + second, more);
+    const after = drawn(NOW + 1 + second);
+    expect(details(after[0])['Output']).toBe(`${more.toLocaleString('en-US')} tok/s`);
+    expect(changes(before, after)).toEqual(['engine id of a Output', 'engine id of b Start']);
+    before = after;
+  });
+  load(7, 1700);
+  expect(changes(before, drawn(NOW + 4))).toEqual(['engine id of a']);
+  load(8, 0);
+  expect(drawn(NOW + 4)[0].description).toContain(' 0 tok/s');
+  const late = drawn(NOW + 545);
   expect(late[0].description).toContain('stops in 60 s');
-  expect(engineRows(model, NOW + 549)[0].description).toBe(late[0].description);
-  expect(engineRows(model, NOW + 599)[0].description).toContain('stops in 10 s');
+  expect(drawn(NOW + 549)[0].description).toBe(late[0].description);
+  expect(drawn(NOW + 599)[0].description).toContain('stops in 10 s');
 });
 
 test('versions are compared by their numbers', () => {

@@ -49,11 +49,11 @@ export class Model<Routes extends IRoutes = IRoutes> {
 
   /** @param steady - See `Feed`. */
   constructor(
-    private api: Routes,
+    readonly routes: Routes,
     steady = 0
   ) {
     this._feed = new Feed(
-      () => api.watch(),
+      () => routes.watch(),
       message => this._told(message),
       (away, why) => this._setAway(away, why),
       steady
@@ -66,10 +66,6 @@ export class Model<Routes extends IRoutes = IRoutes> {
 
   get enginesChanged(): ISignal<this, void> {
     return this._enginesChanged;
-  }
-
-  get routes(): Routes {
-    return this.api;
   }
 
   load(name: string): ILoad | undefined {
@@ -128,7 +124,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
   /** Ask once for the engines, for those who do not listen. */
   async refresh(): Promise<void> {
     try {
-      this._setEngines(await this.api.engines());
+      this._setEngines(await this.routes.engines());
       this._setAway(false);
     } catch (error) {
       this.trouble = inWords(error);
@@ -140,7 +136,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
     delete this.refusals[name];
     this.stopping.add(name);
     this._changed.emit();
-    await this._act(name, () => this.api.stop(name));
+    await this._act(name, () => this.routes.stop(name));
     this.stopping.delete(name);
     this._changed.emit();
     if (!this._watchers.size) {
@@ -149,18 +145,18 @@ export class Model<Routes extends IRoutes = IRoutes> {
   }
 
   keep(name: string, seconds: number): Promise<void> {
-    return this._act(name, () => this.api.keep(name, seconds));
+    return this._act(name, () => this.routes.keep(name, seconds));
   }
 
   async dismiss(name: string): Promise<void> {
-    if (await this._act(name, () => this.api.dismiss(name))) {
+    if (await this._act(name, () => this.routes.dismiss(name))) {
       this._setEngines({ engines: this.engines.filter(engine => engine.name !== name), left_off: this.leftOff });
     }
   }
 
   async tick(task: string, done: boolean): Promise<void> {
     try {
-      this.weeks = await this.api.tick(task, done);
+      this.weeks = await this.routes.tick(task, done);
       this.trouble = '';
     } catch (error) {
       this.trouble = inWords(error);
@@ -170,7 +166,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
 
   /** Runs and tasks, after anything that may have changed them. */
   async refreshWork(): Promise<void> {
-    const [runs, weeks] = await Promise.allSettled([this.api.runs?.() ?? [], this.api.tasks()]);
+    const [runs, weeks] = await Promise.allSettled([this.routes.runs?.() ?? [], this.routes.tasks()]);
     if (runs.status === 'fulfilled') {
       this.runs = runs.value;
     }
@@ -249,7 +245,7 @@ export class Model<Routes extends IRoutes = IRoutes> {
   }
 
   private _setAway(away: boolean, why?: string): void {
-    const trouble = away ? why || this.api.silent : '';
+    const trouble = away ? why || this.routes.silent : '';
     if (away !== this._away || (away && trouble !== this.trouble)) {
       this._away = away;
       this.trouble = trouble;

@@ -106,7 +106,8 @@ export interface IPage {
   size: number;
   text: string;
   earlier: boolean;
-  skipped: boolean;
+  /** Whether it does not follow what it was asked to: another server's log, or lines that are gone in between. */
+  seam: 'another' | 'gone' | '';
 }
 
 /** What the socket `watch` says: each message has one of these. */

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from typing import Any
 
 from jupyter_server.auth.decorator import authorized
@@ -12,8 +11,7 @@ from tornado import web
 from llm_magics.lab.handler import Handler
 
 _OFFSET = 2**62
-_FILE = re.compile(r"[0-9]{1,19}(?:-.{0,80})?")  # an inode, and the id of the server that wrote it
-_GONE = "[lines in between are no longer kept]\n"
+_FILE = re.compile(r"[0-9]{1,20}(?:-.{0,80})?")  # an inode, and the id of the server that wrote it
 
 
 class Logs(Handler):
@@ -71,13 +69,20 @@ def _page(name: str, where: str, file: str, offset: int, limit: int) -> dict[str
         page = log_pages.Page(0, 0, 0, 0, "") if other else log_pages.before(path, int(inode), offset, limit)
     elif where and not other:
         page = log_pages.after(path, int(inode), offset, limit)
-        seam = _GONE if page.skipped else ""
+        seam = "gone" if page.skipped else ""
     else:
         page = log_pages.last(path, limit)
-        seam = f"[another server named {name} begins here]\n{_GONE if page.earlier else ''}" if other else ""
+        seam = "another" if other else ""
     key = registry.key(name)
-    text = seam + redact(page.text, [key] if key else [])
-    return {**asdict(page), "file": f"{page.file}-{server}", "text": text}
+    return {
+        "file": f"{page.file}-{server}",
+        "start": page.start,
+        "end": page.end,
+        "size": page.size,
+        "text": redact(page.text, [key] if key else []),
+        "earlier": page.earlier,
+        "seam": seam,
+    }
 
 
 def _report(name: str) -> str | None:
