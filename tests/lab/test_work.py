@@ -37,6 +37,20 @@ async def test_a_run_is_drawn_as_a_notebook_would(ask: Any, jp_serverapp: Any) -
     assert (await ask("runs/..%2F..%2Fetc"))[0] == 404
 
 
+@pytest.mark.parametrize("asked", ["png", "svg", "jpeg"])
+async def test_pictures_that_are_asked_for_in_notebooks_are_none_of_the_sidebars(
+    ask: Any, jp_serverapp: Any, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """A PNG would be drawn by a browser that the server starts; and a word that is wrong is no reason not to draw."""
+    monkeypatch.setenv("LLM_MAGICS_PICTURES", asked)
+    monkeypatch.setattr("llm_magics.views.still._png", lambda _: "drawn")
+    run = synthetic_run()
+    RunStore().save(run)
+    status, found = await ask(f"runs/{run.id}")
+    assert status == 200
+    assert set(found["data"]) == {"application/vnd.plotly.v1+json", "text/html", "text/plain"}
+
+
 async def test_without_a_gpu_the_list_is_empty(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert await ask("gpus") == (200, {"gpus": []})

@@ -109,7 +109,8 @@ def _drawn(reference: str) -> dict[str, Any] | None:
         run = RunStore().get(reference)
     except KeyError:
         return None
-    return {"id": run.id, "label": run.label, "data": RunRenderer().bundle(run)}
+    # No stills: the browser draws the figure itself, and a PNG of it would be drawn by a browser that is started here.
+    return {"id": run.id, "label": run.label, "data": RunRenderer().bundle(run, stills=False)}
 
 
 def _weeks() -> list[dict[str, Any]]:

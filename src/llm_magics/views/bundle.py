@@ -24,7 +24,7 @@ _CONFIG = {
 }
 
 
-def bundle(figure: Any = None, html: str | None = None, text: str = "", *, moves: bool = False) -> dict[str, Any]:
+def bundle(figure: Any = None, html: str | None = None, text: str = "", *, stills: bool = True) -> dict[str, Any]:
     """A mime bundle.
 
     Parameters
@@ -35,15 +35,16 @@ def bundle(figure: Any = None, html: str | None = None, text: str = "", *, moves
         A complete fragment (see `markup.page`), or None.
     text
         The plain form; always there.
-    moves
-        It is replaced before long (a live view, a slider's answer), so no picture is made of it.
+    stills
+        Whether a picture is made of it where one is asked for (`still.wanted`): not of what is replaced before long (a
+        live view, a slider's answer), and not where a browser draws the figure anyway (the sidebar).
     """
     made: dict[str, Any] = {"text/plain": text}
     if html is not None:
         made["text/html"] = html
     if figure is not None:
         made[PLOTLY] = plotly_json(figure)
-        if not moves and (kind := wanted()):
+        if stills and (kind := wanted()):
             made |= still(figure, made[PLOTLY], kind)
     return made
 

@@ -213,4 +213,4 @@ class Panels(Card):
         return fmt.visible(self.said[-1] if self.said else str(self).replace("\n", " · "))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return bundle(self.figure, page(self.html()), str(self), moves=True)
+        return bundle(self.figure, page(self.html()), str(self), stills=False)

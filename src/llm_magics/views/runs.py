@@ -23,11 +23,12 @@ class RunRenderer:
 
         return run_figure(result)
 
-    def bundle(self, result: Run) -> dict[str, Any]:
-        """Figure, table and text in one mime bundle."""
+    def bundle(self, result: Run, *, stills: bool = True) -> dict[str, Any]:
+        """Figure, table and text in one mime bundle (`stills`: see `bundle.bundle`)."""
         figure = self.figure(result)
         told = result.words_told
-        return bundle(figure, page(*fragments(result, figure, told=told)), text(result, told=told))
+        html = page(*fragments(result, figure, told=told))
+        return bundle(figure, html, text(result, told=told), stills=stills)
 
     def text(self, result: Run) -> str:
         """What a terminal shows."""

@@ -53,7 +53,9 @@ def slo_widget(runs: Mapping[str, Run]) -> Any:
 
     def redraw(_: Any = None) -> None:
         found = goodput(runs, ttft.value / 1000, tpot.value / 1000)
-        box.still = bundle(_figure(runs, found), page(_table(runs, found).html()), str(_table(runs, found)), moves=True)
+        box.still = bundle(
+            _figure(runs, found), page(_table(runs, found).html()), str(_table(runs, found)), stills=False
+        )
         shown.outputs = ({"output_type": "display_data", "data": box.still, "metadata": {}},)
 
     for slider in (ttft, tpot):

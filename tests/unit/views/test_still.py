@@ -84,7 +84,7 @@ def test_a_browser_that_fails_costs_the_png_not_the_result(
 def test_what_moves_has_none(monkeypatch: pytest.MonkeyPatch, kaleido: list[object]) -> None:
     """A browser would be started once for each second of a live view."""
     monkeypatch.setenv(ASKED, "png")
-    assert set(bundle(go.Figure(go.Scatter(y=[1])), text="live", moves=True)) == {PLOTLY, "text/plain"}
+    assert set(bundle(go.Figure(go.Scatter(y=[1])), text="live", stills=False)) == {PLOTLY, "text/plain"}
     assert kaleido == []
 
 
