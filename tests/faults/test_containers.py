@@ -20,6 +20,7 @@ from llm_magics.engines.base import Command, Image, Place
 from llm_magics.errors import LaunchError
 from llm_magics.runtime import containers as outside
 from llm_magics.runtime.outcomes import Failed
+from llm_magics.runtime.registry import Registry
 from llm_magics.runtime.stop import stop
 from llm_magics.spec import ServerSpec
 
@@ -98,6 +99,9 @@ def test_a_killed_supervisor_leaves_no_container(docker: Daemon, servers: Server
     record = start(servers, "--ignore-term", "99").record
     (name,) = docker.running
     os.kill(record.supervisor["pid"], signal.SIGKILL)
+    onlooker = Registry(servers.registry.directory, starts_nothing=True)
+    until(lambda: onlooker.get("s").state == "lost")
+    assert docker.running == [name]
     until(lambda: servers.registry.get("s").state == "lost")
     until(lambda: docker.running == [])
     assert any(each["argv"] == ["rm", "--force", "--volumes", name] for each in docker.asked)

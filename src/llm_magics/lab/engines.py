@@ -1,4 +1,7 @@
-"""Routes of the engines that run: the list, one, stop, keep longer, dismiss."""
+"""Routes of the engines that run: the list, one, stop, keep longer, dismiss.
+
+Only the two DELETEs may start a process, and only one: the command that removes a lost engine's container.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from llm_magics.lab.handler import Handler
 from llm_magics.runtime.shown import listed, shown
 
 NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]{0,39})"
-_STOPPING = 150.0  # s that stopping may take: its own patience, and what comes after
+_STOPPING = 150.0  # s that stopping may take: its own patience, and what comes after (a container's daemon has its own)
 
 
 class Engines(Handler):
@@ -63,7 +66,7 @@ class OneEngine(Handler):
 
 
 class EngineRecord(Handler):
-    """`engines/NAME/record`: DELETE forgets an engine that has ended."""
+    """`engines/NAME/record`: DELETE forgets an engine that has ended, and ends what is left of it."""
 
     @web.authenticated
     @authorized
@@ -71,7 +74,7 @@ class EngineRecord(Handler):
         """Dismiss it; 409 while it runs."""
         if await self.aside(("engine", name), lambda: _one(name)) is None:
             raise self.failure(404, f"There is no engine named {name}.")
-        await self.aside(("dismiss", name), lambda: _dismiss(name))
+        await self.aside(("dismiss", name), lambda: _dismiss(name), _STOPPING)
         self.set_status(204)
         self.finish()
 
@@ -80,13 +83,13 @@ def _list() -> dict[str, Any]:
     from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.watching import Watch
 
-    return listed(Watch(Registry()).look())
+    return listed(Watch(Registry(starts_nothing=True)).look())
 
 
 def _one(name: str) -> dict[str, Any] | None:
     from llm_magics.runtime.registry import Registry
 
-    record = Registry().get(name)
+    record = Registry(starts_nothing=True).get(name)
     return None if record is None else shown(record)
 
 
@@ -103,8 +106,9 @@ def _stop(name: str) -> dict[str, Any]:
 
 def _keep(name: str, seconds: float) -> dict[str, Any]:
     from llm_magics.runtime.keep import keep
+    from llm_magics.runtime.registry import Registry
 
-    return shown(keep(name, seconds))
+    return shown(keep(name, seconds, registry=Registry(starts_nothing=True)))
 
 
 def _dismiss(name: str) -> None:

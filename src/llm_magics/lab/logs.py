@@ -57,7 +57,7 @@ def _page(name: str, where: str, file: str, offset: int, limit: int) -> dict[str
     from llm_magics.runtime.logs import redact
     from llm_magics.runtime.registry import Registry
 
-    registry = Registry()
+    registry = Registry(starts_nothing=True)
     if not registry.exists(name):
         return None
     path, seam = registry.log_path(name), ""
@@ -90,6 +90,6 @@ def _report(name: str) -> str | None:
     from llm_magics.runtime.issue_report import issue_report
     from llm_magics.runtime.registry import Registry
 
-    registry = Registry()
+    registry = Registry(starts_nothing=True)
     record = registry.get(name)
     return None if record is None else issue_report(record, registry, gpus(registry))

@@ -38,8 +38,9 @@ class Adapters(Handler):
 
 def _gpus() -> list[dict[str, Any]]:
     from llm_magics.runtime.gpus import gpus
+    from llm_magics.runtime.registry import Registry
 
-    return [asdict(gpu) for gpu in gpus()]
+    return [asdict(gpu) for gpu in gpus(Registry(starts_nothing=True))]
 
 
 def _adapters() -> list[dict[str, Any]]:

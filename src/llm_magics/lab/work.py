@@ -116,8 +116,9 @@ def _drawn(reference: str) -> dict[str, Any] | None:
 def _weeks() -> list[dict[str, Any]]:
     from llm_magics import learn
     from llm_magics.runtime.gpus import gpus
+    from llm_magics.runtime.registry import Registry
 
-    cards = len(gpus())
+    cards = len(gpus(Registry(starts_nothing=True)))
     # Only what can be seen without asking: engines are found by starting interpreters, and no route starts a process.
     return learn.overview(lacks=[need for need, least in (("gpu", 1), ("gpus", 2)) if cards < least])
 

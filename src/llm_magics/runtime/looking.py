@@ -5,7 +5,7 @@ nobody looks. What is told are messages of one kind each; one that says what was
 nothing is kept but the last of each kind, for somebody who comes later.
 
 A look that finds nothing new ends in the thread that took it: it makes no message, wakes nobody, and asks the disk one
-question (`Watch`). While no engine runs, none is asked for its metrics.
+question (`Watch`). While no engine runs, none is asked for its metrics. No look starts a process.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Looks:
         def look() -> float:
             nonlocal watch
             try:
-                watch = watch or Watch(Registry())
+                watch = watch or Watch(Registry(starts_nothing=True))
                 records = watch.look()
             except OSError as error:
                 reason = error.strerror or error
@@ -161,7 +161,7 @@ class Looks:
                 before = {}
                 self._last.tell("load", {"load": {}})
                 return _LONG
-            registry = Registry()
+            registry = Registry(starts_nothing=True)
             loads = several(((record.name, partial(load_now, record, registry)) for record in running), _HUNG)
             now = {name: _counted(load) for name, load in loads.items()}
             moving = now != before or any(load.get("running") or load.get("waiting") for load in loads.values())

@@ -2,7 +2,8 @@
 
 Everything here survives being killed at any moment. Records are replaced in one step, read-modify-write happens under a
 file lock, and a reader believes a record only as far as the identity of its supervisor is verified: a record that
-claims to run, but whose supervisor does not, is `lost`, and what the supervisor left behind is ended by that reader.
+claims to run, but whose supervisor does not, is `lost`, and what the supervisor left behind is ended by that reader;
+but a container, which takes a command to remove, only by a reader that may start one.
 
 The directory may be shared with other hosts or containers (a home over NFS, a volume), whose processes cannot be seen
 from here: a server of theirs is `elsewhere` as long as its supervisor gives a sign of life, the time of the record's
@@ -41,14 +42,18 @@ class Registry:
     ----------
     directory
         Where the records are; by default the project's part of Jupyter's runtime directory.
+    starts_nothing
+        Whether no process may be started from here, as where somebody only looks (the sidebars): what a lost server
+        left in a container stays, for the next kernel or command that reads, or whoever stops or dismisses it.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, starts_nothing: bool = False) -> None:
         if directory is None:
             from llm_magics.paths import runtime_dir
 
             directory = runtime_dir()
         self.directory = directory
+        self._starts_nothing = starts_nothing
 
     def list(self) -> list[Record]:
         """All records, oldest server first; `state` is what is true now. Files that are no record are skipped."""
@@ -230,7 +235,8 @@ class Registry:
             return latest or replace(record, state="lost", stage="")
         if self._elsewhere(latest):
             return replace(latest, state="elsewhere", stage="")
-        sweep(record)
+        if record.container is None or not self._starts_nothing:
+            sweep(record)
         discard_unfinished(self.directory)
         return replace(record, state="lost", stage="")
 

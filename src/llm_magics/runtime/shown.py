@@ -22,7 +22,7 @@ def shown(record: Record) -> dict[str, Any]:
     return {
         **{key: _short(getattr(record, key)) for key in _KEYS},
         **({"host": _short(record.host)} if record.state == "elsewhere" else {}),
-        "diagnosis": _strings(record.diagnosis),
+        "diagnosis": _strings(record.diagnosis) or _left(record),
         "owners": [_strings({key: owner.get(key) for key in ("notebook", "kernel_id", "cwd")}) for owner in owners[:8]],
     }
 
@@ -32,6 +32,16 @@ def listed(records: Iterable[Record]) -> dict[str, Any]:
     wanted = [record for record in records if record.state != "stopped"]
     wanted.sort(key=lambda record: (_URGENT.get(record.state, 0), record.created, record.name))
     return {"engines": [shown(record) for record in wanted[:MOST]], "left_off": max(0, len(wanted) - MOST)}
+
+
+def _left(record: Record) -> dict[str, str] | None:
+    """Of one that was lost with its container: what only looks does not remove that."""
+    if record.state != "lost" or record.container is None:
+        return None
+    return {
+        "cause": "its supervisor was killed; its container may still run",
+        "remedy": "dismiss it: that removes its container, too",
+    }
 
 
 def _short(value: Any) -> Any:

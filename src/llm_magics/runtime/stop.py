@@ -80,7 +80,7 @@ def end(record: Record, *, timeout: float = 60.0, registry: Registry | None = No
 
 
 def dismiss(name: str, *, registry: Registry | None = None) -> None:
-    """Remove the record, log and key of a server that does not run.
+    """Remove the record, log and key of a server that does not run, and of one that is lost what it left running.
 
     Raises
     ------
@@ -90,6 +90,7 @@ def dismiss(name: str, *, registry: Registry | None = None) -> None:
     registry = registry or Registry()
     if not registry.exists(name):
         raise no_server(name, registry)
+    registry.get(name)  # ends what a lost one left; here, for its lock is held for moments only
     if not registry.remove(name):
         record = registry.get(name)
         if record is not None and record.state == "elsewhere":
