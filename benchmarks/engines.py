@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 from datetime import UTC, datetime
 from pathlib import Path
+
+from machine import system
 
 from llm_magics import api, engines
 from llm_magics.engines import environments
@@ -35,7 +36,7 @@ def main() -> int:
     print(f"{found}\n\n{page}")
     if asked.save:
         versions = ", ".join(f"{run.header['engine']} {run.header['engine_version']}" for run in found.runs.values())
-        machine = f"{os.cpu_count()} cores, no GPU, {platform.platform()}, Python {platform.python_version()}"
+        machine = f"{os.cpu_count()} cores, no GPU, {system()}"
         text = (
             f"# Engines on a CPU, with the model that ships\n\n`python benchmarks/engines.py --save --rounds "
             f"{asked.rounds}`, {datetime.now(UTC):%Y-%m-%d}: {machine}; {versions}. Workload: {WORKLOAD}.\n\n"

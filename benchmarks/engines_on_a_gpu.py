@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from machine import system
 
 from llm_magics import api, engines
 from llm_magics.advice.fit import fit
@@ -132,7 +133,7 @@ def save(asked: argparse.Namespace, runs: list[Run], facts: list[dict[str, Any]]
         f"# Engines on a GPU, with one model of 7 billion random weights\n\n"
         f"`python benchmarks/engines_on_a_gpu.py --concurrency {asked.concurrency} --seconds {asked.seconds:g}`, "
         f"{datetime.now(UTC):%Y-%m-%d}: one {gpu.name} ({gpu.memory_total / GIB:.1f} GiB), driver {gpu.driver}, "
-        f"{platform.platform()}, Python {platform.python_version()}. 512 tokens in, 128 out, each point "
+        f"{system()}. 512 tokens in, 128 out, each point "
         f"{asked.seconds:g} s; SLO {SLO}.\n\n"
         f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n" + "\n".join(rows) + "\n\n"
         f"Settings: {settings}.\n"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from machine import system
 from peers import PEERS, Load, Peer, environment
 from quiet_room import Host, Paced, cpu_name, quiet_room, run
 
@@ -302,8 +302,8 @@ requests = 3 x streams (at least 8). Errors are against what the server itself s
 Host kept: the largest share of a core, of the two, that the host of this machine kept for others; a row with more than
 {CALM:.0%} was tried up to {options.tries} times, and the try with least stands.
 
-- Machine: {os.cpu_count()} x {cpu_name()}, {platform.system()} {platform.release().split("-")[0]}, Python \
-{platform.python_version()}; {bench.room}. Load average when it ended: {os.getloadavg()[0]:.1f}.
+- Machine: {os.cpu_count()} x {cpu_name()}, {system()}; {bench.room}. \
+Load average when it ended: {os.getloadavg()[0]:.1f}.
 - Command: `{command}`
 - Peers: {versions or "not measured"}
 

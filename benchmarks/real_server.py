@@ -3,7 +3,7 @@
     python benchmarks/real_server.py [--rounds 5] [--streams 1,8] [--out FILE.md]
 
 vLLM must be installed (`llm-magics install vllm`). Both clients ask for as many tokens, in turns whose order turns
-round. A small machine drifts by a fifth from one turn to the next, which no number of turns averages down to two in a
+round. A small machine drifts by up to a fifth from turn to turn, which no number of turns averages down to two in a
 hundred; so the server is asked before and after each turn what it has seen itself, and each client is held against the
 server's own account of the very same requests: no client warms up or asks whether it is there within its turn.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from machine import cores_and_system
 from peers import TINY, VLLM, environment
 
 from llm_magics import bench, engines, serve
@@ -127,12 +127,11 @@ def main() -> None:
 
 def table(rows: list[Turn], rounds: int, version: str) -> str:
     """Medians over the rounds, and how far each client is from the server's own account of its turns."""
-    machine = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
     when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     busy = f"load average {os.getloadavg()[0]:.1f} when it ended"
     lines = [
         "# One real vLLM server, two clients\n",
-        f"`python benchmarks/real_server.py --rounds {rounds}`, {when}: {machine}; vLLM {version}, {busy}.",
+        f"`python benchmarks/real_server.py --rounds {rounds}`, {when}: {cores_and_system()}; vLLM {version}, {busy}.",
         f"{TOKENS_IN} tokens in, {TOKENS_OUT} out; medians of {rounds} turns each. Beside each figure what the",
         "server's own times of the same requests come to, and the median of how far the two are apart in each turn.\n",
         "| streams | client | output tok/s | server's | apart | TPOT ms | server's | apart | TTFT ms | server's |",

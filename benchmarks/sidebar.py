@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from machine import cores_and_system
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -294,14 +294,12 @@ def main() -> int:
     rows = sizes()
     measured, browser = measure(minutes, seconds)
     command = " ".join(["python", "benchmarks/sidebar.py", *sys.argv[1:]])
-    system = f"{platform.system()} {platform.release().partition('-')[0]}"
-    with_what = f"{os.cpu_count()} cores, {system}, Python {platform.python_version()}"
     packages = ", ".join(
         f"{name} {version(name)}" for name in ("llm-magics", "jupyterlab", "jupyter_server", "tornado")
     )
     text = f"""# The sidebar
 
-`{command}`: {datetime.now(UTC):%Y-%m-%d}, {with_what},
+`{command}`: {datetime.now(UTC):%Y-%m-%d}, {cores_and_system()},
 {packages}, headless {browser}, everything on loopback. Load average {before:.1f} before it began (what else runs on the
 machine takes part in every time).
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import time
 import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+
+from machine import cores_and_system
 
 ROUNDS = 5
 
@@ -110,8 +111,7 @@ def main() -> None:
             ("supervisor, resident memory", f"{memory:.0f} MB", "under 25 MB"),
             ("a finished run of 1,000 requests, mime bundle", f"{seconds(SHOWN):.2f} s", "under 0.5 s"),
         ]
-    machine = f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}"
-    head = f"{datetime.now(UTC):%Y-%m-%d}, {machine}"
+    head = f"{datetime.now(UTC):%Y-%m-%d}, {cores_and_system()}"
     table = "\n".join(["| what | median | target |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows)])
     text = f"# Start-up\n\n`python benchmarks/startup.py --save`: {head}; {ROUNDS} rounds each.\n\n{table}\n"
     print(text)

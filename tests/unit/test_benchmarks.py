@@ -1,0 +1,46 @@
+"""What the benchmarks write about themselves: pages that name no host, and none that leaves an engine out."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+Script = Callable[[str], Any]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+    """A benchmark as a module; it finds the modules beside it, as where it is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.delitem(sys.modules, "machine", raising=False)
+
+    def load(name: str) -> Any:
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+        return module
+
+    yield load
+    sys.modules.pop("machine", None)
+
+
+@pytest.mark.parametrize("release", ["6.18.44", "6.18.44-cloud-b7-amd64", "6.18.44+rpt-rpi", "6.18.44.el9"])
+def test_a_kernel_is_named_by_its_number(script: Script, monkeypatch: pytest.MonkeyPatch, release: str) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "release", lambda: release)
+    said = script("machine").system()
+    assert said == f"Linux 6.18.44, Python {platform.python_version()}"
+
+
+@pytest.mark.parametrize("page", sorted((BENCHMARKS / "results").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_names_no_kernel_of_a_host(page: Path) -> None:
+    assert re.findall(r"Linux[- ]\d[\d.]*[-+]\S*", page.read_text()) == []
