@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from llm_magics.errors import StoreError, TargetError
+from llm_magics.errors import SpecError, StoreError, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,8 +134,7 @@ def _from_server(name: str) -> Target:
             "gpus": record.gpus,
             "spec": record.spec,
             "ready_after": record.ready_at - record.created if record.ready_at else None,
-            "install_size": _install_size(engine, record.spec),
-            "setup_steps": _steps(engine, record.spec),
+            **_set_up(engine, record.spec),
         },
         ended=lambda: _ended(registry, record),
         watch=Watch(record, engine, key),
@@ -181,26 +180,24 @@ def _ended(registry: Registry, then: Record) -> str | None:
     return (now.diagnosis or {}).get("cause") or f"it is {now.state}"
 
 
-def _install_size(engine: Engine, spec: Mapping[str, Any]) -> int | None:
-    """Bytes that the engine takes on this disk, where that can be told."""
-    from llm_magics.engines import environments
+def _set_up(engine: Engine, spec: Mapping[str, Any]) -> dict[str, int | None]:
+    """What it takes to have this engine here: bytes on this disk, and commands that set it up by hand.
+
+    None where it runs elsewhere or in a container, where its bytes cannot be told from others', and where it came in
+    another way than by pip.
+    """
+    from llm_magics.engines import environments, hardware
     from llm_magics.engines.installed_size import installed_size
-    from llm_magics.errors import SpecError
 
-    try:
-        found = environments.locate(engine, python=spec.get("python"), bin=spec.get("bin"))
-        return installed_size(engine, found) if found else None
-    except (SpecError, OSError):
-        return None
-
-
-def _steps(engine: Engine, spec: Mapping[str, Any]) -> int | None:
-    """Commands that set this engine up by hand on this machine; None where it came in another way than by pip."""
-    from llm_magics.engines import hardware
-
-    if spec.get("bin") or spec.get("on", "local") != "local":
-        return None
-    return engine.install.commands(gpu=hardware.has_gpu())
+    size = steps = None
+    with suppress(SpecError, OSError):
+        here = spec.get("on", "local") == "local"
+        found = environments.locate(engine, python=spec.get("python"), bin=spec.get("bin")) if here else None
+        if found is not None and found.binary is None:
+            steps = engine.install.commands(gpu=hardware.has_gpu() and not found.for_cpus)
+        if found is not None:
+            size = installed_size(engine, found)
+    return {"install_size": size, "setup_steps": steps}
 
 
 def _ours(place: str) -> str | None:

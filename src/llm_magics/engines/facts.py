@@ -236,8 +236,8 @@ class Install:
     proof: Sequence[str] = ()
 
     def commands(self, *, gpu: bool) -> int | None:
-        """How many commands set it up by hand: an environment, each step of pip, the start; None without a wheel."""
-        steps = self.gpu if gpu else self.cpu or self.gpu
+        """How many commands set it up by hand: an environment, each step of pip, the start; None where pip cannot."""
+        steps = self.gpu if gpu else self.cpu
         return 1 + len(steps) + 1 if steps else None
 
 

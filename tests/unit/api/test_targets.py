@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -13,6 +14,8 @@ import pytest
 
 from llm_magics.api import bench, compare
 from llm_magics.api.targets import resolve
+from llm_magics.engines import environments, hardware, installed_size
+from llm_magics.engines.base import Engine, Executable
 from llm_magics.errors import SpecError, TargetError
 from llm_magics.runtime import identity
 from llm_magics.runtime.record import Record
@@ -180,3 +183,79 @@ def test_a_server_that_failed_is_told_with_its_cause_and_what_starts_it_again() 
         assert told.value.then.startswith("take a smaller model; start it again: `%serve gone …`")
     finally:
         (registry.directory / "gone.json").unlink()
+
+
+MADE, BYTES = "/envs/vllm/bin/python", 5000
+GPU, CPU = Executable("0.33.0", python=MADE), Executable("0.32.0+cpu", python=MADE)
+PROGRAM = Executable("0.33.0", binary="/usr/bin/vllm")
+
+
+@pytest.mark.parametrize(
+    ("found", "machine_has_gpu", "spec", "size", "steps"),
+    [
+        (CPU, False, {}, BYTES, 4),  # environment, pip install, pip uninstall, start
+        (GPU, True, {}, BYTES, 3),
+        (CPU, True, {}, BYTES, 4),  # the build for CPUs is what was installed
+        (PROGRAM, False, {}, BYTES, None),  # nobody knows how a program came here
+        (CPU, False, {"on": "docker"}, None, None),  # what is installed here did not run
+        (CPU, False, {"on": "ray"}, None, None),
+        (None, False, {}, None, None),  # removed while its server runs
+        (SpecError("It is not where --python says."), False, {"python": "/gone"}, None, None),
+    ],
+)  # fmt: skip
+def test_a_servers_run_says_what_it_took_to_set_its_engine_up(
+    found: Executable | SpecError | None, machine_has_gpu: bool, spec: dict[str, str], size: int | None,
+    steps: int | None, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def locate(engine: Engine, **where: str | None) -> Executable | None:
+        assert engine.key == "vllm"
+        assert where == {"python": spec.get("python"), "bin": spec.get("bin")}
+        if isinstance(found, SpecError):
+            raise found
+        return found
+
+    monkeypatch.setattr(environments, "locate", locate)
+    monkeypatch.setattr(hardware, "has_gpu", lambda: machine_has_gpu)
+    monkeypatch.setattr(installed_size, "installed_size", lambda _, executable: BYTES if executable == found else -1)
+    known = record(spec={"engine": "vllm", "on": "local", **spec})
+    with written(known):
+        facts = resolve("qwen").provenance
+    assert (facts["install_size"], facts["setup_steps"]) == (size, steps)
+
+
+def test_a_size_that_cannot_be_read_leaves_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(environments, "locate", lambda *_, **__: CPU)
+    monkeypatch.setattr(hardware, "has_gpu", lambda: False)
+    monkeypatch.setattr(installed_size, "installed_size", unreadable)
+    with written(record()):
+        facts = resolve("qwen").provenance
+    assert (facts["install_size"], facts["setup_steps"]) == (None, 4)
+
+
+def test_a_servers_run_says_how_long_it_took_from_command_to_ready() -> None:
+    with written(record(ready_at=53.5)):
+        assert resolve("qwen").provenance["ready_after"] == 12.5
+
+
+def record(**facts: Any) -> Record:
+    return Record(
+        **{
+            "name": "qwen", "engine": "vllm", "model": "m", "state": "ready", "created": 41.0, "host": "h",
+            "reuse_key": "k", "spec": {}, "supervisor": identity.current().to_json(), "id": "i",
+            "url": "http://127.0.0.1:9", **facts,
+        }
+    )  # fmt: skip
+
+
+@contextmanager
+def written(known: Record) -> Iterator[None]:
+    """The record as that of a server which runs: this process stands for its supervisor."""
+    registry = Registry()
+    registry.write(known)
+    try:
+        yield
+    finally:
+        (registry.directory / f"{known.name}.json").unlink()

@@ -10,7 +10,7 @@ import pytest
 
 from llm_magics import engines
 from llm_magics.engines import environments, install
-from llm_magics.engines.base import Engine, Install
+from llm_magics.engines.base import Engine, Executable, Install
 from llm_magics.errors import SpecError
 
 # Stands where `python -m venv` and `pip` would be called: the same commands, without a network.
@@ -155,3 +155,29 @@ def test_the_version_that_is_asked_for_reaches_pip(use, tmp_path: Path) -> None:
     said: list[str] = []
     install.install("fake==3.1", gpu=False, on_line=said.append)
     assert "doing fake-engine==3.1 torch==1.0" in said
+
+
+@pytest.mark.parametrize("gpu", [True, False], ids=["for a GPU", "for a CPU"])
+def test_the_steps_by_hand_are_the_commands_that_installing_runs_and_one_that_starts(
+    gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setenv(environments.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(install, "_run", lambda command, say: ran.append(command))
+    monkeypatch.setattr(install, "_cpu_wheels", list)
+    monkeypatch.setattr(install, "_interpreter", lambda _: sys.executable)
+    monkeypatch.setattr(install.asking, "ask", lambda *_: Executable("1"))
+    counted = {}
+    for key in engines.names():
+        ran.clear()
+        try:
+            install.install(key, gpu=gpu)
+        except SpecError:
+            assert not ran
+        *by_hand, proof = ran or [[]]  # that it is there is our question, not a step
+        assert not ran or proof[0].endswith("/bin/python")
+        counted[key] = engines.get(key).install.commands(gpu=gpu)
+        assert counted[key] == (len(by_hand) + 1 if ran else None), key
+    known = {"vllm": 3 if gpu else 4, "sglang": 3 if gpu else 5, "deepspeed": 4, "llamacpp": 3, "tgi": None}
+    assert known.items() <= counted.items()
+    assert counted["tensorrt_llm"] == (3 if gpu else None)

@@ -1,7 +1,8 @@
 """The guide's charts, measured: throughput, requests held at once, latency of a request, effort of set-up.
 
-Each measured chart stands beside the guide's own figures, which are drawn faint and hatched and named for what they
-are: of 2024, of other models, on other hardware. They are there to be compared in shape, never in numbers.
+Only the steps of a set-up are no measurement: they are counted, and headed so. Each chart stands beside the guide's own
+figures, which are drawn faint and hatched and named for what they are: of 2024, of other models, on other hardware.
+They are there to be compared in shape, never in numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ NOTE = (
 class Chart:
     """One chart: what is measured of a run, and what the guide says of the same (`figures`: engine -> value).
 
-    `most` is the largest value that a run could have shown; one that reached it may hold more.
+    `most` is the largest value that a run could have shown; one that reached it may hold more. `how` says where the
+    values come from.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Chart:
     about: str = ""
     figures: Mapping[str, float] | None = None
     most: Callable[[Run], float | None] | None = None
+    how: str = "measured"
 
 
 def charts(comparison: Comparison) -> list[Chart]:
@@ -54,7 +57,7 @@ def charts(comparison: Comparison) -> list[Chart]:
         Chart("Latency of a request, lightest load", "ms, median", _latency, "latency, Llama 70B, 4 x H100",
               {"TensorRT-LLM": 25, "vLLM": 40}),
         Chart("Set-up: steps by hand", "commands", _header("setup_steps"), "set-up complexity, relative",
-              {"vLLM": 1, "TensorRT-LLM": 4}),
+              {"vLLM": 1, "TensorRT-LLM": 4}, how="counted"),
         Chart("Set-up: from command to ready", "s", _header("ready_after")),
         Chart("Set-up: from command to first token", "s", _header("first_token_after")),
         Chart("Set-up: installed size", "GiB", _header("install_size", 1 << 30)),
@@ -81,27 +84,27 @@ def guide_figure(comparison: Comparison) -> Any:
         more = [chart.most is not None and value is not None and value == chart.most(run)
                 for run, value in zip(runs, values, strict=True)]  # fmt: skip
         colours = [palette.series(number) for number in range(len(names))]
-        _bars(board, row, left, f"<b>{chart.title}</b>  measured", chart, names, values, {"color": colours}, more)
+        heading = f"<b>{chart.title}</b>  {chart.how}, {chart.unit}"
+        _bars(board, row, left, heading, names, values, {"color": colours}, more)
         if chart.figures:
             hatched = {"color": palette.faded(palette.SLATE, 0.25),
                        "pattern": {"shape": "/", "fgcolor": palette.SLATE, "size": 5}}  # fmt: skip
             heading = f"<b>The guide, 2024</b>  {chart.about}"
-            _bars(board, row, right, heading, chart, list(chart.figures), list(chart.figures.values()), hatched, [])
+            _bars(board, row, right, heading, list(chart.figures), list(chart.figures.values()), hatched, [])
     return board.figure()
 
 
 def _bars(
-    board: Board, row: int, span: tuple[float, float], heading: str, chart: Chart, names: Sequence[str],
+    board: Board, row: int, span: tuple[float, float], heading: str, names: Sequence[str],
     values: Sequence[float | None], marker: Mapping[str, Any], more: Sequence[bool],
 ) -> None:  # fmt: skip
     """Horizontal bars with name and value behind each: names of servers are too long for an axis."""
     most = max((value for value in values if value is not None), default=1.0) or 1.0
-    ours = heading.endswith("measured")
     axes: dict[str, Any] = {
         "xaxis": {"range": [0, most * 1.9], "showticklabels": False, "showgrid": False, "ticks": ""},
         "yaxis": {"type": "category", "autorange": "reversed", "showticklabels": False, "showgrid": False},
     }
-    panel = board.panel(row, *span, f"{heading}, {chart.unit}" if ours else heading, **axes)
+    panel = board.panel(row, *span, heading, **axes)
     shown = [
         f"{'at least ' * (place < len(more) and more[place])}{fmt.number(each)}" for place, each in enumerate(values)
     ]
