@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -147,3 +148,18 @@ class TestBaseUrl:
     async def test_the_routes_are_below_it(self, ask: Any, running: Callable[..., Record]) -> None:
         running()
         assert (await ask("engines"))[0] == 200
+        assert (await ask("engines/qwen/logs"))[0] == 200
+
+    async def test_the_socket_is_below_it(self, jp_ws_fetch: Any, running: Callable[..., Record]) -> None:
+        running()
+        socket = await jp_ws_fetch("llm-magics", "watch")
+        told: dict[str, Any] = {}
+        while "engines" not in told:
+            told = json.loads(await asyncio.wait_for(socket.read_message(), 60))
+        assert [each["name"] for each in told["engines"]] == ["qwen"]
+        socket.close()
+
+    async def test_nothing_is_beside_it(self, http_server_client: Any) -> None:
+        for path in ("llm-magics/engines", "user/me/llm-magics/engines"):
+            answer = await http_server_client.fetch(f"/{path}?token=the-token", raise_error=False)
+            assert answer.code == 404, path

@@ -76,9 +76,11 @@ class Lab:
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=PATIENCE)
 
 
-def start_lab(home: Path, port: int | None = None, *, app: str = "jupyterlab") -> Lab:
-    """A JupyterLab (or `notebook`) with directories of its own in `home`; once more in
-    the same home: the same server anew."""
+def start_lab(home: Path, port: int | None = None, *, app: str = "jupyterlab", base_url: str = "/") -> Lab:
+    """A JupyterLab (or `notebook`) with directories of its own in `home`, under a base URL as a hub gives one.
+
+    Once more in the same home: the same server anew.
+    """
     for name, settings in SETTINGS.items():
         path = home / "settings" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,13 +105,14 @@ def start_lab(home: Path, port: int | None = None, *, app: str = "jupyterlab") -
     command = [
         sys.executable, "-m", app, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+        f"--ServerApp.base_url={base_url}",
         f"--ServerApp.root_dir={home / 'notebooks'}", "--LabApp.news_url=", "--LabApp.extension_manager=readonly",
     ]  # fmt: skip
     with (home / "log").open("a") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}{base_url.rstrip('/')}"
     found = Lab(url, token, home / "notebooks", home / "data", environment, process)
     try:
         _wait(f"{url}/api/status?token={token}", process, home / "log")

@@ -168,9 +168,10 @@ def test_the_launcher_has_a_card_and_the_running_panel_lists_and_stops(lab: Lab,
 
 
 def test_notebook_7_has_the_panel_and_the_running_tab(tmp_path: Path, page: Any, new_page: Callable[..., Any]) -> None:
+    """Under a base URL, as a hub gives one: list, stop, socket and log are asked for below it."""
     # Notebook 7's own: its shortcuts hear of plugins before their settings are there, when the machine is slow.
     page.seen.ours_only = True
-    found = start_lab(tmp_path, app="notebook")
+    found = start_lab(tmp_path, app="notebook", base_url="/user/me/")
     try:
         directory = tmp_path / "runtime" / "llm-magics"
         directory.mkdir(mode=0o700, parents=True)
