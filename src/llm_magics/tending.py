@@ -42,12 +42,12 @@ def list_verb(options: Any) -> Answer:
 
 
 def stop_options(line: LineParser) -> None:
-    """`stop NAME | --mine | --all`."""
+    """`stop NAME | --mine | --all`; no `--mine` in a terminal, whose commands end and own nothing afterwards."""
     line.add_argument("name", nargs="?", default=None, help="the server to stop")
     several = line.add_mutually_exclusive_group()
-    several.add_argument(
-        "--mine", action="store_true", default=False, help="stop those that this notebook started and nobody else uses"
-    )
+    if line.prog.startswith("%"):
+        mine = "stop those that this notebook started and nobody else uses"
+        several.add_argument("--mine", action="store_true", default=False, help=mine)
     several.add_argument("--all", action="store_true", default=False, help="stop every server, whoever started it")
 
 
@@ -55,8 +55,12 @@ def stop_verb(options: Any) -> Answer:
     """Stop one, this notebook's own, or all."""
     from llm_magics.api.serving import stop
 
-    stopped = stop(options.name, every=options.all, mine=options.mine)
-    none = "no server of this notebook's own was running" if options.mine else "no server was running"
+    mine = getattr(options, "mine", None)
+    if options.name is None and not options.all and not mine:
+        several = "`%llm stop NAME` or `--all`" if mine is None else "`%llm stop NAME`, `--mine` or `--all`"
+        raise SpecError("Which server is to be stopped?", then=several)
+    stopped = stop(options.name, every=options.all, mine=bool(mine))
+    none = "no server of this notebook's own was running" if mine else "no server was running"
     return Answer("\n".join(f"{name} is stopped" for name in stopped) or none, {"stopped": stopped})
 
 

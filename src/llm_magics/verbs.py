@@ -145,7 +145,7 @@ VERBS: dict[str, Verb] = {
     "list": Verb(
         "the servers on this machine: state, engine, model, address, owner", tending.list_options, tending.list_verb
     ),
-    "stop": Verb("stop a server, this notebook's own, or all of them", tending.stop_options, tending.stop_verb),
+    "stop": Verb("stop a server, or several", tending.stop_options, tending.stop_verb),
     "sleep": Verb(
         "let a server give its GPU memory back and keep its process", tending.name_of_server, tending.sleep_verb
     ),

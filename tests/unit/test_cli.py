@@ -258,11 +258,11 @@ def test_a_name_that_no_server_can_have_is_no_server(
     ("words", "what"),
     [
         (["s", "--all"], "Is s to be stopped, or every server?"),
-        (["s", "--mine"], "Is s to be stopped, or this notebook's own?"),
-        (["--mine", "--all"], "not allowed with"),
+        ([], "Which server is to be stopped?\n-> `llm-magics stop NAME` or `--all`"),
+        (["--mine"], "unknown option '--mine'.\n-> its options: --all"),  # of a command that ends nothing is its own
     ],
 )
-def test_stop_takes_a_name_or_several_and_not_both(
+def test_stop_in_a_terminal_takes_a_name_or_all_and_not_both(
     words: list[str], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, _, err = run("stop", *words, capsys=capsys)

@@ -187,45 +187,52 @@ def stop(name: str | None = None, *, every: bool = False, mine: bool = False) ->
     Raises
     ------
     SpecError
-        When no server has that name, or one is named and several are meant.
+        When no server has that name, or it is not said which are meant: a name, `every` or `mine`, and one only.
     LLMMagicsError
         When that one has ended already or runs on another host, or one could not be stopped; the others are, all the
         same.
     """
-    from llm_magics.runtime.owner import only_mine
-    from llm_magics.runtime.registry import Registry
     from llm_magics.runtime.stop import end
-    from llm_magics.runtime.unknown import no_server
 
-    if name is not None and (every or mine):
-        others, option = ("every server", "--all") if every else ("this notebook's own", "--mine")
-        raise SpecError(f"Is {name} to be stopped, or {others}?", then=f"`%llm stop {name}` or `%llm stop {option}`")
-    registry = Registry()
-    alive = {record.name: record for record in registry.list() if record.alive or record.state == "lost"}
-    if mine:
-        alive = {name: record for name, record in alive.items() if only_mine(record)}
-    elif not every:
-        if name is None:
-            raise SpecError("Which server is to be stopped?", then="`%llm stop NAME`, `--mine` or `--all`")
-        if name not in alive:
-            if (found := registry.get(name)) is None:
-                raise no_server(name, registry)
-            if found.state != "elsewhere":
-                raise LLMMagicsError(f"{name} is {found.state} already.", then=f"`%llm dismiss {name}` forgets it")
-            alive[name] = found  # why it cannot be stopped is said where that is tried
-        alive = {name: alive[name]}
+    meant = _meant(name, every=every, mine=mine)
     failed: list[LLMMagicsError] = []
-    for record in alive.values():
+    for record in meant:
         try:
             end(record)
         except LLMMagicsError as error:
             failed.append(error)
     if len(failed) > 1:
         raise LLMMagicsError(
-            f"{len(failed)} of {len(alive)} servers are in trouble.",
+            f"{len(failed)} of {len(meant)} servers are in trouble.",
             why="\n".join(f"{error.what} {error.why}".rstrip() for error in failed),
             then="%llm list",
         )
     if failed:
         raise failed[0]
-    return list(alive)
+    return [record.name for record in meant]
+
+
+def _meant(name: str | None, *, every: bool, mine: bool) -> list[Record]:
+    """The records of the servers that `stop` is to stop; errors as there."""
+    from llm_magics.runtime.owner import only_mine
+    from llm_magics.runtime.registry import Registry
+    from llm_magics.runtime.unknown import no_server
+
+    if every and mine:
+        raise SpecError("Is every server to be stopped, or this notebook's own?", then="every=True or mine=True")
+    if name is not None and (every or mine):
+        others, option = ("every server", "--all") if every else ("this notebook's own", "--mine")
+        raise SpecError(f"Is {name} to be stopped, or {others}?", then=f"`%llm stop {name}` or `%llm stop {option}`")
+    registry = Registry()
+    alive = [record for record in registry.list() if record.alive or record.state == "lost"]
+    if every or mine:
+        return [record for record in alive if every or only_mine(record)]
+    if name is None:
+        raise SpecError("Which server is to be stopped?", then="its name, every=True or mine=True")
+    if found := [record for record in alive if record.name == name]:
+        return found
+    if (record := registry.get(name)) is None:
+        raise no_server(name, registry)
+    if record.state != "elsewhere":
+        raise LLMMagicsError(f"{name} is {record.state} already.", then=f"`%llm dismiss {name}` forgets it")
+    return [record]  # why it cannot be stopped is said where that is tried

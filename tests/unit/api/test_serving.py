@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llm_magics.api import preparing, serving
@@ -21,3 +23,10 @@ def test_what_an_engine_does_not_take_is_said_before_it_is_asked(
     monkeypatch.setattr(preparing, "executable_of", lambda *_: pytest.fail("the installed engine was asked"))
     with pytest.raises(SpecError, match=said):
         serving.dry_run("s", engine=engine, **options)
+
+
+@pytest.mark.parametrize("meant", [{"every": True, "mine": True}, {"name": "s", "mine": True}, {}])
+def test_a_stop_that_does_not_say_which_stops_none(monkeypatch: pytest.MonkeyPatch, meant: dict[str, Any]) -> None:
+    monkeypatch.setattr("llm_magics.runtime.stop.end", lambda record: pytest.fail(f"{record.name} was stopped"))
+    with pytest.raises(SpecError, match="to be stopped"):
+        serving.stop(**meant)

@@ -60,6 +60,21 @@ def test_wrong_cells_say_what_is_wrong(shell: InteractiveShell) -> None:
         shell.run_line_magic("bench", "tiny --data nothing")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "Which server is to be stopped?\n-> `%llm stop NAME`, `--mine` or `--all`"),
+        ("s --mine", "Is s to be stopped, or this notebook's own?"),
+        ("--mine --all", "not allowed with"),
+    ],
+)
+def test_stop_takes_a_name_or_its_own_or_all(shell: InteractiveShell, words: str, said: str) -> None:
+    with pytest.raises(SpecError) as error:
+        shell.run_line_magic("llm", f"stop {words}")
+    assert said in str(error.value)
+    assert shell.run_line_magic("llm", "stop --mine") is None
+
+
 def test_a_server_takes_no_name_that_says_something_else(shell: InteractiveShell) -> None:
     shell.user_ns["results"] = [1, 2]
     with pytest.raises(SpecError, match="'results' is a variable of this notebook, list") as refused:
