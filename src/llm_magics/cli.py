@@ -71,9 +71,9 @@ def _run(words: list[str]) -> int:
         print(in_terminal(str(error)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        # What was measured is kept by `bench` and `compare` themselves, which then end with a run.
-        said = f"before there was a run to store; `{PROG} runs` lists those that are" if words[0] in _MEASURING else ""
-        print(f"interrupted {said}".rstrip(), file=sys.stderr)
+        # While they measure, `bench` and `compare` end with a run; it may come before, between two, or after.
+        said = f"; `{PROG} runs` lists what was measured until then" if words[0] in _MEASURING else ""
+        print(f"interrupted{said}", file=sys.stderr)
         return 1
     return 0
 

@@ -106,7 +106,7 @@ def test_told_to_end_a_measurement_ends_as_by_an_interrupt(
     before = signal.getsignal(signal.SIGTERM)
     status, _, err = run(*{"bench": ("bench", "a"), "compare": ("compare", "a", "b", "--load")}[verb], capsys=capsys)
     assert status == 1
-    assert "interrupted before there was a run to store" in err
+    assert "interrupted; `llm-magics runs` lists what was measured" in err
     assert signal.getsignal(signal.SIGTERM) == before
 
 
@@ -233,7 +233,7 @@ def test_a_verb_that_is_none_names_the_nearest_of_all(
     assert len(err.splitlines()) == 3
 
 
-def test_an_interrupt_before_anything_was_measured_says_that_no_run_is_stored(
+def test_an_interrupt_beside_the_measuring_says_where_what_was_measured_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(_: list[str]) -> Answer:
@@ -242,7 +242,7 @@ def test_an_interrupt_before_anything_was_measured_says_that_no_run_is_stored(
     monkeypatch.setitem(cli._COMMANDS, "bench", interrupted)
     status, _, err = run("bench", "tiny", capsys=capsys)
     assert status == 1
-    assert "before there was a run to store; `llm-magics runs`" in err
+    assert err == "interrupted; `llm-magics runs` lists what was measured until then\n"
 
 
 @pytest.mark.parametrize("words", [("logs", "no-name"), ("logs", "../x"), ("dismiss", "no-name"), ("stop", "no-name")])

@@ -20,7 +20,7 @@ class said_to_a_person:  # noqa: N801 - reads as a statement
     starts
         The server that this starts, as soon as that is known.
     measures
-        Whether it stores what it measures.
+        Whether it stores what it measures; an interrupt may come before that, between two runs or after it.
     """
 
     def __init__(self, *, measures: bool = False) -> None:
@@ -48,7 +48,7 @@ class said_to_a_person:  # noqa: N801 - reads as a statement
         if self.starts:
             return _start_interrupted(self.starts)
         if self.measures:
-            return LLMMagicsError("Stopped before there was a run to store.", then="`%llm runs` lists those that are")
+            return LLMMagicsError("Stopped.", then="`%llm runs` lists what was measured until then")
         return LLMMagicsError("Stopped.")
 
 

@@ -28,7 +28,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cell", "words"),
     [
         ("%serve trf --engine transformers", "The start of trf was stopped.\n  nothing of it is left running"),
-        ("%bench trf", "Stopped before there was a run to store.\n-> `%llm runs`"),
+        ("%bench trf", "Stopped.\n-> `%llm runs` lists what was measured until then"),
         ("%llm doctor", "Stopped."),
     ],
 )
