@@ -57,7 +57,7 @@ class LLMMagics(Magics):
             asked = lines.serve("%").read(line)
             if not asked.dry_run:
                 self._free(asked.name)
-                told.starts = asked.name
+                told.starts(asked.name)
             on_line = lines.given(asked, "name", "no_wait", "replace", "dry_run")
             body, numbers = read_mapping(cell or "")
             _no_option_twice(on_line, numbers)

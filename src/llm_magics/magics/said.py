@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_magics import replaced
 from llm_magics.errors import LLMMagicsError
+
+if TYPE_CHECKING:
+    from llm_magics.runtime.record import Record
 
 
 class said_to_a_person:  # noqa: N801 - reads as a statement
@@ -17,15 +20,18 @@ class said_to_a_person:  # noqa: N801 - reads as a statement
 
     Attributes
     ----------
-    starts
-        The server that this starts, as soon as that is known.
     measures
         Whether it stores what it measures; an interrupt may come before that, between two runs or after it.
     """
 
     def __init__(self, *, measures: bool = False) -> None:
-        self.starts = ""
         self.measures = measures
+        self._starts = ""
+        self._before: Record | None = None
+
+    def starts(self, name: str) -> None:
+        """The name of the server that this starts, said before it does: another may have it yet."""
+        self._starts, self._before = name, _there(name)
 
     def __enter__(self) -> said_to_a_person:
         return self
@@ -45,8 +51,8 @@ class said_to_a_person:  # noqa: N801 - reads as a statement
         return False
 
     def _interrupted(self) -> LLMMagicsError:
-        if self.starts:
-            return _start_interrupted(self.starts)
+        if self._starts:
+            return _start_interrupted(self._starts, self._before)
         if self.measures:
             return LLMMagicsError("Stopped.", then="`%llm runs` lists what was measured until then")
         return LLMMagicsError("Stopped.")
@@ -58,17 +64,32 @@ def _say_in(interrupt: KeyboardInterrupt, told: LLMMagicsError) -> None:
     vars(interrupt)["_render_traceback_"] = lambda: [f"{type(interrupt).__name__}: {told}"]
 
 
-def _start_interrupted(name: str) -> LLMMagicsError:
-    """What a start left that was interrupted: nothing, or the server that ran before."""
+def _there(name: str) -> Record | None:
+    """The server of a name, as far as it can be read."""
     from llm_magics.runtime.registry import Registry
 
     try:
-        record = Registry().get(name)
+        return Registry().get(name)
     except OSError:
-        record = None
+        return None
+
+
+def _start_interrupted(name: str, before: Record | None) -> LLMMagicsError:
+    """What a start left that was interrupted: nothing, what is still ending, or a server that goes on."""
+    from llm_magics.runtime import lifetime
+
+    record = _there(name)
     if record is None or not record.alive:
         return LLMMagicsError(f"The start of {name} was stopped.", why="nothing of it is left running")
+    was_there = before is not None and before.id == record.id
+    if record.state == "stopping" or record.stops_why == lifetime.ASKED:  # a second interrupt, or one while it replaces
+        return LLMMagicsError(
+            f"The start of {name} was stopped.",
+            why=f"{'the one that was there before' if was_there else 'what there was of it'} is still ending",
+            then="`%llm list` says when it is gone",
+        )
     return LLMMagicsError(
-        f"{name} is not waited for any more.", why=f"it was there before, is {record.state}, and goes on",
+        f"{name} is not waited for any more.",
+        why=f"it {'was there before, ' * was_there}is {record.state}, and goes on",
         then=f"`%llm list` says how far it is; `%llm stop {name}` stops it",
-    )  # fmt: skip
+    )
