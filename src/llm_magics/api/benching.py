@@ -201,7 +201,12 @@ def spooled(
 
     measure(endpoint, work, path, header=dict(header), salt=salt, on_progress=seen, cancel=over)
     run = spool.read(path)
-    if why := _server_ended(target, endpoint, run):
+    try:
+        why = _server_ended(target, endpoint, run)
+    except KeyboardInterrupt:  # whoever waits for its word no longer has what was measured, as during the load itself
+        why = None
+        run.status = "cancelled" if run.status == "complete" else run.status
+    if why:
         run.header["server_ended"] = why
         run.status = "complete" if run.status == "complete" and not _ends_unanswered(run) else "failed"
     return run, path

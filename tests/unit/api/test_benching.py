@@ -70,6 +70,18 @@ def test_how_a_killed_server_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch
     assert f"40 ({REFUSED} failed)" in listed
 
 
+def test_an_interrupt_while_its_word_is_waited_for_keeps_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch, port: socket.socket
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    run = measured(monkeypatch, refused_at_the_end(), port, interrupted)
+    assert run.status == "cancelled"
+    assert "server_ended" not in run.header
+    assert len(run.measured) == 40
+
+
 @pytest.mark.parametrize("http_status", [-1, 503])
 def test_one_that_listens_still_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, port: socket.socket, http_status: int
