@@ -156,6 +156,7 @@ def _serve(words: list[str]) -> Answer:
 def _bench(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.api import bench
+    from llm_magics.api.afterwards import next_step
 
     asked = lines.bench(PROG).read(words)
     target, options = getattr(asked, "target", None), lines.given(asked, "target")
@@ -164,7 +165,8 @@ def _bench(words: list[str]) -> Answer:
     run = bench(target, **options)
     finished = any(point["completed"] for point in run.points)
     data = {**run.header, "status": run.status, "points": run.points, "flags": list(run.flags)}
-    return Answer(run, data, failed=run.partial or not finished)
+    then = next_step(run)
+    return Answer(f"{run}\n-> {then}" if then else run, data, failed=run.partial or not finished)
 
 
 def _swept(sweep: Sweep) -> Answer:

@@ -85,7 +85,7 @@ def _from_server(name: str) -> Target:
     from llm_magics.runtime.elsewhere import out_of_reach
     from llm_magics.runtime.owner import adopt
     from llm_magics.runtime.registry import Registry
-    from llm_magics.runtime.server import Server, reason
+    from llm_magics.runtime.server import Server, again, reason
 
     registry = Registry()
     record = registry.get(name)
@@ -96,9 +96,7 @@ def _from_server(name: str) -> Target:
     if record is None or record.state != "ready":
         if record is None:
             raise _nobody(name, registry)
-        remedy = (record.diagnosis or {}).get("remedy", "")
-        steps = "; ".join(dict.fromkeys(filter(None, (remedy, "start it again"))))
-        then = f"{steps}: `%serve {name} …`; what it said: `%llm logs {name}`"
+        then = again(record)
         if there := _deployed(name):
             then += f"; as it was deployed: `%bench {there}`"
         names = [each.name for each in registry.list() if each.state == "ready"]

@@ -192,15 +192,18 @@ class LLMMagics(Magics):
                 print(error, file=sys.stderr)  # noqa: T201
 
     def _say(self, result: Run | Comparison | Sweep) -> None:
-        """Show a result's words, once in this cell."""
+        """Show a result's words, once in this cell, and what to type where its server ended."""
         from IPython.display import display
 
+        from llm_magics.api.afterwards import next_step
         from llm_magics.views.words import words
 
         if (said := words(result)) is not None:
             display(said)  # type: ignore[no-untyped-call]
             result.words_told = True
             self._told.append(result)
+        if then := next_step(result):
+            print(f"-> {then}")  # noqa: T201
 
     def _bind(self, name: str, value: Any) -> None:
         self.shell.user_ns[name] = value

@@ -35,9 +35,7 @@ def flags(run: Run) -> list[str]:
     found: list[str] = []
     gone = run.header.get("server_ended")
     if gone:
-        # Whose processes were seen meanwhile is a server of ours, and has a log.
-        then = f"; `%llm logs {run.name}` shows what it said, `%serve {run.name} …` starts it again"
-        found.append(f"the server ended during the run: {gone}{then if run.header.get('watched') else ''}")
+        found.append(f"the server ended during the run: {gone}")
     if run.partial:
         ended = "was cancelled" if run.status == "cancelled" else "did not reach its end"
         found.append(f"partial: the run {ended}; what was measured until then is shown")

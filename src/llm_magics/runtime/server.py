@@ -232,6 +232,13 @@ class Server:
         return f"{record.url}/v1", self.api_key or "none"
 
 
+def again(record: Record) -> str:
+    """What to type of a server that runs no more: the remedy that its end has, its start, its log."""
+    remedy = (record.diagnosis or {}).get("remedy", "")
+    steps = "; ".join(dict.fromkeys(filter(None, (remedy, "start it again"))))
+    return f"{steps}: `%serve {record.name} …`; what it said: `%llm logs {record.name}`"
+
+
 def reason(record: Record) -> str:
     """Why a server runs no more, or here not: the cause and the engine's own line, as far as they are known."""
     if record.diagnosis:

@@ -63,7 +63,6 @@ def test_how_a_killed_server_ended_is_waited_for(monkeypatch: pytest.MonkeyPatch
     assert run.header["server_ended"] == KILLED
     assert run.partial
     assert KILLED in run.flags[0]
-    assert "`%serve qwen …`" in run.flags[0]
     assert KILLED in str(run).splitlines()[1]
     listed = str(tables.runs([row_of(run)]))
     assert "partial" in listed
