@@ -11,6 +11,10 @@ from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import BEAT, Registry
 
 _PAUSE = 0.2  # s between two writes of a mere stage
+_MOVED = 1.0  # s by which an announced end has to move to be written anew
+# What others write into the record of a server that runs. Of an announced end it is the supervisor's word that counts,
+# but who takes the server back, or keeps it, calls the announcement off: one that still holds is then made anew.
+_OF_OTHERS = ("owners", "keep", "idle", "keep_until", "asleep", "stops_at", "stops_why")
 
 
 class Published:
@@ -43,6 +47,12 @@ class Published:
         self.record = replace(self.record, **changes)
         self._changes |= changes
 
+    def announce(self, stops_at: float | None, why: str) -> None:
+        """Say when the server is to be stopped and why, None and "" where nothing is planned; once, until it moves."""
+        moved = stops_at is not None and abs(stops_at - (self.record.stops_at or 0.0)) > _MOVED
+        if moved or why != self.record.stops_why:
+            self.change(stops_at=stops_at, stops_why=why)
+
     def flush(self, *, force: bool = False) -> None:
         """Write what changed; what cannot be written is kept for the next time."""
         now = time.monotonic()
@@ -58,7 +68,7 @@ class Published:
             self._changes.clear()
 
     def refresh(self) -> bool:
-        """Take over what others decide, owners and lifetime; and give a sign of life where one is due.
+        """Take over what others decide, owners, lifetime and what is announced; give a sign of life where one is due.
 
         Returns
         -------
@@ -72,11 +82,8 @@ class Published:
             self._beat = now + BEAT
             self._registry.beat(self.record.name)
         if latest is not None:
-            self.record = replace(
-                self.record,
-                owners=latest.owners, keep=latest.keep, idle=latest.idle, keep_until=latest.keep_until,
-                asleep=latest.asleep,
-            )  # fmt: skip
+            theirs = {key: getattr(latest, key) for key in _OF_OTHERS if key not in self._changes}
+            self.record = replace(self.record, **theirs)
         return True
 
     def _ours(self, latest: Record | None) -> bool:

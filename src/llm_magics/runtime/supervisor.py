@@ -185,10 +185,7 @@ class Supervisor:
         if verdict.stop:
             self._stop(verdict.why)
             return
-        at = None if verdict.stops_in is None else wall + verdict.stops_in
-        moved = at is not None and abs(at - (self.record.stops_at or 0.0)) > _TICK
-        if moved or verdict.why != self.record.stops_why:
-            self.published.change(stops_at=at, stops_why=verdict.why)
+        self.published.announce(None if verdict.stops_in is None else wall + verdict.stops_in, verdict.why)
 
     # Ending -----------------------------------------------------------------------------------------------------------
 
