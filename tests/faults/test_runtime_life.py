@@ -64,6 +64,14 @@ def test_an_engine_killed_while_ready_is_a_failed_server(servers: Servers) -> No
         _ = Server("s").client
 
 
+def test_an_engine_that_fails_did_not_end_for_what_was_announced(servers: Servers) -> None:
+    record = servers.start(request={"owner": {**identity.current().to_json(), "ticks": 1}})
+    until(lambda: (now := servers.registry.get("s")) and now.stops_why == lifetime.ORPHANED_OF_SHELL)
+    os.kill(engine(record), signal.SIGKILL)
+    ended = until(lambda: (now := servers.registry.get("s")) and not now.alive and now)
+    assert (ended.state, ended.stops_at, ended.stops_why) == ("failed", None, "")
+
+
 def test_an_engine_that_ends_by_itself_while_ready_has_stopped(servers: Servers) -> None:
     record = servers.start()
     os.kill(engine(record), signal.SIGTERM)

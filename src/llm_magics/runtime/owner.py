@@ -39,7 +39,9 @@ def owned(record: Record, owner: Mapping[str, Any]) -> Record:
     """A record to which one more owner belongs; owners that ended are left out."""
     others = [other for other in record.owners if _alive(other) and not _same(other, owner)]
     found = replace(record, owners=[*others, dict(owner)])
-    if record.alive and record.stops_why in (lifetime.ORPHANED, lifetime.ORPHANED_OF_SHELL):
+    orphaned = record.stops_why in (lifetime.ORPHANED, lifetime.ORPHANED_OF_SHELL)
+    kept = record.stops_why == lifetime.KEPT and record.idle is None  # and so for want of an owner alone
+    if record.alive and record.state != "stopping" and (orphaned or kept):
         return replace(found, stops_at=None, stops_why="")  # announced while it was nobody's, and off as of now
     return found
 

@@ -138,8 +138,7 @@ def _closed(registry: Registry, stopped: Record) -> Record:
             return record
         with contextlib.suppress(OSError):
             registry.write_key(record.name, None)
-        ended = replace(record, state="stopped", stage="", stops_at=None, ended_at=time.time())
-        return replace(ended, stops_why=record.stops_why or lifetime.ASKED)
+        return replace(_ended(record), ended_at=time.time())
 
     try:
         last: Record | None = registry.update(stopped.name, close)
@@ -153,7 +152,13 @@ def _closed(registry: Registry, stopped: Record) -> Record:
         ) from error
     if last is not None and last.id == stopped.id:
         return last
-    return replace(stopped, state="stopped", stage="", stops_why=stopped.stops_why or lifetime.ASKED)
+    return _ended(stopped)
+
+
+def _ended(record: Record) -> Record:
+    """A server's record when nothing of it runs any more; what was only announced is not what it ended by."""
+    why = record.stops_why if record.state == "stopping" else lifetime.ASKED
+    return replace(record, state="stopped", stage="", stops_at=None, stops_why=why or lifetime.ASKED)
 
 
 def _latest(registry: Registry, record: Record) -> Record:

@@ -223,7 +223,8 @@ class Supervisor:
         elif state == "ready" and process.exit == 0:
             self._end(state="stopped", exit=0, stops_why="the engine ended by itself")
         else:
-            self._end(state="failed", exit=process.exit, diagnosis=why_ended(self.adapter, log, process.exit))
+            diagnosis = why_ended(self.adapter, log, process.exit)
+            self._end(state="failed", exit=process.exit, diagnosis=diagnosis, stops_why="")  # whatever was announced
 
     def _remove_container(self) -> None:
         """Its client is gone, which says nothing of the container."""

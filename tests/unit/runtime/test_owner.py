@@ -120,11 +120,23 @@ def test_a_server_that_is_only_measured_here_does_not_become_mine(tmp_path: Path
     assert not only_mine(found)
 
 
-def test_a_stop_that_was_announced_for_want_of_an_owner_is_off_with_the_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("announced", "off"),
+    [
+        ({"stops_why": lifetime.ORPHANED}, True),
+        ({"stops_why": lifetime.ORPHANED_OF_SHELL, "idle": 60.0}, True),
+        ({"stops_why": lifetime.KEPT}, True),
+        ({"stops_why": lifetime.KEPT, "idle": 60.0}, False),
+        ({"stops_why": lifetime.IDLE, "idle": 60.0}, False),
+        ({"stops_why": lifetime.ORPHANED, "state": "stopping"}, False),
+    ],
+)
+def test_a_stop_that_was_announced_for_want_of_an_owner_is_off_with_the_new_one(
+    tmp_path: Path, announced: dict[str, Any], off: bool
+) -> None:
     """Who takes a server back looks at its record at once, long before its supervisor does."""
     registry = Registry(tmp_path)
-    registry.write(record(owners=[DEAD], stops_at=700.0, stops_why=lifetime.ORPHANED))
+    before = record(owners=[DEAD], stops_at=700.0, **announced)
+    registry.write(before)
     found = adopt("s", registry=registry)
-    assert (found.stops_at, found.stops_why) == (None, "")
-    registry.write(record(owners=[DEAD], stops_at=700.0, stops_why=lifetime.IDLE))
-    assert adopt("s", registry=registry).stops_at == 700.0
+    assert (found.stops_at, found.stops_why) == ((None, "") if off else (700.0, before.stops_why))
