@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from llm_magics import engines
+from llm_magics import bench, engines
 from llm_magics.runtime.server import Server
 
 PROMPT = "What is PagedAttention?"
@@ -153,6 +153,15 @@ def wants_its_key(server: Server) -> None:
     for process in family(server):
         assert server.api_key not in " ".join(process.cmdline())
     assert server.api_key not in server.command
+
+
+def is_measured(server: Server, concurrency: int | list[int] = 2) -> None:
+    """A bench reads it right: every request answered, prompts and answers of exactly the lengths asked for."""
+    run = bench(server, input_tokens=48, output_tokens=16, concurrency=concurrency, requests=6)
+    assert {point["completed"] for point in run.points} == {6}
+    assert set(run.requests["status"]) == {"ok"}, set(run.requests["error"])
+    assert set(run.requests["output_tokens"]) == {16}
+    assert set(run.requests["prompt_tokens"]) == {48}
 
 
 def ends_while_streaming(server: Server) -> None:

@@ -32,6 +32,7 @@ def test_it_serves_counts_and_ends(by: dict[str, Any]) -> None:
     conformance.counts(server)
     conformance.counts_prompts(server)
     conformance.wants_its_key(server)
+    conformance.is_measured(server)
     conformance.ends_while_streaming(server)
 
 

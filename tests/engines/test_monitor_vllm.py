@@ -57,15 +57,18 @@ def test_an_overloaded_vllm_fires_an_alert_that_is_over_when_the_load_is(collect
         state = monitoring.up(every=1.0, hold=2.0, limits={"ttft": "150ms", "queue": 4}).state
         asked = Prometheus(state.prometheus)
         began = time.time()
-        load = threading.Thread(
-            target=lambda: bench("v", concurrency=16, requests=80, input_tokens=32, output_tokens=32, warmup=0)
-        )
+        runs = []
+        work = {"concurrency": 16, "requests": 80, "input_tokens": 32, "output_tokens": 32, "warmup": 0}
+        load = threading.Thread(target=lambda: runs.append(bench("v", **work)))
         load.start()
         for alert in ("QueueGrowing", "TtftOverSlo"):
             fired = monitoring.wait_for(alert, "firing", server="v", since=began)
             assert fired is not None, health.status()
             assert fired["labels"]["engine"] == "vllm"
         load.join()
+        (run,) = runs
+        assert list(run.requests["status"]) == ["ok"] * 80, set(run.requests["error"])
+        assert set(run.requests["output_tokens"]) == {32}
         for alert in ("QueueGrowing", "TtftOverSlo"):
             assert monitoring.wait_for(alert, "resolved", server="v", since=began) is not None
         recorded = {name for name in signals.MEANINGS if asked.over(signals.recorded(name), began, time.time(), 1.0)}

@@ -25,6 +25,7 @@ def test_it_serves_counts_and_ends() -> None:
     conformance.keeps_lengths(server)
     assert not conformance.stream(server, max_tokens=2).done, "documented as ending without [DONE]"
     assert server.metrics() == {}
+    conformance.is_measured(server)
     conformance.ends_while_streaming(server)
 
 

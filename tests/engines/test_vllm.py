@@ -35,6 +35,7 @@ def test_it_serves_counts_and_ends() -> None:
     conformance.counts_prompts(server)
     conformance.wants_its_key(server)
     assert 0 <= server.metrics()["kv_usage"] <= 1
+    conformance.is_measured(server)
     conformance.ends_while_streaming(server)
 
 
