@@ -19,7 +19,7 @@ class RunRow:
     started
         ISO 8601, UTC.
     points, requests
-        How many of each were measured.
+        How many of each were measured, the requests that failed or were given up on among them.
     headline
         The best output throughput (`output_throughput`, tokens/s), the point it was reached at (`at`), and the median
         TTFT and TPOT of that point (`median_ttft_ms`, `median_tpot_ms`); of a comparison's run its `round`, in words;
@@ -50,11 +50,16 @@ def row_of(run: Run) -> RunRow:
         started=run.started.isoformat(timespec="seconds"),
         status=run.status,
         points=len(run.points),
-        requests=len(run.measured) or sum(point.get("completed") or 0 for point in run.points),
+        requests=len(run.measured) or sum(_ended(point) for point in run.points),
         headline=_headline(run.points)
         | ({"round": header["round"]} if header.get("round") else {})
         | ({"failed": failed} if (failed := sum(int(point.get("failed") or 0) for point in run.points)) else {}),
     )
+
+
+def _ended(point: dict[str, Any]) -> int:
+    """The requests of a point that another tool measured and of which it tells no more than the numbers."""
+    return sum(int(point.get(how) or 0) for how in ("completed", "failed", "cancelled"))
 
 
 def _headline(points: list[dict[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from llm_magics.results.columns import Builder
 from llm_magics.results.comparison import Comparison
 from llm_magics.results.records import PointWindow
 from llm_magics.results.run import Run
+from llm_magics.results.run_rows import row_of
+from llm_magics.views import tables
 
 HERE = Path(__file__).parent
 AIPERF = HERE / "aiperf"
@@ -234,6 +236,16 @@ def test_a_real_summary_of_aiperf_is_read() -> None:
     assert point["total_token_throughput"] == theirs["total_token_throughput"]["avg"]
     assert point["goodput"] is None
     assert run.requests.empty
+
+
+def test_a_list_counts_the_failed_requests_of_a_summary_among_all(tmp_path: Path) -> None:
+    told = json.loads((AIPERF / "profile_export_aiperf.json").read_text())
+    told["error_request_count"] = {**told["request_count"], "avg": 30}
+    (tmp_path / "profile_export_aiperf.json").write_text(json.dumps(told))
+    run = Run.load(tmp_path / "profile_export_aiperf.json")
+    assert (run.points[0]["completed"], run.points[0]["failed"]) == (12, 30)
+    assert row_of(run).requests == 42
+    assert "42 (30 failed)" in str(tables.runs([row_of(run)]))
 
 
 def test_single_points_under_other_loads_are_compared_and_said_to_differ() -> None:
