@@ -43,11 +43,12 @@ def serve(prog: str) -> LineParser:
     return line
 
 
-def _served_by(word: str) -> str:
-    """What a second name behind `serve NAME` was meant as: an engine, or else a model."""
+def _served_by(word: str, beside: argparse.Namespace) -> str:
+    """What a second name behind `serve NAME` was meant as: an engine, or else a model; "" where the line has it."""
     from llm_magics import engines
 
-    return f"--engine {word}" if word in engines.names() else f"--model {word}"
+    option = "engine" if word in engines.names() else "model"
+    return "" if hasattr(beside, option) else f"--{option} {word}"
 
 
 def bench(prog: str) -> LineParser:

@@ -62,8 +62,8 @@ class LineParser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28, width=110),
             argument_default=argparse.SUPPRESS,
         )
-        self.meant: Callable[[str], str] = lambda _: ""
-        """The option that was meant by a word which none takes; "" where nobody can know."""
+        self.meant: Callable[[str, argparse.Namespace], str] = lambda *_: ""
+        """The option that was meant by a word which none takes, beside those of the line; "" where nobody can know."""
         self.add_argument("-h", "--help", action="store_true", help="show this")
 
     def options_of(
@@ -107,14 +107,14 @@ class LineParser(argparse.ArgumentParser):
         found, rest = self.parse_known_args(words)
         if rest:
             word = rest[0].split("=")[0]
-            raise self._unknown(word)
+            raise self._unknown(word, found)
         return found
 
-    def _unknown(self, word: str) -> SpecError:
+    def _unknown(self, word: str, beside: argparse.Namespace) -> SpecError:
         """What is said of an option, or a word, that nobody asked for."""
         then = f"{self.prog} --help shows them all"
         if not word.startswith("-"):
-            meant = self.meant(word)
+            meant = self.meant(word, beside)
             return SpecError(f"{self.prog}: unknown word {word!r}.", then=f"write {meant}; {then}" if meant else then)
         # without the hyphens, which all of them have: two short words would be alike for these alone
         known = [text[2:] for text in self._option_string_actions if text.startswith("--") and text != "--help"]

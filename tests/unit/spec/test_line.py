@@ -54,6 +54,23 @@ def test_hyphens_alone_make_no_option_alike() -> None:
     assert str(told.value) == "%llm learn: unknown option '--done'.\n-> its options: --to, --tick"
 
 
+@pytest.mark.parametrize("line", ["t2 --model x tiny", "t2 --engine sglang vllm", "t2 --model x --engine vllm y"])
+def test_an_option_that_the_line_has_is_not_what_a_word_was_meant_as(line: str) -> None:
+    with pytest.raises(SpecError, match="unknown word") as told:
+        lines.serve("%").read(line)
+    assert told.value.then == "%serve --help shows them all"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("t2 --engine vllm tiny", "--model tiny"), ("t2 --model x vllm", "--engine vllm")],
+)
+def test_the_other_of_engine_and_model_is(line: str, words: str) -> None:
+    with pytest.raises(SpecError, match="unknown word") as told:
+        lines.serve("%").read(line)
+    assert told.value.then.startswith(f"write {words}; ")
+
+
 @pytest.mark.parametrize("line", ["", "tiny --engine", "tiny 'open", "tiny more words"])
 def test_lines_that_cannot_be_read(line: str) -> None:
     with pytest.raises(SpecError):
