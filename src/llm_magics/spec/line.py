@@ -17,6 +17,7 @@ from llm_magics.spec.reading import closest, read_value
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 # Options of which a line gives several, parted by commas.
 _LISTS = frozenset({"rate", "concurrency", "gpus", "prefixes", "prefix_tokens", "think", "models"})
@@ -77,7 +78,8 @@ class LineParser(argparse.ArgumentParser):
         for name, field in kind.model_fields.items():
             if name in leave_out or field.exclude:
                 continue
-            text = (field.description or "").replace("%", "%%") + _default((defaults or {}).get(name, field.default))
+            default = _default((defaults or {}).get(name, field.default), field)
+            text = (field.description or "").replace("%", "%%") + default
             group.add_argument(
                 f"--{name.replace('_', '-')}", dest=name, metavar="…", type=_value_of(name), help=text,
                 action=_Gathered if name in _MAPPINGS | _TEXTS | {"args"} else "store",
@@ -157,13 +159,19 @@ class LineParser(argparse.ArgumentParser):
         raise SpecError(f"{self.prog}: {message}.", then=f"{self.prog} --help explains the options")
 
 
-def _default(value: Any) -> str:
+def _default(value: Any, field: FieldInfo) -> str:
     """What holds when the option is left out, where that is a value and the description does not say it."""
     if value == "" or not isinstance(value, (int, float, str)):
         return ""
     if isinstance(value, bool):
         return f" [{str(value).lower()}]"
-    return f" [{value:g}]" if isinstance(value, float) else f" [{value}]"
+    if isinstance(value, float):
+        # here: it brings pydantic, which the field has brought already
+        from llm_magics.spec.quantities import in_words, seconds
+
+        timed = any(getattr(each, "func", None) is seconds for each in field.metadata)
+        return f" [{in_words(value) if timed else f'{value:g}'}]"
+    return f" [{value}]"
 
 
 def _value_of(name: str) -> Any:

@@ -42,6 +42,14 @@ def seconds(value: Any) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def in_words(duration: float) -> str:
+    """A duration in s as `seconds` reads it, in the largest unit that it fills: `15d`, `90s`, `500ms`, `0s`."""
+    for unit in ("d", "h", "m", "s"):
+        if duration and duration % _UNITS[unit] == 0:
+            return f"{duration / _UNITS[unit]:.0f}{unit}"
+    return f"{duration * 1000:g}ms" if duration else "0s"
+
+
 def limit(value: Any) -> float:
     """Seconds of a latency's limit: as `seconds`, but a bare 250 is not guessed at, for milliseconds were meant.
 

@@ -177,3 +177,18 @@ def test_values_with_equals_signs_in_mappings() -> None:
     asked = lines.bench("%").read("tiny --extra-body url=http://h/?a=b,top_k=3 --slo ttft=500ms,e2e=2s")
     assert asked.extra_body == {"url": "http://h/?a=b", "top_k": 3}
     assert asked.slo == {"ttft": "500ms", "e2e": "2s"}
+
+
+def test_the_help_says_times_as_they_are_typed() -> None:
+    from llm_magics.spec.monitor import MonitorSpec
+    from llm_magics.spec.quantities import in_words, seconds
+
+    parser = LineParser("x")
+    parser.options_of(MonitorSpec)
+    with pytest.raises(HelpShown) as told:
+        parser.read("--help")
+    assert "[15d]" in str(told.value)
+    assert "[5s]" in str(told.value)
+    assert "[1024]" in str(told.value)
+    for said in ("15d", "36h", "15m", "90s", "500ms", "0.25ms", "0s"):
+        assert in_words(seconds(said)) == said
