@@ -11,7 +11,6 @@ import { IRunningSessionManagers } from '@jupyterlab/running';
 import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon, textEditorIcon } from '@jupyterlab/ui-components';
 import { Model } from '@llm-magics/model';
-import { IMessageHandler, Message, MessageLoop } from '@lumino/messaging';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { Api } from './api';
@@ -21,7 +20,7 @@ import { LogWidget } from './logview';
 import { SidebarPanel } from './panel';
 import { drag, insert } from './place';
 import { IActions } from './rows';
-import { addRunning } from './running';
+import { addRunning, followRunning } from './running';
 import { drawRun } from './runview';
 
 /** Opens a document tab; where the main area takes only one document (Notebook 7), below it. */
@@ -58,29 +57,6 @@ function findTab(app: JupyterFrontEnd, id: string): boolean {
     }
   }
   return false;
-}
-
-/** Tells the model whether the Running panel is looked at, wherever it is. */
-function followRunning(app: JupyterFrontEnd, model: Model): void {
-  const ids = ['jp-running-sessions', 'jp-running-sessions-tree'];
-  const hook = (widget: IMessageHandler, message: Message) => {
-    if (message.type === 'after-show' || message.type === 'after-attach') {
-      model.look('running', (widget as Widget).isVisible);
-    } else if (message.type === 'after-hide' || message.type === 'before-detach') {
-      model.look('running', false);
-    }
-    return true;
-  };
-  const search = (widget: Widget): void => {
-    if (ids.includes(widget.id)) {
-      MessageLoop.installMessageHook(widget, hook);
-      model.look('running', widget.isVisible);
-    }
-    for (const child of widget.children()) {
-      search(child);
-    }
-  };
-  void app.restored.then(() => search(app.shell as unknown as Widget));
 }
 
 const plugin: JupyterFrontEndPlugin<void> = {

@@ -1,8 +1,14 @@
 // A widget that works only while somebody can see it.
 import { ReactWidget } from '@jupyterlab/ui-components';
 import { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
 
-/** Is told when it comes to be seen and when it no longer is: shown, on a page that is in front. */
+/** Whether somebody can see a widget: it is shown, on a page that is in front. */
+export function isSeen(widget: Widget): boolean {
+  return widget.isVisible && document.visibilityState === 'visible';
+}
+
+/** Is told when it comes to be seen and when it no longer is. */
 export abstract class SeenWidget extends ReactWidget {
   protected seen = false;
 
@@ -27,7 +33,7 @@ export abstract class SeenWidget extends ReactWidget {
   protected abstract look(seen: boolean): void;
 
   private _look = (): void => {
-    const seen = !this.isDisposed && this.isVisible && document.visibilityState === 'visible';
+    const seen = isSeen(this);
     if (seen !== this.seen) {
       this.seen = seen;
       this.look(seen);
