@@ -1,10 +1,22 @@
 // What the palette, the menus and the rows call. A row comes as the argument; without one, the person is asked.
-import { baseUrl, benchCell, clientCell, ended, IEngine, IRoutes, Model, runs, serveCell } from '@llm-magics/model';
+import {
+  answers,
+  baseUrl,
+  benchCell,
+  clientCell,
+  ended,
+  IEngine,
+  IRoutes,
+  Model,
+  runs,
+  serveCell,
+  stateWord
+} from '@llm-magics/model';
 import * as vscode from 'vscode';
 
 import { folder, insert, openNotebook } from './cells';
 import type { Logs } from './logs';
-import type { IRow } from './rows';
+import { english, IRow } from './rows';
 
 const HOUR = 3600;
 
@@ -30,7 +42,7 @@ export function addCommands({ model, logs, python }: IAround): vscode.Disposable
     id: string,
     title: string,
     run: (name: string) => unknown,
-    which: (name: string) => boolean = () => true
+    which: (engine: IEngine) => boolean = () => true
   ) =>
     command(id, async row => {
       const name = row?.about ?? (await choose(model, title, which));
@@ -38,20 +50,15 @@ export function addCommands({ model, logs, python }: IAround): vscode.Disposable
         await run(name);
       }
     });
-  const one = (such: (engine: IEngine) => boolean) => (name: string) => {
-    const engine = model.find(name);
-    return engine !== undefined && such(engine);
-  };
-  const running = one(runs);
   return [
     command('refresh', () => model.retry()),
     command('serveCell', () => insert(serveCell())),
-    about('benchCell', 'Bench which engine?', name => insert(benchCell(name)), running),
-    about('clientCell', 'Ask which engine?', name => insert(clientCell(name)), running),
+    about('benchCell', 'Bench which engine?', name => insert(benchCell(name)), answers),
+    about('clientCell', 'Ask which engine?', name => insert(clientCell(name)), answers),
     about('openLog', 'The log of which engine?', name => logs.open(name)),
-    about('keep', 'Keep which engine for another hour?', name => model.keep(name, HOUR), running),
-    about('dismiss', 'Forget which engine?', name => model.dismiss(name), one(ended)),
-    about('stop', 'Stop which engine?', name => stop(model, name), running),
+    about('keep', 'Keep which engine for another hour?', name => model.keep(name, HOUR), runs),
+    about('dismiss', 'Forget which engine?', name => model.dismiss(name), ended),
+    about('stop', 'Stop which engine?', name => stop(model, name), runs),
     about(
       'copyUrl',
       'The base URL of which engine?',
@@ -62,7 +69,7 @@ export function addCommands({ model, logs, python }: IAround): vscode.Disposable
           vscode.window.setStatusBarMessage(`Copied ${baseUrl(engine)}`, 3000);
         }
       },
-      running
+      answers
     ),
     command('openTask', async row => {
       const task = row?.about ?? (await chooseTask(model));
@@ -98,12 +105,13 @@ async function stop(model: Model<IRoutes>, name: string): Promise<void> {
 async function choose(
   model: Model<IRoutes>,
   title: string,
-  which: (name: string) => boolean
+  which: (engine: IEngine) => boolean
 ): Promise<string | undefined> {
   await model.refresh();
-  const items = model.engines
-    .filter(engine => which(engine.name))
-    .map(engine => ({ label: engine.name, description: `${engine.state} · ${engine.engine} · ${engine.model}` }));
+  const items = model.engines.filter(which).map(engine => ({
+    label: engine.name,
+    description: `${stateWord(engine, english)} · ${engine.engine} · ${engine.model}`
+  }));
   if (!items.length) {
     void vscode.window.showInformationMessage('There is no such engine now.');
     return undefined;
