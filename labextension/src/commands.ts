@@ -34,7 +34,7 @@ export function addCommands(
     await model.refresh();
     const names = model.engines.filter(which).map(engine => engine.name);
     if (!names.length) {
-      await showDialog({ title, body: trans.__('No engine is running.'), buttons: [Dialog.okButton()] });
+      await showDialog({ title, body: trans.__('There is no such engine now.'), buttons: [Dialog.okButton()] });
       return null;
     }
     return names.length === 1 ? names[0] : (await InputDialog.getItem({ title, items: names })).value;

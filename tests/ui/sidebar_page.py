@@ -68,10 +68,25 @@ def focused(page: Any) -> str:
     return text
 
 
+def command(page: Any, label: str) -> None:
+    """Run a command from the palette."""
+    page.keyboard.press("Control+Shift+C")
+    page.locator(".lm-CommandPalette-input").fill(label)
+    page.locator(".lm-CommandPalette-item", has_text=label).click()
+
+
 def run_cell(page: Any, number: int) -> None:
     """Run one cell of the notebook."""
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").nth(number).click()
     page.keyboard.press("Shift+Enter")
+
+
+def wait_until(true: Callable[[], bool], seconds: float = PATIENCE / 1000) -> None:
+    """Wait for what no page shows."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def copied(page: Any, meant: Callable[[str], bool]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import nbformat
 from browsing import OURS
 from pictured import busy_run
 from served import Lab, start_lab
-from sidebar_page import TAB, cells_are, drag, made, notebook, row, show
+from sidebar_page import TAB, cells_are, command, drag, made, notebook, row, show, wait_until
 
 from llm_magics.results.store import RunStore
 from llm_magics.runtime.registry import Registry
@@ -22,13 +21,6 @@ LOAD, BENCH, CLIENT = "%load_ext llm_magics", "%%bench made", "import llm_magics
 def layout(lab: Lab) -> str:
     """What Lab keeps of the page, to be opened again."""
     return "".join(path.read_text() for path in (lab.data.parent / "workspaces").glob("*"))
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_two_tabs_see_the_same_and_a_hidden_panel_asks_nothing(
@@ -84,9 +76,7 @@ def test_cells_come_from_rows_runs_and_the_palette(lab: Lab, page: Any, registry
     both = f"%compare {runs[0].id} {runs[1].id}"
     cells_are(page, "x = 1", LOAD, BENCH, BENCH, both, CLIENT)  # below what was dropped
 
-    page.keyboard.press("Control+Shift+C")
-    page.locator(".lm-CommandPalette-input").fill("log of an engine")
-    page.locator(".lm-CommandPalette-item", has_text="Open the Log of an Engine").click()
+    command(page, "Open the Log of an Engine")
     page.locator(".llm-LogWidget").wait_for()
     page.locator(".llm-Run .llm-Link", has_text="other").click()
     page.locator(".llm-RunView .js-plotly-plot .main-svg").first.wait_for()
@@ -111,9 +101,7 @@ def test_whatever_puts_a_magic_in_it_is_loaded_above(lab: Lab, page: Any, regist
     bench.click()
     cells_are(page, "", "x = 1", LOAD, BENCH, "y = 2")
     page.locator(".jp-Notebook .jp-Cell .cm-content").first.click()
-    page.keyboard.press("Control+Shift+C")
-    page.locator(".lm-CommandPalette-input").fill("serves a model")
-    page.locator(".lm-CommandPalette-item", has_text="Insert a Cell That Serves a Model").click()
+    command(page, "Insert a Cell That Serves a Model")
     cells_are(page, "", "x = 1", LOAD, "%serve tiny", BENCH, "y = 2")
     drag(page, "made", 1)
     cells_are(page, "", LOAD, BENCH, "x = 1", LOAD, "%serve tiny", BENCH, "y = 2")
