@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import site
 import subprocess
 import sys
+import venv
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -51,6 +55,37 @@ def test_installing_the_wheel_enables_both_halves_of_the_sidebar(wheel: zipfile.
     assert "share/jupyter/labextensions/llm-magics/install.json" in data
     script = sum(wheel.getinfo(name).file_size for place, name in data.items() if place.endswith(".js"))
     assert script < 60_000
+
+
+def test_a_fresh_environment_has_both_halves_enabled(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """As a user would look, after `pip install` and nothing else; Jupyter itself is lent by the running environment.
+
+    What that has enabled, this package among it, is not seen: only its modules are on the path.
+    """
+    venv.create(tmp_path / "new", symlinks=True)
+    python = tmp_path / "new" / "bin" / "python"
+    around = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "PYTHON"))}
+    around |= {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+
+    def run(*words: str) -> str:
+        done = subprocess.run([python, *words], env=around, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
+
+    # In front of all that is lent stands what is installed here: a line of a .pth file goes to the end of the path.
+    own = next((tmp_path / "new").glob("lib/python*/site-packages"))
+    (own / "lent.pth").write_text("\n".join(site.getsitepackages()))
+    assert wheel.filename is not None
+    run("-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", wheel.filename)
+    assert run("-c", "import llm_magics; print(llm_magics.__file__)").startswith(str(own))
+
+    here = re.escape(str(tmp_path / "new"))
+    enabled = run("-c", "from jupyter_server.extension.serverextension import main; main()", "list")
+    assert re.search(rf"{here}/etc/jupyter\n +llm_magics\.lab +enabled\n", enabled), enabled
+    assert re.search(r"llm_magics\.lab .*OK", enabled), enabled  # it was imported, too
+    if any("/labextensions/" in name for name in wheel.namelist()):
+        enabled = run("-c", "from jupyterlab.labextensions import main; main()", "list")
+        assert re.search(rf"{here}/share/jupyter/labextensions\n +llm-magics v\S+ +enabled +OK", enabled), enabled
 
 
 def test_wheel_is_small(wheel: zipfile.ZipFile) -> None:
