@@ -102,7 +102,7 @@ def record(name: str, **changes: Any) -> Record:
 
 @pytest.fixture
 def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Audited]:
-    """A server with a docker on PATH that only notes what it is told, and a GPU library that finds no GPU."""
+    """A server of this extension alone; its docker only notes what it is told, its GPU library finds no GPU."""
     for kind in ("config", "data", "runtime"):
         monkeypatch.setenv(f"JUPYTER_{kind.upper()}_DIR", str(tmp_path / kind))
         (tmp_path / kind).mkdir(mode=0o700)
@@ -115,7 +115,7 @@ def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Audited
     docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path / "docker"}\n')
     docker.chmod(0o755)
     environment = {
-        **os.environ, "PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}",
+        **os.environ, "JUPYTER_NO_CONFIG": "1", "PATH": f"{docker.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "modules"), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
     command = [
