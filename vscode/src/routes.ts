@@ -4,12 +4,16 @@ import { IEngine, IRoutes, ISocket, IWeek } from '@llm-magics/model';
 import { ask, IRunning, run } from './command';
 import { atLeast, garbled, IEnd, NEEDS, SPEAKS, tooOld, Trouble, troubleOf } from './trouble';
 
-/** The output of `list --json --watch` as a socket. Closes with a reason, in words. */
+/**
+ * The output of `list --json --watch` as a socket. Closes with a reason, in words. Its greeting alone opens nothing: what is
+ * wrong stays on the screen until it is heard what is so, where it babbles or dies after each greeting.
+ */
 class Watching implements ISocket {
   onopen: ((event: any) => void) | null = null;
   onmessage: ((event: any) => void) | null = null;
   onclose: ((event: any) => void) | null = null;
   private _process: IRunning | null = null;
+  private _greeted = false;
   private _open = false;
   private _over = false;
 
@@ -57,7 +61,12 @@ class Watching implements ISocket {
       this._end(garbled(line));
       return;
     }
-    if (this._open) {
+    if (this._greeted) {
+      if (!this._open) {
+        this._open = true;
+        this.heard(null);
+        this.onopen?.({});
+      }
       this.onmessage?.({ data: line });
     } else if (typeof message?.llm_magics !== 'string') {
       this._end(garbled(line));
@@ -67,9 +76,7 @@ class Watching implements ISocket {
       const then = 'update this extension';
       this._end(new Trouble('broken', `llm-magics ${message.llm_magics} is too new for this view.`, '', then));
     } else {
-      this._open = true;
-      this.heard(null);
-      this.onopen?.({});
+      this._greeted = true;
     }
   }
 

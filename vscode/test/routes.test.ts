@@ -131,7 +131,7 @@ test.each([
   const python = scripted(part);
   const { model, states } = watching(python);
   await soon(() => expect(model.trouble).toContain('is no JSON'));
-  expect(states[states.length - 1]).toBe('broken');
+  expect([...new Set(states)]).toEqual(['broken']); // a greeting alone is no good news
   python.plays(`${tasks}${greet}${list('a')} await forever();`);
   await soon(() => expect(model.engines).toHaveLength(1));
   expect(model.trouble).toBe('');
