@@ -32,14 +32,14 @@ def row(page: Any, label: str | re.Pattern[str]) -> Any:
 def command(page: Any, title: str) -> None:
     """Runs a command by its title."""
     page.keyboard.press("F1")
-    page.locator(".quick-input-widget input").first.fill(f">{title}")
+    page.locator(".quick-input-box input").first.fill(f">{title}")
     page.locator(f'.quick-input-list .monaco-list-row[aria-label^="{title}"]').first.click()
 
 
 def open_file(page: Any, name: str) -> None:
     """Opens a file of the workspace, as a person who knows its name would."""
     page.keyboard.press("F1")
-    page.locator(".quick-input-widget input").first.fill(name)
+    page.locator(".quick-input-box input").first.fill(name)
     page.locator(f'.quick-input-list .monaco-list-row[aria-label^="{name}"]').first.click()
     page.locator(f'.tab.active[aria-label^="{name}"]').wait_for()
 

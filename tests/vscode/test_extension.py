@@ -88,11 +88,10 @@ def test_a_task_opens_as_a_copy_and_a_cell_goes_into_it(code: Code, page: Any, p
     weeks = json.loads(code.llm_magics("learn", "--json"))
     task = next(each for week in weeks for each in week["tasks"] if each["notebook"] and not each["done"])
     row(page, f"{task['title']}, to do").click()
-    page.locator(".notebook-editor, .notebookOverlay").first.wait_for()
+    page.locator(f'.tab[aria-label^="{task["notebook"]}"]').wait_for()
+    page.locator(".notebookOverlay .view-line").first.wait_for()
     copy = code.workspace / task["notebook"]
     before = sources(copy)
-    page.locator(f'.tab[aria-label^="{task["notebook"]}"]').wait_for()
-    page.locator(".notebook-editor .view-line, .notebookOverlay .view-line").first.wait_for()
     page.wait_for_timeout(3000)  # for the picture only: its texts are drawn in a frame of their own
     picture(page, "vscode-learn")
     page.get_by_text("Insert a Cell That Serves a Model").first.click()
