@@ -62,9 +62,16 @@ def terminal(page: Any) -> str:
 
 
 def choose(page: Any, label: str | re.Pattern[str], action: str) -> None:
-    """An action in a row, which is shown under the pointer."""
-    row(page, label).first.hover()
-    row(page, label).first.locator(f'.action-label[aria-label^="{action}"]').click()
+    """An action in a row, which is shown under the pointer: rows that come meanwhile push it away from there."""
+
+    def taken() -> bool:
+        with suppress(Error):
+            row(page, label).first.hover(timeout=5000)
+            row(page, label).first.locator(f'.action-label[aria-label^="{action}"]').click(timeout=5000)
+            return True
+        return False
+
+    until(taken, page)
 
 
 def unfold(page: Any, label: str | re.Pattern[str]) -> None:
