@@ -10,18 +10,18 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websocket
+from listening import Quiet, listening
 
 sys.path.append(str(Path(__file__).parents[1] / "unit" / "results"))
 
@@ -76,19 +76,12 @@ class Audited:
 def metrics() -> Iterator[int]:
     """The port of an engine that answers with a page of metrics."""
 
-    class Page(BaseHTTPRequestHandler):
+    class Page(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'vllm:num_requests_running{model_name="m"} 3.0\n')
+            self.say('vllm:num_requests_running{model_name="m"} 3.0\n')
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+    with listening(Page) as server:
+        yield server.server_port
 
 
 def record(name: str, **changes: Any) -> Record:

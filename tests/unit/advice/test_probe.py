@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from listening import listening
 
 from llm_magics import engines
 from llm_magics.advice.probe import EXACT, Tried, probe
@@ -74,13 +75,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with listening(Handler, kind=Server) as made:
+        yield made
 
 
 def tried(server: Server, key: str | None = None) -> dict[str, bool | None]:
@@ -163,21 +159,14 @@ class Scripted(BaseHTTPRequestHandler):
 @pytest.fixture
 def scripted() -> Iterator[object]:
     """Makes servers that listen on a port and, where asked, on the one `beside` it."""
-    made: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+    with ExitStack() as made:
 
-    def start(pages: dict, port: int = 0) -> int:
-        server = ThreadingHTTPServer(("127.0.0.1", port), Scripted)
-        server.pages = pages  # type: ignore[attr-defined]
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        made.append((server, thread))
-        return int(server.server_port)
+        def start(pages: dict, port: int = 0) -> int:
+            server = made.enter_context(listening(Scripted, port=port))
+            server.pages = pages  # type: ignore[attr-defined]
+            return int(server.server_port)
 
-    yield start
-    for server, thread in made:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        yield start
 
 
 def triton(body: dict) -> dict | None:

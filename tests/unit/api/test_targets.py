@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics.api import bench, compare
 from llm_magics.api.targets import resolve
@@ -22,7 +22,7 @@ from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Quiet, BaseHTTPRequestHandler):
     """Any server on this machine: what it says to /v1/models is the test's to choose."""
 
     models: Any
@@ -30,24 +30,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.keys.append(self.headers.get("Authorization"))
-        body = self.models if isinstance(self.models, bytes) else json.dumps(self.models).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        self.say(self.models if isinstance(self.models, bytes) else json.dumps(self.models))
 
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, type[Handler]]]:
     handler = type("One", (Handler,), {"keys": [], "models": {"data": [{"id": "m"}]}})
-    found = HTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=found.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{found.server_port}", handler
-    found.shutdown()
-    found.server_close()
+    with listening(handler) as found:
+        yield f"http://127.0.0.1:{found.server_port}", handler
 
 
 def test_a_url_with_one_model_needs_nothing_else(server: tuple[str, type[Handler]]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics.api import serving, targets, turns
 from llm_magics.api.targets import Target
@@ -20,7 +20,7 @@ from llm_magics.runtime import stop
 READY = 12.5  # s from the command to ready
 
 
-class Engine(BaseHTTPRequestHandler):
+class Engine(Quiet, BaseHTTPRequestHandler):
     """Streams one token; or fails."""
 
     asked: list[dict[str, Any]]
@@ -29,25 +29,17 @@ class Engine(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         chunk = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "length"}]}
-        body = b"no" if self.fails else f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n".encode()
-        self.send_response(500 if self.fails else 200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        if self.fails:
+            self.say("no", 500)
+        else:
+            self.say(f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", kind="text/event-stream")
 
 
 @pytest.fixture
 def engine() -> Iterator[tuple[str, type[Engine]]]:
     handler = type("One", (Engine,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+    with listening(handler) as server:
+        yield f"http://127.0.0.1:{server.server_port}", handler
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics import engines, models
 from llm_magics.engines import hardware
@@ -140,30 +142,15 @@ def test_triton_serves_under_a_name_that_can_be_a_folder() -> None:
 
 
 def test_tritons_metrics_stand_two_ports_above(monkeypatch: pytest.MonkeyPatch) -> None:
-    import http.server
-    import threading
-
     assert value(command("triton"), "--metrics-port") == "8002"
 
-    class Page(http.server.BaseHTTPRequestHandler):
+    class Page(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'llm_generation_tokens_total{model="m"} 5\nllm_requests_running{model="m"} 1\n')
+            self.say('llm_generation_tokens_total{model="m"} 5\nllm_requests_running{model="m"} 1\n')
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with listening(Page) as server:
         url = f"http://127.0.0.1:{server.server_port - 2}"
         assert read(url, engines.get("triton")) == {"output_tokens": 5, "running": 1}
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_client_of_openai_is_refused_for_triton_with_its_own_address(tmp_path: Any) -> None:

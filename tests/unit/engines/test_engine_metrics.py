@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import socket
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics import engines
 from llm_magics.engines import metrics
@@ -89,26 +90,19 @@ def test_what_the_format_allows_is_read_and_what_is_none_is_passed_over() -> Non
     assert metrics.portable(samples, {"b": ("b",), "c": ("c",)}) == {}
 
 
-class Page(http.server.BaseHTTPRequestHandler):
+class Page(Quiet, BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         known = self.path == "/metrics" and self.headers["Authorization"] == "Bearer key"
-        self.send_response(200 if known else 401)
-        self.end_headers()
-        self.wfile.write((PAGES / "llamacpp.txt").read_bytes() if known else b"llamacpp:requests_processing 9\n")
-
-    def log_message(self, *_: object) -> None:
-        pass
+        if known:
+            self.say((PAGES / "llamacpp.txt").read_bytes())
+        else:
+            self.say("llamacpp:requests_processing 9\n", 401)
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(Page) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_read_asks_with_the_key_and_through_no_proxy(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

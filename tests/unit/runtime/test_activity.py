@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics.engines.base import Engine, Metrics
 from llm_magics.runtime import identity
@@ -21,30 +21,22 @@ class Counted(Engine):
     metrics = Metrics("/metrics", {"running": ("busy",), "output_tokens": ("tokens_total",)})
 
 
-class _Page(BaseHTTPRequestHandler):
+class _Page(Quiet, BaseHTTPRequestHandler):
     text = ""
     status = 200
     key = ""
 
     def do_GET(self) -> None:
         _Page.key = str(self.headers.get("Authorization"))
-        self.send_response(_Page.status)
-        self.end_headers()
-        self.wfile.write(_Page.text.encode())
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        self.say(_Page.text, _Page.status)
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr("llm_magics.runtime.activity._PATIENCE", 60.0)  # the page is a thread of a busy machine
     _Page.status = 200
-    server = HTTPServer(("127.0.0.1", 0), _Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    with listening(_Page) as server:
+        yield server.server_port
 
 
 def test_counters_that_move_and_running_requests_are_activity(port: int) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics.runtime import identity, processes
 from llm_magics.runtime.load_now import load_now
@@ -29,23 +29,15 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def engine() -> Iterator[HTTPServer]:
     """Answers as llama.cpp does, and remembers what it was sent."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.server.asked.append((self.path, self.headers.get("Authorization")))  # type: ignore[attr-defined]
             page = b"llamacpp:requests_processing 2\nllamacpp:requests_deferred 1\nllamacpp:tokens_predicted_total 40\n"
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(page)
+            self.say(page)
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked = []  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with listening(Handler) as server:
+        server.asked = []  # type: ignore[attr-defined]
+        yield server
 
 
 def record(url: str, **changes: Any) -> Record:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import Quiet, listening
 
 from llm_magics.errors import TargetError
 from llm_magics.runtime import identity
@@ -22,30 +22,22 @@ from llm_magics.runtime.sleeping import sleep, wake
 def engine() -> Iterator[Any]:
     """Answers as vLLM does, and remembers what was asked; `broken` is what it says instead."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             server: Any = self.server
             server.asked.append((self.path.partition("?")[0], self.headers.get("Authorization")))
             if server.broken:
                 self.wfile.write(server.broken)
                 return
-            self.send_response(200)
-            self.end_headers()
+            self.say("")
 
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(self.server.page)  # type: ignore[attr-defined]
+            self.say(self.server.page)  # type: ignore[attr-defined]
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server: Any = HTTPServer(("127.0.0.1", 0), Handler)
-    server.asked, server.broken, server.page = [], b"", b"vllm:num_requests_running 0\n"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    server: Any
+    with listening(Handler) as server:
+        server.asked, server.broken, server.page = [], b"", b"vllm:num_requests_running 0\n"
+        yield server
 
 
 @pytest.fixture
