@@ -156,7 +156,7 @@ def _serve(words: list[str]) -> Answer:
 def _bench(words: list[str]) -> Answer:
     from llm_magics import lines
     from llm_magics.api import bench
-    from llm_magics.api.afterwards import next_step
+    from llm_magics.api.ended import next_step
 
     asked = lines.bench(PROG).read(words)
     target, options = getattr(asked, "target", None), lines.given(asked, "target")

@@ -52,8 +52,8 @@ def report_options(line: LineParser) -> None:
 
 def report(options: Any) -> tuple[Any, Any]:
     """A run as Markdown to be pasted into an issue."""
-    from llm_magics.api.benching import load_run
     from llm_magics.api.learning import note
+    from llm_magics.api.stored_runs import load_run
     from llm_magics.results.issue_report import issue_report
 
     run = load_run(options.run)

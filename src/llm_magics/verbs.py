@@ -113,7 +113,7 @@ def _runs_options(line: LineParser) -> None:
 
 
 def _runs(options: Any) -> Answer:
-    from llm_magics.api.benching import load_run, runs
+    from llm_magics.api.stored_runs import load_run, runs
     from llm_magics.views import tables
 
     if options.run is None:

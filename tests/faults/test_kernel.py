@@ -16,7 +16,7 @@ from jupyter_client.manager import KernelManager
 from waiting import until
 
 from llm_magics import api, paths
-from llm_magics.api.benching import load_run
+from llm_magics.api.stored_runs import load_run
 from llm_magics.runtime.registry import Registry
 
 WAIT = 120  # s; only a hang reaches it

@@ -17,7 +17,7 @@ from waiting import until
 
 from llm_magics import paths
 from llm_magics.api import bench, benching
-from llm_magics.api.benching import load_run
+from llm_magics.api.stored_runs import load_run
 from llm_magics.errors import TargetError
 
 SERVICE = 0.05  # s that one request holds the only slot: at most 20 requests/s, whatever is sent

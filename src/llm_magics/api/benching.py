@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from llm_magics.errors import SpecError, StoreError
+from llm_magics.errors import SpecError
 from llm_magics.spec import Workload
 from llm_magics.spec.reading import build
 
-_LAST_WORD = 15.0  # s that a server which no longer listens has to say how it ended: its workers may linger
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from llm_magics.api.targets import Target
@@ -153,6 +150,7 @@ def measured(
     of what the run is a part, where it is a comparison's round.
     """
     from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
+    from llm_magics.api.stored_runs import store
     from llm_magics.views.bench_progress import BenchProgress
     from llm_magics.views.progress import live
 
@@ -188,6 +186,7 @@ def spooled(
 ) -> tuple[Run, Path]:
     """Measure, and read what was written down meanwhile; the run and its spool, which is the caller's to take away."""
     from llm_magics import paths
+    from llm_magics.api import ended
     from llm_magics.load.measure import measure
     from llm_magics.results import spool
 
@@ -201,53 +200,8 @@ def spooled(
 
     measure(endpoint, work, path, header=dict(header), salt=salt, on_progress=seen, cancel=over)
     run = spool.read(path)
-    try:
-        why = _server_ended(target, endpoint, run)
-    except KeyboardInterrupt:  # whoever waits for its word no longer has what was measured, as during the load itself
-        why = None
-        run.status = "cancelled" if run.status == "complete" else run.status
-    if why:
-        run.header["server_ended"] = why
-        run.status = "complete" if run.status == "complete" and not _ends_unanswered(run) else "failed"
+    ended.judge(run, target, endpoint)
     return run, path
-
-
-def _server_ended(target: Target, endpoint: Endpoint, run: Run) -> str | None:
-    """Why the server ended, where it did.
-
-    Of a server that was killed, hundreds of requests are refused before its supervisor has cleared up and said how it
-    ended: where the last ones had no answer and nobody listens any more, its word is waited for.
-    """
-    if target.ended is None:
-        return None
-    until = time.monotonic() + _LAST_WORD
-    while not (why := target.ended()):
-        if not _ends_unanswered(run) or time.monotonic() > until or _listens(endpoint):
-            return None
-        time.sleep(0.05)
-    return why
-
-
-def _ends_unanswered(run: Run) -> bool:
-    """Whether the request that ended last had no answer, not even a refusal."""
-    import numpy as np
-
-    from llm_magics.results.columns import CANCELLED, ERROR
-
-    requests = run.columns.take(run.columns.status != CANCELLED)
-    if not len(requests):
-        return False
-    last = int(np.argmax(np.nan_to_num(requests.done, nan=-1.0)))
-    return bool(requests.status[last] == ERROR and requests.http_status[last] < 400)
-
-
-def _listens(endpoint: Endpoint) -> bool:
-    where = endpoint.address
-    try:
-        with socket.create_connection((where.host, where.port), timeout=1.0):
-            return True
-    except OSError:
-        return False
 
 
 @contextmanager
@@ -259,55 +213,6 @@ def watched(target: Target) -> Iterator[tuple[Endpoint, dict[str, Any]]]:
     with target.watch as watch:
         seen = {"watched": True, "gpus_used": watch.gpus, "exports": watch.exports}
         yield replace(target.endpoint, sample=watch.read), seen
-
-
-def runs(limit: int = 20) -> list[Any]:
-    """The newest stored runs as rows (id, name, engine, started, headline figures); recovers interrupted ones."""
-    from llm_magics.results.store import RunStore
-
-    store = RunStore()
-    store.recover()
-    return store.list(limit)
-
-
-def load_run(reference: str) -> Run:
-    """A run by its id (or the start of it), or from a file (see `exchange.read`).
-
-    Raises
-    ------
-    SpecError
-        When there is no such run or file.
-    """
-    from pathlib import Path
-
-    from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
-    from llm_magics.results import exchange
-    from llm_magics.results.store import RunStore
-
-    file = Path(reference).expanduser()
-    if file.suffix in exchange.ENDINGS:
-        if not file.is_file():
-            raise SpecError(f"There is no file {reference}.")
-        return exchange.read(file)
-    try:
-        return RunStore().get(reference)
-    except KeyError as error:
-        several = error.args[1:]
-        what = f"{reference!r} is the start of several runs." if several else f"There is no run {reference!r}."
-        raise SpecError(what, why=", ".join(several), then="`%llm runs` lists them") from None
-
-
-def store(run: Run, spools: Sequence[Path]) -> None:
-    """Keep a run in the store; the spools that it was written to go when that is done."""
-    from llm_magics.results.store import RunStore
-
-    try:
-        RunStore().save(run)
-    except StoreError as error:
-        run.flags.append(f"not stored: {error.what} The measurement is in {', '.join(map(str, spools))}.")
-        return
-    for path in spools:
-        path.unlink(missing_ok=True)
 
 
 def target_of(target: Any, model: str | None, api_key: str | None) -> Target:

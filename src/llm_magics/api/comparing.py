@@ -258,7 +258,7 @@ def _as_runs(sides: Sequence[Any]) -> list[Run] | None:
 
     A server's name wins over a run's id: ids hold digits after their `r`, and a server that is there is meant.
     """
-    from llm_magics.api.benching import load_run
+    from llm_magics.api.stored_runs import load_run
     from llm_magics.results.exchange import ENDINGS
     from llm_magics.results.run import Run, is_id
     from llm_magics.results.run_rows import RunRow

@@ -40,7 +40,8 @@ def searched(target: Target, work: Workload, *, label: str | None = None) -> Run
         When nothing at all could be measured.
     """
     from llm_magics import views  # noqa: F401 - views registers how a Run is drawn
-    from llm_magics.api.benching import head, store, watched
+    from llm_magics.api.benching import head, watched
+    from llm_magics.api.stored_runs import store
     from llm_magics.views.progress import live
 
     with live() as show, watched(target) as (endpoint, seen), ExitStack() as held:

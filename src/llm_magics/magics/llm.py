@@ -195,7 +195,7 @@ class LLMMagics(Magics):
         """Show a result's words, once in this cell, and what to type where its server ended."""
         from IPython.display import display
 
-        from llm_magics.api.afterwards import next_step
+        from llm_magics.api.ended import next_step
         from llm_magics.views.words import words
 
         if (said := words(result)) is not None:

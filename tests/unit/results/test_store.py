@@ -15,7 +15,7 @@ import pytest
 from synthetic import synthetic_run
 
 from llm_magics import paths
-from llm_magics.api.benching import load_run
+from llm_magics.api.stored_runs import load_run
 from llm_magics.errors import SpecError, StoreError
 from llm_magics.results import spool
 from llm_magics.results.run import Run

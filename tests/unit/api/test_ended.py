@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import llm_magics
-from llm_magics.api.afterwards import next_step
+from llm_magics.api.ended import next_step
 from llm_magics.cli import main
 from llm_magics.results.run import Run
 from llm_magics.runtime import identity
