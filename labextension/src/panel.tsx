@@ -6,9 +6,10 @@ import * as React from 'react';
 
 import { LabModel } from './api';
 import { countsSeconds, rowTime } from './clock';
+import { doing } from './doing';
 import { Fragment, h } from './h';
 import { Gpu } from './machine';
-import { Action, doing, IActions, Row } from './rows';
+import { Action, IActions, Row } from './rows';
 import { SeenWidget } from './seen';
 import { Path, Runs } from './work';
 

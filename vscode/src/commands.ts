@@ -16,7 +16,8 @@ import * as vscode from 'vscode';
 
 import { folder, insert, openNotebook } from './cells';
 import type { Logs } from './logs';
-import { english, IRow } from './rows';
+import { english } from './english';
+import { IRow } from './rows';
 
 const HOUR = 3600;
 

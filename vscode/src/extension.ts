@@ -9,7 +9,8 @@ import { addCommands } from './commands';
 import { chosenIn, IEnvironments, interpreter } from './interpreter';
 import { Logs } from './logs';
 import { CommandRoutes } from './routes';
-import { engineRows, pathRows, ShownRates } from './rows';
+import { engineRows, pathRows } from './rows';
+import { ShownRates } from './steady';
 import { Tree } from './trees';
 import { Kind, Trouble } from './trouble';
 

@@ -25,11 +25,13 @@ import {
   rate,
   requests,
   runs,
-  span,
   starts,
   stateWord,
   tickedBy
 } from '@llm-magics/model';
+
+import { english } from './english';
+import { left, minutes, ShownRates } from './steady';
 
 /** One row. Two that are equal as JSON look the same. */
 export interface IRow {
@@ -54,11 +56,6 @@ export interface IRow {
   rows?: IRow[];
 }
 
-/** Fills `%1`, `%2` in; VS Code's own words are English here, as the rest of the extension is. */
-export const english: ITranslate = {
-  __: (text, ...values) => text.replace(/%(\d)/g, (_, number) => String(values[Number(number) - 1]))
-};
-
 const ICONS: Record<string, [icon: string, colour?: string]> = {
   starting: ['loading~spin'],
   loading: ['loading~spin'],
@@ -69,39 +66,6 @@ const ICONS: Record<string, [icon: string, colour?: string]> = {
   lost: ['error', 'list.errorForeground'],
   elsewhere: ['remote']
 };
-
-/** What is left of an engine's time: not by the second, so that its buttons stay under the pointer. */
-function left(seconds: number): string {
-  const minutes = Math.ceil(seconds / 60);
-  return minutes >= 120
-    ? span(60 * minutes)
-    : minutes > 1
-      ? `${minutes} min`
-      : `${10 * Math.max(1, Math.ceil(seconds / 10))} s`;
-}
-
-/** How long something has been so, to the minute. */
-function minutes(seconds: number, trans: ITranslate): string {
-  return seconds < 60 ? trans.__('less than a minute') : seconds < 120 ? '1 min' : span(seconds);
-}
-
-/**
- * The rates that rows show, by engine. One that trembles is told as it was until it is off by a fifth: a row that is drawn
- * anew has new buttons.
- */
-export class ShownRates {
-  private _shown = new Map<string, number>();
-
-  /** What is shown of a rate. */
-  of(name: string, rate: number): number {
-    const shown = this._shown.get(name);
-    if (shown === undefined || Math.abs(rate - shown) > shown / 5 || !rate) {
-      this._shown.set(name, rate);
-      return rate;
-    }
-    return shown;
-  }
-}
 
 /** The engines, then the GPUs where there are any. */
 export function engineRows(
@@ -288,25 +252,4 @@ function taskRow(task: ITask, trans: ITranslate): IRow {
     open: false,
     rows
   };
-}
-
-/**
- * What has to be drawn anew: null for nothing, `all` where rows came, went or moved, else the ids of those that look
- * otherwise, each as deep as it can be. What is drawn anew has new buttons: a click on one that begins before and ends
- * after is lost.
- */
-export function changes(before: IRow[], after: IRow[]): string[] | 'all' | null {
-  if (before.map(row => row.id).join('\0') !== after.map(row => row.id).join('\0')) {
-    return 'all';
-  }
-  const found = after.flatMap((row, number) => {
-    const within = own(row) === own(before[number]) ? changes(before[number].rows ?? [], row.rows ?? []) : 'all';
-    return within === 'all' ? [row.id] : (within ?? []);
-  });
-  return found.length ? found : null;
-}
-
-/** A row without those in it. */
-function own(row: IRow): string {
-  return JSON.stringify({ ...row, rows: undefined });
 }

@@ -1,7 +1,8 @@
 // The rows as VS Code's trees: drawn anew where they changed, and only there.
 import * as vscode from 'vscode';
 
-import { changes, IRow } from './rows';
+import { changes, flat, renewed } from './redraw';
+import { IRow } from './rows';
 
 export class Tree implements vscode.TreeDataProvider<IRow> {
   private _rows: IRow[] = [];
@@ -15,7 +16,7 @@ export class Tree implements vscode.TreeDataProvider<IRow> {
     if (changed === 'all') {
       this._changed.fire(undefined);
     } else if (changed) {
-      this._changed.fire(all(this._rows).filter(row => changed.includes(row.id)));
+      this._changed.fire(flat(this._rows).filter(row => changed.includes(row.id)));
     }
   }
 
@@ -49,25 +50,4 @@ export class Tree implements vscode.TreeDataProvider<IRow> {
     }
     return item;
   }
-}
-
-/** Rows as they are now. VS Code knows an element by the object: one that stays is the same object with other words. */
-function renewed(before: IRow[], after: IRow[]): IRow[] {
-  const known = new Map(before.map(row => [row.id, row]));
-  return after.map(now => {
-    const row: any = known.get(now.id);
-    if (!row) {
-      return now;
-    }
-    const rows = now.rows && renewed(row.rows ?? [], now.rows);
-    for (const key of Object.keys(row)) {
-      delete row[key];
-    }
-    return Object.assign(row, now, { rows });
-  });
-}
-
-/** Rows and those in them. */
-function all(rows: IRow[]): IRow[] {
-  return rows.flatMap(row => [row, ...all(row.rows ?? [])]);
 }

@@ -3,7 +3,9 @@ import { IEngine, IRoutes, ISocket, Model } from '@llm-magics/model';
 import { beforeEach, expect, test } from 'vitest';
 
 import { engine, task } from '../../packages/model/test/made';
-import { changes, engineRows, IRow, pathRows, ShownRates } from '../src/rows';
+import { changes, flat, renewed } from '../src/redraw';
+import { engineRows, IRow, pathRows } from '../src/rows';
+import { ShownRates } from '../src/steady';
 import { atLeast } from '../src/trouble';
 
 let model: Model;
@@ -134,6 +136,16 @@ test('what looks the same is not drawn again, what changed is, alone', () => {
   ]);
   expect(changes(before, shown(engine('b')))).toBe('all');
   expect(changes(before, shown(engine('b'), engine('a')))).toBe('all');
+});
+
+test('a row that stays is the same object at every depth: that is how VS Code knows it', () => {
+  const before = shown(engine('a'), engine('b'));
+  const after = renewed(before, shown(engine('c'), engine('a', { model: '/other/tiny-q8_0.gguf' })));
+  expect(after.map(row => row.label)).toEqual(['c', 'a']);
+  expect(after[1]).toBe(before[0]);
+  expect(after[1].rows![0]).toBe(before[0].rows![0]);
+  expect(details(after[1]).Model).toBe('/other/tiny-q8_0.gguf');
+  expect(flat(after)).toContain(after[1].rows![0]);
 });
 
 test('time that passes and a rate that trembles leave the buttons of a row under the pointer', () => {
