@@ -27,9 +27,7 @@ def serve(prog: str) -> LineParser:
     """The parser of `serve NAME [options]`."""
     from llm_magics.spec import ServerSpec
 
-    line = LineParser(
-        _prog(prog, "serve"), takes="NAME [options]", description="Start an inference engine and bind it to NAME."
-    )
+    line = LineParser(_prog(prog, "serve"), description="Start an inference engine and bind it to NAME.")
     line.add_argument("name", help="a Python name; `%%serve tiny` alone starts llama.cpp with the model that ships")
     line.add_argument("--dry-run", action="store_true", default=False, help="print the exact command, start nothing")
     line.add_argument("--no-wait", action="store_true", default=False, help="return at once")
@@ -56,9 +54,7 @@ def bench(prog: str) -> LineParser:
     from llm_magics.spec import Workload
     from llm_magics.spec.sweep import read_sweep
 
-    line = LineParser(
-        _prog(prog, "bench"), takes="TARGET [options]", description="Load-test a server; shows and returns a Run."
-    )
+    line = LineParser(_prog(prog, "bench"), description="Load-test a server; shows and returns a Run.")
     line.add_argument("target", nargs="?", help="a server's name, or the URL of an OpenAI-compatible endpoint")
     line.gather(
         "--sweep", metavar="OPTION=A,B", type=read_sweep,
@@ -88,10 +84,9 @@ def compare(prog: str) -> LineParser:
 
     line = LineParser(
         _prog(prog, "compare"),
-        takes="[A B …] [options]",
         description="Put servers, URLs, engines or finished runs side by side.",
     )
-    line.add_argument("targets", nargs="*", default=[], help="servers, URLs, run ids or result files")
+    line.add_argument("targets", nargs="*", metavar="TARGET", default=[], help="servers, URLs, run ids or result files")
     line.add_argument("--load", action="store_true", default=False, help="compare under load: the body is a workload")
     line.add_argument("--prompt", help="compare answers to this prompt (in a notebook: the cell's body)")
     line.add_argument("--engines", type=lambda text: text.split(","), metavar="A,B", help="start these in turn instead")

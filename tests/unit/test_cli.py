@@ -43,6 +43,15 @@ def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str
     assert out.startswith(f"usage: llm-magics {verb}")
 
 
+@pytest.mark.parametrize(
+    ("verb", "places"),
+    [("keep", "NAME DURATION"), ("stop", "[NAME]"), ("serve", "NAME"), ("compare", "[TARGET …]"), ("list", "")],
+)
+def test_help_begins_with_what_stands_in_a_place(verb: str, places: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(verb, "--help", capsys=capsys)[1].splitlines()[0]
+    assert first == " ".join(f"usage: llm-magics {verb} {places} [options]".split())
+
+
 @pytest.mark.parametrize("verb", ["list", "gpus", "engines", "runs", "doctor", "learn"])
 def test_json_is_one_document(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(verb, "--json", capsys=capsys)

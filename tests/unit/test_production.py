@@ -76,6 +76,7 @@ def test_trouble_stands_on_top_with_what_to_type() -> None:
     lines = str(card).splitlines()
     assert lines[1:4] == ["! prometheus: the disk is full", "  write wal: no space <left>", "  -> free some space"]
     assert "left out" in str(card)
+    assert "ttft 2s, disk 500 MB" in str(card)
     html = card._repr_mimebundle_()["text/html"]
     assert "no space &lt;left&gt;" in html
     assert "<left>" not in html

@@ -92,7 +92,8 @@ def _unused(gpu: Gpu, name: str, records: Sequence[Record]) -> Room | None:
         return Room(gpu, gpu.memory_total, ())
     if found is None or found.holders:
         return None
-    return found if replace(gpu, processes=[], memory_used=gpu.memory_total - found.free).free else None
+    without = replace(gpu, processes=[], memory_used=gpu.memory_total - found.free)  # as it is without the namesake
+    return found if without.free else None
 
 
 def _has(record: Record, gpu: Gpu) -> bool:

@@ -59,11 +59,7 @@ def runbook(name: str, *, out: str | Path | None = None, namespace: str | None =
             gpu=bool(namespace) or _may_have_gpu(record),
             earlier=_earlier(record, engine, runs),
             undeployable="" if namespace else _undeployable(name),
-            limits={
-                each: (value, alerts.limits()[each].unit)
-                for each, value in (monitor.limits if monitor else alerts.settled({})).items()
-                if each in alerts.limits()
-            },
+            limits=alerts.with_units(monitor.limits if monitor else alerts.settled({})),
             hold=monitor.hold if monitor else None,
             monitored=monitor is not None,
         )

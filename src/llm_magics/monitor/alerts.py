@@ -119,6 +119,11 @@ def limits() -> Mapping[str, Limit]:
     return {name: Limit(name, **about) for name, about in _file()["limits"].items()}
 
 
+def with_units(values: Mapping[str, float]) -> dict[str, tuple[float, str]]:
+    """Limits' values with their units: `s`, `share`, `bytes`, `1/s`, or what is counted; unknown names are left out."""
+    return {name: (value, limits()[name].unit) for name, value in values.items() if name in limits()}
+
+
 def alert(name: str) -> Alert:
     """The alert of a name.
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llm_magics.errors import LLMMagicsError
-from llm_magics.monitor import programs
+from llm_magics.monitor import alerts, programs
 from llm_magics.monitor.ask import Prometheus
 from llm_magics.monitor.home import Home, State
 from llm_magics.monitor.inbox import received
@@ -83,6 +83,11 @@ class Status:
     rules: int = 0
     alerts: list[dict[str, Any]] = field(default_factory=list)
     received: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def limits(self) -> dict[str, tuple[float, str]]:
+        """What the alerts compare with: name -> value and unit; none when it is down."""
+        return {} if self.state is None else alerts.with_units(self.state.limits)
 
 
 def status(*, home: Home | None = None) -> Status:

@@ -53,10 +53,9 @@ class _Gathered(argparse.Action):
 class LineParser(argparse.ArgumentParser):
     """An ArgumentParser that raises instead of leaving, and names the nearest option when one is unknown."""
 
-    def __init__(self, prog: str, description: str = "", takes: str = "[options]") -> None:
+    def __init__(self, prog: str, description: str = "") -> None:
         super().__init__(
             prog=prog,
-            usage=f"{prog} {takes}".replace("%", "%%"),
             description=description,
             add_help=False,
             allow_abbrev=False,
@@ -66,6 +65,12 @@ class LineParser(argparse.ArgumentParser):
         self.meant: Callable[[str, argparse.Namespace], str] = lambda *_: ""
         """The option that was meant by a word which none takes, beside those of the line; "" where nobody can know."""
         self.add_argument("-h", "--help", action="store_true", help="show this")
+
+    def format_help(self) -> str:
+        """The help; its first line names what stands in a place, and not each of the many options."""
+        places = [_place(action) for action in self._actions if not action.option_strings]
+        self.usage = f"{self.prog} {' '.join([*places, '[options]'])}".replace("%", "%%")
+        return super().format_help()
 
     def options_of(
         self, kind: type[BaseModel], *, leave_out: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
@@ -157,6 +162,12 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """argparse's way of saying that the line is wrong."""
         raise SpecError(f"{self.prog}: {message}.", then=f"{self.prog} --help explains the options")
+
+
+def _place(action: argparse.Action) -> str:
+    """A word that stands in a place, as a first line of help has it: `NAME`, `[NAME]`, `[NAME …]`."""
+    name = str(action.metavar or action.dest.upper())
+    return {"?": f"[{name}]", "*": f"[{name} …]"}.get(str(action.nargs), name)
 
 
 def _default(value: Any, field: FieldInfo) -> str:

@@ -43,11 +43,11 @@ def seconds(value: Any) -> float:
 
 
 def in_words(duration: float) -> str:
-    """A duration in s as `seconds` reads it, in the largest unit that it fills: `15d`, `90s`, `500ms`, `0s`."""
-    for unit in ("d", "h", "m", "s"):
+    """A duration in s as `seconds` reads it, in the largest unit that it fills: `15d`, `90s`, `1.5s`, `500ms`, `0s`."""
+    for unit in ("d", "h", "m"):
         if duration and duration % _UNITS[unit] == 0:
             return f"{duration / _UNITS[unit]:.0f}{unit}"
-    return f"{duration * 1000:g}ms" if duration else "0s"
+    return f"{duration * 1000:g}ms" if 0 < duration < 1 else f"{duration:g}s"
 
 
 def limit(value: Any) -> float:
@@ -69,8 +69,7 @@ def limit(value: Any) -> float:
 
 def written(limits: Mapping[str, float]) -> str:
     """Limits (s) as they are typed: `{ttft: 250ms, e2e: 10s}`."""
-    times = {key: f"{value:g}s" if value >= 1 else f"{value * 1e3:g}ms" for key, value in limits.items()}
-    return "{" + ", ".join(f"{key}: {value}" for key, value in times.items()) + "}"
+    return "{" + ", ".join(f"{key}: {in_words(value)}" for key, value in limits.items()) + "}"
 
 
 def tokens(value: Any) -> int:

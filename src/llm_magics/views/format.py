@@ -63,6 +63,21 @@ def limits(slo: Mapping[str, float]) -> str:
     return ", ".join(f"{key.upper()} ≤ {latency(limit)}" for key, limit in slo.items())
 
 
+def threshold(value: float, unit: str) -> str:
+    """What an alert compares with, by its unit (see `monitor.alerts.with_units`): `2s`, `95 %`, `500 MB`, `0.1/s`."""
+    if unit == "s":
+        from llm_magics.spec.quantities import (
+            in_words,  # here: it brings pydantic, for which a list of servers is too quick
+        )
+
+        return in_words(value)
+    if unit == "share":
+        return f"{value * 100:g} %"
+    if unit == "bytes":
+        return f"{value / 1e6:g} MB"
+    return f"{value:g}/s" if unit == "1/s" else f"{value:g} {unit}"
+
+
 def duration(seconds: float | None) -> str:
     """How long something took or will take: `0.4 s`, `12 s`, `2 min 05 s`, `1 h 03 min`, `2 d 4 h`."""
     if seconds is None or not math.isfinite(seconds):

@@ -42,9 +42,7 @@ class StatusCard(Card):
         if state is None:
             return []
         versions = ", ".join(f"{name} {version}" for name, version in state.versions.items())
-        limits = ", ".join(
-            f"{name} {fmt.size(value) if value > 1e6 else f'{value:g}'}" for name, value in state.limits.items()
-        )
+        limits = ", ".join(f"{name} {fmt.threshold(*limit)}" for name, limit in self.status.limits.items())
         return [
             ("since", fmt.ago(state.started)), ("runs", f"{state.on}: {versions}"),
             ("looks every", fmt.duration(state.every)), ("keeps", fmt.duration(state.retention)),

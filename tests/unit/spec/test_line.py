@@ -190,5 +190,5 @@ def test_the_help_says_times_as_they_are_typed() -> None:
     assert "[15d]" in str(told.value)
     assert "[5s]" in str(told.value)
     assert "[1024]" in str(told.value)
-    for said in ("15d", "36h", "15m", "90s", "500ms", "0.25ms", "0s"):
+    for said in ("15d", "36h", "15m", "90s", "1.5s", "500ms", "0.25ms", "0s"):
         assert in_words(seconds(said)) == said

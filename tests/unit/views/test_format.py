@@ -71,3 +71,8 @@ def test_a_long_name_keeps_both_ends() -> None:
     assert len(short) == 30
     assert short.startswith("organisation")
     assert short.endswith("AWQ")
+
+
+def test_what_an_alert_compares_with_has_its_unit() -> None:
+    asked = [(2.0, "s"), (0.2, "s"), (0.95, "share"), (5e8, "bytes"), (0.1, "1/s"), (4.0, "requests")]
+    assert [fmt.threshold(*each) for each in asked] == ["2s", "200ms", "95 %", "500 MB", "0.1/s", "4 requests"]

@@ -48,7 +48,7 @@ class Known:
     undeployable
         Why it cannot be deployed as it is and what is needed instead; "" where it can.
     limits
-        What the alerts compare with: name -> value and unit (`s`, `share`, `bytes`, `1/s`, or what is counted).
+        What the alerts compare with: name -> value and unit (see `monitor.alerts.with_units`).
     hold
         s that any alert waits, where the monitor was started so; None: as each says.
     monitored

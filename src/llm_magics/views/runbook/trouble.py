@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from llm_magics.spec.quantities import written
+from llm_magics.views import format as fmt
 from llm_magics.views.runbook.blocks import cell, code, in_cluster, seen
 from llm_magics.views.runbook.known import Known
 from llm_magics.views.signature import filled, readable
@@ -42,7 +43,7 @@ def alerts(known: Known) -> str:
     lines += _limits(known, shown)
     for each in shown:
         hold = each.hold if known.hold is None else known.hold
-        limits = [_limit(name, known) for name in each.limits if name in known.limits]
+        limits = [f"{name} {fmt.threshold(*known.limits[name])}" for name in each.limits if name in known.limits]
         when = ", ".join([*[f"limit {' and '.join(limits)}"] * bool(limits), f"after {hold:g} s"])
         note = each.notes.get(known.record.engine, "")
         lines += [f"### {each.name} ({each.severity}, {when})", "", f"{each.meaning} {note}".rstrip(), ""]
@@ -67,15 +68,6 @@ def _limits(known: Known, shown: list[Any]) -> list[str]:
         lines += [f"The SLO asks for others ({seen(run)}). This takes them:", "",
                   code(f"llm-magics monitor up --limits {said}"), ""]  # fmt: skip
     return lines
-
-
-def _limit(name: str, known: Known) -> str:
-    value, unit = known.limits[name]
-    if unit == "s":
-        return written({name: value})[1:-1].replace(":", "")
-    if unit == "share":
-        return f"{name} {value * 100:g} %"
-    return f"{name} {value / 1e6:g} MB" if unit == "bytes" else f"{name} {value:g} {unit}".replace(" 1/s", "/s")
 
 
 def diagnosis(known: Known) -> str:
