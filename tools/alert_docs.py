@@ -7,7 +7,6 @@ from pathlib import Path
 
 from llm_magics import engines
 from llm_magics.monitor import alerts, config, signals
-from llm_magics.views.format import threshold
 
 ROOT = Path(__file__).resolve().parent.parent
 INTRODUCTION = """# Alerts
@@ -29,10 +28,12 @@ how long it must be true before anybody is told; `%llm monitor up --hold 10s` se
 
 def page() -> str:
     """The page."""
-    rows = (
-        f"| `{each.name}` | {threshold(each.default, each.unit)} | {each.says} |\n" for each in alerts.limits().values()
-    )
+    rows = (f"| `{each.name}` | {_amount(each)} | {each.says} |\n" for each in alerts.limits().values())
     return INTRODUCTION + "".join(rows) + "\n" + "\n".join(map(_alert, alerts.alerts())) + "\n" + _signals()
+
+
+def _amount(each: alerts.Limit) -> str:
+    return f"{each.default:,.0f} {each.unit}" if each.default >= 1e5 else f"{each.default:g} {each.unit}"
 
 
 def _alert(each: alerts.Alert) -> str:
