@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from llm_magics.api.targets import Target
     from llm_magics.load.endpoint import Endpoint
     from llm_magics.load.progress import Progress
+    from llm_magics.results.probe import Probe
     from llm_magics.results.run import Run
-    from llm_magics.results.searcher import Plan, Probe, Searcher
+    from llm_magics.results.searcher import Plan, Searcher
     from llm_magics.spec import Workload
 
 _START_UP = 0.6  # s that a probe costs beside its load

@@ -13,8 +13,8 @@ import numpy as np
 
 from llm_magics.results import statistics, timeline
 from llm_magics.results.columns import OK, TIMES, Columns
+from llm_magics.results.probe import Probe
 from llm_magics.results.run import Run
-from llm_magics.results.searcher import Probe
 from llm_magics.results.summary import counted, met
 
 
@@ -45,7 +45,7 @@ def probe_of(run: Run, load: float, *, seconds: float, overloaded: str = "") -> 
         latency=float(np.nanmean(kept.e2e[answered])) if answered.any() else None,
         growth=0.0 if streams is not None else _growth(columns),
         seconds=seconds, tau=alike.tau if alike else 1.0, overloaded=overloaded,
-        unanswered=int((columns.status[judged] != OK).sum()),
+        unanswered=int((columns.status[judged] != OK).sum()), cut=run.partial and not overloaded,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from llm_magics.results.searcher import Goal, Over, Probe, Searcher
+from llm_magics.results.probe import Probe
+from llm_magics.results.searcher import Goal, Over, Searcher
 
 
 @dataclass(frozen=True)

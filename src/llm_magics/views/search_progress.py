@@ -12,7 +12,7 @@ from llm_magics.views.markup import Markup, tag
 
 if TYPE_CHECKING:
     from llm_magics.load.progress import Progress
-    from llm_magics.results.searcher import Probe
+    from llm_magics.results.probe import Probe
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,5 +103,7 @@ def _said(probe: Probe) -> str:
     """`8: goodput 97 %, 512 tok/s, holds`."""
     parts = [f"goodput {fmt.percent(probe.goodput)}"] if probe.goodput is not None else []
     parts += [fmt.tokens_per_s(probe.tokens)] if probe.tokens else []
-    parts.append("overloaded" if probe.overloaded else "holds" if probe.holds else "does not hold")
+    parts.append(
+        "overloaded" if probe.overloaded else "holds" if probe.holds else "cut short" if probe.cut else "does not hold"
+    )
     return f"{probe.load:g}: {', '.join(parts)}" + ("" if probe.sure else " (not sure)")

@@ -19,8 +19,8 @@ from llm_magics.errors import SpecError
 from llm_magics.monitor.alerts import of_engine, settled
 from llm_magics.monitor.home import Home, State
 from llm_magics.results.journal import Journal
+from llm_magics.results.probe import Probe
 from llm_magics.results.search import Search
-from llm_magics.results.searcher import Probe
 from llm_magics.runtime.record import Record
 from llm_magics.runtime.registry import Registry
 from llm_magics.spec.typed import in_terminal

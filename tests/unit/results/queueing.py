@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from llm_magics.results.overload import Overload
-from llm_magics.results.searcher import Probe
+from llm_magics.results.probe import Probe
 from llm_magics.results.statistics import dependence
 
 

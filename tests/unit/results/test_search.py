@@ -10,8 +10,9 @@ import pytest
 from queueing import Batch, Queue
 
 from llm_magics.results.overload import Overload
+from llm_magics.results.probe import Probe
 from llm_magics.results.search import Search
-from llm_magics.results.searcher import Plan, Probe, Searcher, needed
+from llm_magics.results.searcher import Plan, Searcher, needed
 
 START_UP = 0.6  # s that a probe costs beside its load
 
@@ -146,6 +147,21 @@ def test_an_overloaded_probe_holds_nothing_whatever_it_answered() -> None:
     searcher = Searcher(Plan("slo", "rate", start=4))
     searcher.add(Probe(4, 50, 50, throughput=3, seconds=3, overloaded="it fell behind"))
     assert searcher.next() == 2
+
+
+def test_a_probe_that_was_cut_holds_nothing_but_may_fail() -> None:
+    """Its slow requests were still on their way: the quick ones met the SLO, at a load that nobody can keep."""
+    searcher = Searcher(Plan("slo", "rate", start=1, limit=1))
+    searcher.add(Probe(16, 100, 100))
+    searcher.add(Probe(32, 40, 40, cut=True))
+    searcher.add(Probe(64, 100, 5, cut=True))
+    held, cut, failed = searcher.probes
+    assert (held.holds, held.sure) == (True, True)
+    assert (cut.holds, cut.sure) == (False, False)
+    assert (failed.holds, failed.sure) == (False, True)
+    assert Search.of(searcher, {"e2e": 1.0}, 10).answer == 16
+    searcher.add(Probe(16, 3, 0, cut=True))
+    assert searcher.probes[0] == held, "beside what was measured whole it says nothing"
 
 
 def test_it_survives_json() -> None:
